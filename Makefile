@@ -1,0 +1,41 @@
+# On a fresh machine: `make repro` runs the whole study, `make test` the tests. Each target sets up
+# what it needs in .venv, and takes no time for that when requirements.txt has not changed.
+
+PYTHON ?= python3
+STUDY ?= .
+VENV := $(CURDIR)/.venv
+READY := $(VENV)/.ready
+export PATH := $(VENV)/bin:$(PATH)
+
+.PHONY: repro test ui lint format study requirements readme
+
+repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one
+	cd $(STUDY) && python -m stages.check && dvc repro
+
+test: $(READY)
+	pytest -n 2 --dist loadgroup
+
+ui: $(READY)  ## MLflow's pages on http://127.0.0.1:5000
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+
+lint: $(READY)
+	ruff check . && ruff format --check .
+
+format: $(READY)
+	ruff check --fix . && ruff format .
+
+study: $(READY)  ## a new study beside the root's: make study NAME=photos
+	python -m cnnlab.new_study "$(NAME)"
+
+readme: $(READY)  ## the README's table from the committed reports
+	python -m cnnlab.report.readme
+
+requirements: $(READY)  ## requirements.txt from requirements.in
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--no-emit-find-links --upgrade requirements.in --output-file requirements.txt
+
+$(READY): requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	touch $@

@@ -1,0 +1,1 @@
+"""Images in: sources, the prepared pools with their manifests, and folds."""

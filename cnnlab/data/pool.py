@@ -1,0 +1,96 @@
+"""A prepared pool of images and its manifest: the one place that writes and reads them.
+
+`data/prepared/<split>/` holds `images.npy`, uint8 (n, height, width, channels), and `manifest.csv`
+with one row an image, in the same order:
+
+    image_id  int, unique in the study
+    source    where the image came from
+    label     class name
+    group     images of one group never part company; the image's own id where it has no group
+    split     dev (everything is decided on it), pretrain (other classes, for transfer) or
+              test (read by the stage `final` alone)
+    digest    hash of the pixels
+
+A pool a split, so that a stage which has no business with the test images cannot open them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cnnlab.errors import UserError
+
+COLUMNS = ["image_id", "source", "label", "group", "split", "digest"]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Images of one split. `classes`: class names in the order of the net's outputs."""
+
+    images: np.ndarray  # uint8 (n, height, width, channels)
+    manifest: pd.DataFrame
+    classes: tuple[str, ...]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class numbers, int64 (n,)."""
+        number = {name: i for i, name in enumerate(self.classes)}
+        return self.manifest["label"].map(number).to_numpy(np.int64)
+
+    @property
+    def codes(self) -> list[str]:
+        """Digest and class number of each image: what a trial can know of it."""
+        digests = self.manifest["digest"]
+        return [f"{d}:{k}" for d, k in zip(digests, self.labels, strict=True)]
+
+    def take(self, rows: np.ndarray) -> Pool:
+        """The pool's rows, with its classes."""
+        return replace(
+            self, images=self.images[rows], manifest=self.manifest.iloc[rows].reset_index(drop=True)
+        )
+
+    def of_classes(self, names: Iterable[str]) -> Pool:
+        """The images of some classes, which become the pool's only classes."""
+        kept = tuple(c for c in self.classes if c in set(names))
+        rows = np.flatnonzero(self.manifest["label"].isin(kept))
+        return replace(self.take(rows), classes=kept)
+
+
+def natural(name: str) -> list:
+    """Sort key under which "10" comes after "9"."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def digest(image: np.ndarray) -> str:
+    """Hash of one image's shape and pixels."""
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
+
+
+def write(folder: Path, images: np.ndarray, manifest: pd.DataFrame) -> None:
+    """Write a pool."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "images.npy", images)
+    manifest[COLUMNS].to_csv(folder / "manifest.csv", index=False)
+
+
+def read(folder: Path) -> Pool:
+    """Read a pool, its images memory-mapped. Raises UserError where there is none."""
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        text = {"source": str, "label": str, "group": str, "digest": str}
+        manifest = pd.read_csv(folder / "manifest.csv", dtype=text, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder}: not a prepared pool ({error}); run `dvc repro prepare`"
+        ) from None
+    if list(manifest.columns) != COLUMNS or len(manifest) != len(images):
+        raise UserError(f"{folder}: manifest.csv and images.npy do not belong together")
+    classes = tuple(sorted(manifest["label"].unique(), key=natural))
+    return Pool(images, manifest, classes)

@@ -1,0 +1,66 @@
+"""What an augmentation policy does: an original beside several draws of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnnlab.look.figure import (
+    GREY,
+    MARGIN,
+    WIDTH,
+    Picture,
+    blank,
+    displayed,
+    draw_tiles,
+    fit,
+    house_style,
+    write,
+)
+from cnnlab.training.recipe import Recipe
+
+GAP = 6  # pixels
+
+
+def augmentation_figure(
+    recipe: Recipe, name: str, images: np.ndarray, labels: list[str], draws: int, seed: int
+) -> Picture:
+    """A row an image: the original, then `draws` of the recipe's augmentation.
+
+    `images`: uint8 (n, height, width, channels); `labels`: n class names. The draws are made by the
+    code that training uses, with another seed than any trial's.
+    """
+    import tensorflow as tf
+
+    from cnnlab.training.augmentation import augment
+
+    pixels = tf.constant(images, tf.float32)
+    drawn = [
+        augment(recipe, pixels, tf.constant([seed, i], tf.int32)).numpy() for i in range(draws)
+    ]
+    top, labelled = 92, 110
+    room = (10_000, WIDTH - MARGIN - labelled - 84)
+    grid = fit(draws, images.shape[1:3], room, GAP, columns=draws)
+    step = grid.height + GAP
+    with house_style():
+        figure = blank(top + step * len(images) + MARGIN)
+        strengths = ", ".join(
+            f"{op} " + " ".join(f"{k} {v}" for k, v in strength.items())
+            for op, strength in recipe.ops
+        )
+        write(figure, MARGIN, 14, f"Augmentation: {name}", 10.5, weight="bold")
+        write(figure, MARGIN, 44, f"{strengths}; outside: {recipe.fill_mode}", color=GREY)
+        write(figure, labelled, top - 22, "original", 7, color=GREY)
+        write(figure, labelled + grid.width + 3 * GAP, top - 22, f"{draws} draws", 7, color=GREY)
+        for i, image in enumerate(images):
+            y = top + i * step
+            middle, room = y + grid.height / 2, labelled - 30
+            write(figure, labelled - 12, middle, labels[i], room=room, ha="right", va="center")
+            draw_tiles(figure, labelled, y, displayed(image)[None], grid, 0, framed=True)
+            row = np.stack([displayed(np.clip(d[i] / 255, 0, 1)) for d in drawn])
+            draw_tiles(figure, labelled + grid.width + 3 * GAP, y, row, grid, GAP, framed=True)
+    moved = np.mean([np.abs(d - images).mean() for d in drawn])
+    return Picture(
+        figure,
+        f"{name} on {len(images)} images ({', '.join(labels)}), {draws} draws each: {strengths}; "
+        f"mean absolute change of a pixel {moved:.1f} of 255",
+    )

@@ -1,0 +1,266 @@
+"""Pictures of what a net makes of an image: its feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cnnlab.look.figure import (
+    GREY,
+    MARGIN,
+    SMALL,
+    TITLE,
+    WARNING,
+    WIDTH,
+    Grid,
+    Picture,
+    Scale,
+    blank,
+    box,
+    colour_bar,
+    displayed,
+    draw_tiles,
+    fit,
+    house_style,
+    number,
+    plural,
+    rule,
+    scale_of,
+    strongest,
+    wrapped,
+    write,
+    write_lines,
+)
+
+MOST_MAPS = 64  # a variant
+MOST_ABREAST = 4  # variants in a row of panels
+SMALLEST_TILE = 20  # pixels, below which fewer variants go into a row
+MOST_LAYERS = 28  # in an overview: keeps the file below 1 MB
+FEW_LAYERS = 12  # up to which its rows are high
+GUTTER = 3  # pixels
+
+
+def dead_filters(maps: np.ndarray) -> np.ndarray:
+    """Which channels never rise above 0.
+
+    Args:
+        maps: (n, h, w, channels): the maps of one layer on a whole probe set.
+
+    Returns:
+        Boolean (channels,): True where the maximum over all images and pixels is not above 0.
+    """
+    return ~(np.max(maps, axis=(0, 1, 2)) > 0)
+
+
+def feature_figure(
+    maps_by_variant: Mapping[str, np.ndarray],
+    layer: str,
+    image: np.ndarray,
+    label: str,
+    shown: int = 0,
+) -> Picture:
+    """The maps of one layer on one image, for several variants side by side on one colour scale.
+
+    The scale goes from 0 to the 99.5th percentile of what is shown, over all variants; it is
+    symmetric about 0 where values go below 0. Of more than 64 maps the first 64 are shown: the
+    order of the channels means nothing, and a choice by strength would hide the dead ones, which
+    are outlined and crossed. Dead is judged over the whole probe set, and counted over all
+    channels. Meant for up to about 12 variants.
+
+    Args:
+        maps_by_variant: Variant -> (n, h, w, channels) on the same n probe images; finite. The
+            numbers of channels may differ.
+        layer: The layer's name.
+        image: The probe image shown: (h, w), (h, w, 1) or (h, w, 3).
+        label: What the image shows, as "digit 3".
+        shown: Which of the n probe images `image` is.
+
+    Raises:
+        ValueError: if there is no variant, or maps are not of one size, not finite or of another
+            shape.
+        IndexError: if there is no probe image `shown`.
+    """
+    if not maps_by_variant:
+        raise ValueError("no variant to show")
+    for variant, maps in maps_by_variant.items():
+        _check(maps, f"{variant}, {layer}")
+    sizes = {maps.shape[:3] for maps in maps_by_variant.values()}
+    if len(sizes) > 1:
+        raise ValueError(f"{layer}: the variants' maps differ in (n, h, w): {sorted(sizes)}")
+    probes, height, width = sizes.pop()
+    tiles = {v: _tiles(maps, shown)[:MOST_MAPS] for v, maps in maps_by_variant.items()}
+    dead = {v: dead_filters(maps) for v, maps in maps_by_variant.items()}
+    captions = {v: _caption(maps, shown) for v, maps in maps_by_variant.items()}
+    scale = scale_of(list(tiles.values()))
+    signed = scale.norm.vmin < 0
+    channels = max(maps.shape[3] for maps in maps_by_variant.values())
+    cut = f"{MOST_MAPS} of {channels} " if channels > MOST_MAPS else ""
+
+    left, top, gap = MARGIN + 186, 70, 22
+    wide = WIDTH - left - 106  # beside the colour bar
+    most = max(map(len, tiles.values()))
+    layouts = []
+    for rows in range(1, len(tiles) + 1):
+        abreast = -(-len(tiles) // rows)
+        room = (wide + gap) // abreast - gap
+        if abreast <= MOST_ABREAST:
+            grid = fit(most, (height, width), (min(520, 900 // rows, 2 * room), room), GUTTER)
+            layouts.append((min(grid.width, SMALLEST_TILE), abreast, rows, room, grid))
+    # Side by side where the tiles are large enough, else as large as they can be.
+    _, abreast, rows, room, grid = max(layouts, key=lambda layout: layout[:2])
+    names = {v: wrapped(v, room // 11, 2) for v in tiles}
+    name_lines = max(map(len, names.values()))
+    head = 22 * name_lines + 46
+    tall = -(-most // grid.columns) * (grid.height + GUTTER) - GUTTER
+    below = top + rows * (head + tall + gap) - gap
+
+    with house_style():
+        figure = blank(max(below + MARGIN, 360))
+        write(figure, MARGIN, 18, f"{layer}: {cut}feature maps of {label}", TITLE, weight="bold")
+        for i, (variant, maps) in enumerate(tiles.items()):
+            row, column = divmod(i, abreast)
+            x, y = left + column * (room + gap), top + row * (head + tall + gap)
+            lower = y + 22 * (name_lines - len(names[variant]))
+            write_lines(figure, x, lower, names[variant], 22, room=room, weight="bold")
+            parts = captions[variant].rsplit(", ", 1)  # the maximum on a line of its own
+            y += 22 * name_lines
+            write_lines(figure, x, y, parts, 20, size=SMALL, room=room, color=GREY)
+            crossed = np.flatnonzero(dead[variant][:MOST_MAPS])
+            y += 46
+            _, used = draw_tiles(figure, x, y, maps, grid, GUTTER, scale, crossed, framed=signed)
+        write(figure, MARGIN, top, "image", weight="bold")
+        lines = wrapped(label, 20, 2)
+        write_lines(figure, MARGIN, top + 22, lines, 20, size=SMALL, room=160, color=GREY)
+        y = _probe(figure, MARGIN, top + head, 140, image) + 18
+        if any(flags[:MOST_MAPS].any() for flags in dead.values()):
+            draw_tiles(figure, MARGIN, y, np.zeros((1, 1, 1)), Grid(1, 16, 16), 0, scale, [0])
+            hints = ["dead: never > 0", f"on {plural(probes, 'probe image')}"]
+            write_lines(figure, MARGIN + 24, y - 2, hints, 20, size=SMALL, room=156, color=GREY)
+        length = min(max(tall, 160), 300)
+        extend = "both" if signed else "max"
+        x = left + (abreast - 1) * (room + gap) + max(used, 96) + 24
+        colour_bar(figure, x, top + head, length, scale, "activation", extend)
+    by_variant = "; ".join(f"{v}: {caption}" for v, caption in captions.items())
+    return Picture(figure, f"{layer}: {cut}feature maps of {label}. {by_variant}.")
+
+
+def overview_figure(
+    maps_by_layer: Mapping[str, np.ndarray],
+    image: np.ndarray,
+    label: str,
+    title: str,
+    shown: int = 0,
+) -> Picture:
+    """One image on its way through one net: a row of maps for every layer, in order.
+
+    A row shows the maps that differ most between the pixels of this image (largest standard
+    deviation; of maps of one pixel, those with the largest absolute value), strongest first, as
+    many as fit: a map that is bright all over says little. Each layer has its own scale, from 0 to
+    the 99.5th percentile of all its maps on this image (symmetric about 0 where values go below
+    0), given at the end of the row. Of more than 28 layers 28 are drawn, evenly spaced from first
+    to last, and the picture says so; the alt text has all.
+
+    Args:
+        maps_by_layer: Layer -> (n, h, w, channels) on n probe images, as `capture.feature_maps`
+            returns them; finite.
+        image: The probe image shown: (h, w), (h, w, 1) or (h, w, 3).
+        label: What the image shows, as "digit 3".
+        title: What the maps belong to, as the name of a variant.
+        shown: Which of the n probe images `image` is.
+
+    Raises:
+        ValueError: if there is no layer, or maps are not finite or of another shape.
+        IndexError: if there is no probe image `shown`.
+    """
+    if not maps_by_layer:
+        raise ValueError("no layer to show")
+    for layer, maps in maps_by_layer.items():
+        _check(maps, layer)
+    captions = {layer: _caption(maps, shown) for layer, maps in maps_by_layer.items()}
+    picks = np.linspace(0, len(captions) - 1, min(len(captions), MOST_LAYERS)).round().astype(int)
+    drawn = dict(list(maps_by_layer.items())[i] for i in picks)
+    some = f"{len(drawn)} of {len(captions)} layers; " if len(drawn) < len(captions) else ""
+    high = _row_height([maps.shape[1] for maps in drawn.values()])
+    strip = 600 if len(drawn) <= FEW_LAYERS else 537  # nine tiles of 64 pixels, twelve of 42
+    left, top, pitch = WIDTH - strip - 90, 164, high + 14
+    with house_style():
+        figure = blank(top + len(drawn) * pitch - 14 + MARGIN)
+        _probe(figure, MARGIN, MARGIN, 112, image)
+        write(figure, left, MARGIN + 4, title, TITLE, weight="bold")
+        write(figure, left, MARGIN + 38, f"what it makes of {label}")
+        hint = f"{some}a row: the layer's maps of strongest contrast, on its own scale"
+        write(figure, left, MARGIN + 74, hint, SMALL, color=GREY)
+        room, before = left - MARGIN - 12, None
+        for i, (layer, maps) in enumerate(drawn.items()):
+            count, (height, width) = maps.shape[3], maps.shape[1:3]
+            y = top + i * pitch
+            if before != (height, width):
+                rule(figure, y - 7, MARGIN, left + strip + 66)
+            before = height, width
+            what = f"{plural(count, 'map')} of {height}×{width}"
+            write(figure, MARGIN, y + high / 2 + 2, what, SMALL, room, color=GREY)
+            dead = dead_filters(maps).sum()
+            flag = f"{dead} dead" if dead else ""
+            style = {"ha": "right", "color": WARNING}
+            line = y + high / 2 - 20
+            taken = write(figure, MARGIN + room, line, flag, SMALL, 80, **style).get_window_extent()
+            write(figure, MARGIN, line - 2, layer, room=room - taken.width - 8, weight="bold")
+            tiles = _tiles(maps, shown)
+            scale = scale_of([tiles])
+            wide = max(1, round(high * width / height))
+            fitting = max(1, (strip + GUTTER) // (wide + GUTTER))
+            best = strongest(_strengths(tiles), fitting)
+            grid = Grid(fitting, high, wide)
+            signed = scale.norm.vmin < 0
+            draw_tiles(figure, left, y, tiles[best], grid, GUTTER, scale, framed=signed)
+            _little_bar(figure, left + strip + 10, y, high, scale)
+    by_layer = "; ".join(f"{layer}: {caption}" for layer, caption in captions.items())
+    return Picture(figure, f"{title}: what each layer makes of {label}. {by_layer}.")
+
+
+def _check(maps: np.ndarray, whose: str) -> None:
+    if maps.ndim != 4 or maps.size == 0:
+        raise ValueError(f"{whose}: maps have shape {maps.shape}; expected (n, h, w, channels)")
+    if not np.isfinite(maps).all():
+        raise ValueError(f"{whose}: maps hold NaN or infinity")
+
+
+def _tiles(maps: np.ndarray, shown: int) -> np.ndarray:
+    return np.asarray(maps[shown], np.float32).transpose(2, 0, 1)  # (channels, h, w)
+
+
+def _strengths(tiles: np.ndarray) -> np.ndarray:
+    if tiles[0].size == 1:
+        return np.abs(tiles).max((1, 2))
+    return tiles.std((1, 2))
+
+
+def _caption(maps: np.ndarray, shown: int) -> str:
+    dead = dead_filters(maps).sum()
+    return f"{plural(maps.shape[3], 'map')}, {dead} dead, max {number(maps[shown].max())}"
+
+
+def _probe(figure: Figure, left: int, top: int, side: int, image: np.ndarray) -> int:
+    """Draw the probe image into a square of `side` pixels; returns where it ends, in pixels."""
+    tile = displayed(image)[None]
+    grid = fit(1, tile.shape[1:3], (side, side), 0, side)
+    height, _ = draw_tiles(figure, left, top, tile, grid, 0, framed=True)
+    return top + height
+
+
+def _row_height(heights: list[int]) -> int:
+    """A tile height in pixels at which as few of the maps as can be are enlarged unevenly."""
+    choice = range(68, 47, -1) if len(heights) <= FEW_LAYERS else range(42, 37, -1)
+    return min(choice, key=lambda high: sum(h <= high and high % h != 0 for h in heights))
+
+
+def _little_bar(figure: Figure, left: int, top: int, height: int, scale: Scale) -> None:
+    low, high = scale.norm.vmin, scale.norm.vmax
+    axes = box(figure, left, top, 8, height)
+    axes.imshow(
+        np.linspace(high, low, height)[:, None], norm=scale.norm, cmap=scale.colours, aspect="auto"
+    )
+    for value, y, va in ((high, top, "top"), (low, top + height, "bottom")):
+        write(figure, left + 13, y, number(value), SMALL, WIDTH - left - 17, color=GREY, va=va)

@@ -1,0 +1,193 @@
+"""params.yaml, read strictly: the only module, besides the stages, that knows the file.
+
+`load("seed", "train", "variants.dropout")` checks the whole file and hands out what was asked for;
+what a stage asks for is what dvc.yaml must list for it.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cnnlab.data.sources import SOURCES
+from cnnlab.errors import UserError
+from cnnlab.plugins import Options, chosen
+from cnnlab.strategies import STRATEGIES
+from cnnlab.training.recipe import MODELS, TECHNIQUES
+
+FILE = Path("params.yaml")
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+
+
+class Pretrain(Options):
+    classes: list[str]
+    per_class: int = Field(ge=1)
+
+
+class Data(Options):
+    source: str
+    raw: str
+    classes: list[str] | None
+    image_size: int | None = Field(ge=4, le=1024)
+    channels: Literal[1, 3] | None
+    dev_per_class: int = Field(ge=4)
+    test_per_class: int | None = Field(ge=1)
+    pretrain: Pretrain
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in SOURCES.names():
+            raise ValueError(f"unknown source; allowed: {', '.join(SOURCES.names())}")
+        return name
+
+
+class Folds(Options):
+    k: int = Field(ge=2, le=20)
+    repeats: int = Field(ge=1, le=100)
+
+
+class Train(Options):
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=1, le=100_000)
+    optimizer: Literal["adam", "sgd", "rmsprop"]
+    learning_rate: float = Field(gt=0, le=10)
+    members: int = Field(ge=1, le=100)
+    fill_mode: Literal["constant", "nearest", "reflect"]
+
+
+class Transfer(Options):
+    techniques: list[str]
+    epochs: int = Field(ge=1, le=100_000)
+
+
+class Compare(Options):
+    metric: Literal["accuracy", "nll"]
+    confidence: float = Field(ge=0.5, le=0.999)
+    alpha: float = Field(ge=0.001, le=0.5)
+
+
+class Visualize(Options):
+    variants: list[str] = Field(min_length=1, max_length=6)
+    images: int = Field(ge=1, le=8)
+
+
+class Params(Options):
+    """The whole file."""
+
+    study: Name
+    seed: int = Field(ge=0, lt=2**31)
+    data: Data
+    folds: Folds
+    model: MODELS.options("Model")
+    train: Train
+    techniques: TECHNIQUES.options("Techniques")
+    variants: dict[Name, list[str]] = Field(min_length=1)
+    transfer: Transfer
+    strategies: STRATEGIES.options("Strategies")
+    compare: Compare
+    visualize: Visualize
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Params:
+        _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), "exactly one net")
+        known = sorted(chosen(self.techniques))
+        lists = {f"variants.{name}": names for name, names in self.variants.items()}
+        lists["transfer.techniques"] = self.transfer.techniques
+        for key, names in lists.items():
+            for name in names:
+                _require(name in known, key, name, f"techniques with a strength: {_join(known)}")
+            _require(len(set(names)) == len(names), key, names, "each technique once")
+        sets = {}
+        for name, names in self.variants.items():
+            twin = sets.setdefault(frozenset(names), name)
+            _require(twin == name, f"variants.{name}", names, f"another set than {twin}'s")
+        for name in self.visualize.variants:
+            _require(
+                name in self.variants,
+                "visualize.variants",
+                name,
+                f"variants: {_join(self.variants)}",
+            )
+        transfers = bool(chosen(self.strategies))
+        _require(
+            transfers == bool(self.data.pretrain.classes),
+            "data.pretrain.classes",
+            self.data.pretrain.classes,
+            "some where strategies has entries, [] where it has none",
+        )
+        return self
+
+
+def load(*keys: str, path: Path = FILE) -> Any:
+    """Check the whole file and return the values of `keys` in order (one key: the value itself).
+
+    A key may be dotted, such as "variants.dropout". Raises UserError that names each bad key, its
+    value and what is allowed.
+    """
+    params = read(path)
+    values = tuple(_at(params, key) for key in keys)
+    return values[0] if len(keys) == 1 else values
+
+
+def read(path: Path = FILE) -> Params:
+    """The checked file. Raises UserError as `load` does."""
+    try:
+        content = YAML(typ="safe").load(path.read_text())
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror}; a study is a folder with a params.yaml"
+        ) from None
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(e) for e in error.errors()]
+        raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
+
+
+def _at(params: Params, key: str) -> Any:
+    value: Any = params
+    for part in key.split("."):
+        held = value if isinstance(value, dict) else dict(value)
+        if part not in held:
+            raise UserError(f"{FILE}: no {key}; allowed: {_join(held)}")
+        value = held[part]
+    return value
+
+
+def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
+    if not holds:
+        raise ValueError(f"{key} = {value!r}: allowed: {allowed}")
+
+
+def _join(names: typing.Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _explain(error: dict) -> str:
+    """One line: key = value: what is allowed."""
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed: {_join(_siblings(error['loc']))}"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key} = {error['input']!r}: {message}" if key else message
+
+
+def _siblings(loc: tuple) -> list[str]:
+    """The keys that the group which holds `loc` may have."""
+    group: Any = Params
+    for part in loc[:-1]:
+        group = group.model_fields[part].annotation
+        if isinstance(group, types.UnionType) or typing.get_origin(group) is typing.Union:
+            group = next(a for a in typing.get_args(group) if a is not type(None))
+    return sorted(group.model_fields)

@@ -1,0 +1,33 @@
+"""Where the files of a study lie, and where its clone is.
+
+A study is the folder that holds a params.yaml and, beside it, dvc.yaml, stages and cnnlab (at the
+root the files themselves, in studies/NAME links to them). Stages run in it, so these are relative.
+"""
+
+import os
+from pathlib import Path
+
+PREPARED = Path("data/prepared")
+FOLDS = Path("data/folds.csv")
+RUNS = Path("data/runs")
+TRANSFER = Path("data/transfer")
+BACKBONE = TRANSFER / "backbone"
+REPORTS = Path("reports")
+DATA_FACTS = REPORTS / "data.json"  # shape, classes and number of images, by prepare
+AUGMENT = REPORTS / "augment"
+COMPARE = REPORTS / "compare"
+FIGURES = REPORTS / "figures"
+
+
+def workspace() -> Path:
+    """The root of the user's clone.
+
+    In a copy that DVC makes to run a queued or temporary experiment (below `.dvc/tmp/exps`), the
+    root of the clone it was copied from: what outlives the copy, such as MLflow's store, is there.
+    """
+    root = Path(os.environ.get("DVC_ROOT") or Path(__file__).parents[1]).resolve()
+    parts = root.parts
+    for i in range(len(parts) - 2):
+        if parts[i : i + 3] == (".dvc", "tmp", "exps"):
+            return Path(*parts[:i])
+    return root

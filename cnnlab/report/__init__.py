@@ -1,0 +1,116 @@
+"""The report: one Markdown page from the files that the other stages wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from cnnlab.compare.metrics import METRICS, Metric
+
+
+def render(**facts: Any) -> str:
+    """The report as Markdown. `facts` are what `report.md.j2` names; a missing one raises."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown; every name in it was checked when params.yaml was read
+    )
+    environment.filters["md"] = escaped
+    return environment.get_template("report.md.j2").render(**facts)
+
+
+def escaped(text: str) -> str:
+    """Text from outside (a class or file name) made harmless inside a Markdown table or link."""
+    for character in "\\`*_[]<>|#":
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.split())
+
+
+def alt(path: Path) -> str:
+    """What a figure says in words: written into the PNG by `look.save`."""
+    with Image.open(path) as image:
+        return image.info["Description"]
+
+
+def picture(path: Path, root: Path) -> str:
+    """A Markdown image with its alt text, linked from a page in `root`."""
+    return f"![{escaped(alt(path))}]({path.relative_to(root).as_posix()})"
+
+
+def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
+    """The table of variants or strategies in Markdown, best first."""
+    m = METRICS[metric]
+    ordered = scores.sort_values(metric, ascending=not m.higher_is_better, kind="stable")
+    lines = [
+        f"| | techniques | {m.title} ({m.unit}), mean [{confidence:.0%} CI] | fold sd "
+        "| training accuracy (%) | gap (points) | NLL |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in ordered.to_dict("records"):
+        lines.append(
+            f"| **{row['name']}** | {row['techniques'] or '–'} | {estimate(row, metric, m)} "
+            f"| {row[f'{metric}_sd'] * m.scale:.{m.digits}f} | {row['train_accuracy'] * 100:.1f} "
+            f"| {row['gap'] * 100:.1f} | {row['nll']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def effects_table(effects: pd.DataFrame, metric: str, confidence: float) -> str:
+    """The table of effects in Markdown, largest first."""
+    m = METRICS[metric]
+    ordered = effects.sort_values("effect", ascending=not m.higher_is_better, kind="stable")
+    lines = [
+        f"| | change ({m.step}) [{confidence:.0%} CI] | p | p (Holm) | reading |",
+        "|---|---|---|---|---|",
+    ]
+    for row in ordered.to_dict("records"):
+        lines.append(
+            f"| **{row['technique']}** | {effect(row, m)} | {row['p']:.3f} | {row['p_holm']:.3f} "
+            f"| {reading(row, m)} |"
+        )
+    return "\n".join(lines)
+
+
+def answer(scores: pd.DataFrame, effects: pd.DataFrame, metric: str) -> str:
+    """The findings in a few sentences: each technique's effect, then the best variant."""
+    m = METRICS[metric]
+    sentences = []
+    for kind, opening in (("alone", "Added to the baseline"), ("removed", "In the full recipe")):
+        found = effects[effects["kind"] == kind].to_dict("records")
+        said = [f"{row['technique']} {effect(row, m)} ({reading(row, m)})" for row in found]
+        if said:
+            sentences.append(f"{opening}, in {m.step}: {'; '.join(said)}.")
+    for row in effects[effects["kind"] == "together"].to_dict("records"):
+        sentences.append(f"All techniques at once: {effect(row, m)} {m.step} ({reading(row, m)}).")
+    best = scores.sort_values(metric, ascending=not m.higher_is_better, kind="stable").iloc[0]
+    sentences.append(f"Best mean: **{best['name']}**, {estimate(best, metric, m)} {m.unit}.")
+    return " ".join(sentences)
+
+
+def estimate(row: Mapping, column: str, m: Metric) -> str:
+    """A mean with its interval."""
+    mean, low, high = (row[column + end] * m.scale for end in ("", "_low", "_high"))
+    return f"{mean:.{m.digits}f} [{low:.{m.digits}f}, {high:.{m.digits}f}]"
+
+
+def effect(row: Mapping, m: Metric) -> str:
+    """An effect with its interval, signed."""
+    mean, low, high = (row[k] * m.scale for k in ("effect", "low", "high"))
+    return f"{mean:+.{m.digits}f} [{low:+.{m.digits}f}, {high:+.{m.digits}f}]".replace("-", "−")
+
+
+def reading(row: Mapping, m: Metric) -> str:
+    """What may be said of an effect after Holm's correction."""
+    if row["degenerate"]:
+        return "all folds agree exactly"
+    if not row["clear"]:
+        return f"not told from zero by {row['n']:.0f} folds"
+    return "helps" if (row["effect"] > 0) == m.higher_is_better else "hurts"

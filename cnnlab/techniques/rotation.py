@@ -1,0 +1,28 @@
+"""Random rotation about the centre, by up to so many degrees to either side.
+
+Mechanism: makes the net tolerate slant (Simard et al. 2003, affine distortions of digits).
+"""
+
+import math
+
+from pydantic import Field
+
+from cnnlab.plugins import Options as Base
+
+
+class Options(Base):
+    degrees: float = Field(gt=0, le=180, description="largest angle, degrees")
+
+
+def apply(recipe, options):
+    return recipe.augmenting("rotation", degrees=options.degrees)
+
+
+def warp(seed, n, degrees):
+    import tensorflow as tf
+
+    limit = math.radians(degrees)
+    angle = tf.random.stateless_uniform([n], seed, -limit, limit)
+    c, s, one, zero = tf.cos(angle), tf.sin(angle), tf.ones_like(angle), tf.zeros_like(angle)
+    rows = [[c, -s, zero], [s, c, zero], [zero, zero, one]]
+    return tf.stack([tf.stack(row, -1) for row in rows], -2)

@@ -1,0 +1,179 @@
+"""The one `fit`: every net of every study, trained or transferred, is trained here.
+
+What makes it fast on small data (each measured): images stay uint8 in one tensor and batches are
+gathered, cast and augmented in the graph; one tf.data iterator serves all epochs, with autotune
+off, which would stall at the end of each; a whole epoch runs as one call into TensorFlow; and a
+compiled net is reused for the next fold, its weights, optimizer state, statistics and seed
+generators reset to those of a net built afresh (tests show that nothing leaks).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cnnlab.training.augmentation import augment
+from cnnlab.training.recipe import MODELS, Recipe
+
+tf.config.experimental.enable_op_determinism()
+
+EVALUATION_BATCH = 512  # images; no effect on results
+
+
+@dataclass(frozen=True)
+class Data:
+    """What one trial trains on and is judged on, as rows of one pool of images."""
+
+    images: np.ndarray  # uint8 (pool, height, width, channels)
+    labels: np.ndarray  # int (pool,)
+    train: np.ndarray  # rows, int (n_train,)
+    judged: np.ndarray  # rows, int (n_judged,); evaluated, never learnt from
+    classes: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` returns."""
+
+    model: keras.Model  # shared with the next fit of this recipe: use or save it before that
+    history: list[dict[str, float]]  # one entry an epoch
+    probabilities: np.ndarray  # float32 (n_judged, classes), inference mode
+
+
+def fit(
+    recipe: Recipe,
+    data: Data,
+    seed: int,
+    backbone: keras.Model | None = None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Fitted:
+    """Train one net and evaluate it, clean and in inference mode, after every epoch.
+
+    `backbone`: the net whose conv part a recipe with `start="backbone"` begins from. `on_epoch` is
+    called with each entry of the history: `epoch` (from 1), `objective` (mean training loss with
+    penalties, dropout and augmentation on), and for clean training images and judged ones
+    `train_accuracy`, `train_nll`, `accuracy`, `nll` (natural logarithm).
+    """
+    steps = -(-len(data.train) // recipe.batch_size)
+    net = _compiled(recipe, data.images.shape[1:], data.classes, steps)
+    net.reset(seed, backbone)
+    images, labels = tf.constant(data.images), tf.constant(data.labels, tf.int32)
+    history: list[dict[str, float]] = []
+
+    def evaluate(epoch: int, logs: dict[str, float]) -> None:
+        entry = {"epoch": epoch + 1, "objective": float(logs["loss"])}
+        for prefix, rows in (("train_", data.train), ("", data.judged)):
+            probabilities = net.probabilities(images, rows)
+            for name, value in scores(probabilities, data.labels[rows]).items():
+                entry[prefix + name] = value
+        history.append(entry)
+        if on_epoch:
+            on_epoch(entry)
+
+    net.model.fit(
+        _batches(recipe, images, labels, data.train, seed),
+        epochs=recipe.epochs,
+        steps_per_epoch=steps,
+        shuffle=False,  # the batches come in their order
+        verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=evaluate)],
+    )
+    return Fitted(net.model, history, net.probabilities(images, data.judged))
+
+
+def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy and negative log likelihood (natural logarithm) of (n, classes) probabilities."""
+    own = np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1)
+    return {
+        "accuracy": float(np.mean(probabilities.argmax(1) == labels)),
+        "nll": float(-np.mean(np.log(own))),
+    }
+
+
+class _Compiled:
+    """A net compiled for one recipe, image shape and number of steps, and how to start it anew."""
+
+    def __init__(self, recipe: Recipe, shape: tuple[int, ...], classes: int, steps: int):
+        self.recipe, self.shape, self.classes = recipe, shape, classes
+        self.model = MODELS[recipe.net].build(recipe, shape, classes)
+        for layer in conv_part(self.model):
+            layer.trainable = recipe.train_conv
+        optimizer = keras.optimizers.get(
+            {"class_name": recipe.optimizer, "config": {"learning_rate": recipe.learning_rate}}
+        )
+        self.model.compile(
+            optimizer=optimizer,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            steps_per_execution=steps,
+        )
+        optimizer.build(self.model.trainable_variables)
+        self._optimizer_start = [v.numpy() for v in optimizer.variables]
+        self._softmax = tf.function(
+            lambda images, rows: tf.nn.softmax(
+                self.model(tf.cast(tf.gather(images, rows), tf.float32), training=False)
+            ),
+            input_signature=[
+                tf.TensorSpec([None, *shape], tf.uint8),
+                tf.TensorSpec([None], tf.int64),
+            ],
+        )
+
+    def reset(self, seed: int, backbone: keras.Model | None) -> None:
+        """Put every variable to what a net built afresh from `seed` has."""
+        keras.utils.set_random_seed(seed)
+        fresh = MODELS[self.recipe.net].build(self.recipe, self.shape, self.classes)
+        if self.recipe.start == "backbone":
+            for layer, source in zip(conv_part(fresh), conv_part(backbone), strict=True):
+                layer.set_weights(source.get_weights())
+        for mine, new in zip(self.model.variables, fresh.variables, strict=True):
+            mine.assign(new)
+        for mine, start in zip(self.model.optimizer.variables, self._optimizer_start, strict=True):
+            mine.assign(start)
+
+    def probabilities(self, images: tf.Tensor, rows: np.ndarray) -> np.ndarray:
+        """Class probabilities (n, classes) of rows of the pool, in inference mode."""
+        parts = [
+            self._softmax(images, tf.constant(rows[i : i + EVALUATION_BATCH], tf.int64)).numpy()
+            for i in range(0, len(rows), EVALUATION_BATCH)
+        ]
+        return np.concatenate(parts)
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled(recipe: Recipe, shape, classes, steps) -> _Compiled:
+    keras.backend.clear_session()
+    return _Compiled(recipe, shape, classes, steps)
+
+
+def conv_part(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that transfer hands on or freezes: convs, what belongs to them, and pools."""
+    return [layer for layer in model.layers if layer.name.startswith(("conv", "pool"))]
+
+
+def _batches(recipe: Recipe, images, labels, train: np.ndarray, seed: int) -> tf.data.Dataset:
+    """All epochs' batches in order, each a function of (seed, epoch, step) alone."""
+    rows, size = tf.constant(train, tf.int64), recipe.batch_size
+
+    def epoch(e):
+        order = tf.random.experimental.stateless_shuffle(rows, [tf.constant(seed, tf.int64), e])
+        numbered = tf.data.Dataset.from_tensor_slices(order).batch(size).enumerate()
+        return numbered.map(lambda step, batch: (e, step, batch))
+
+    def batch(e, step, chosen):
+        x = tf.cast(tf.gather(images, chosen), tf.float32)
+        if recipe.ops:
+            draw = tf.random.experimental.stateless_fold_in(
+                tf.random.experimental.stateless_fold_in([seed, 1], e), step
+            )
+            x = augment(recipe, x, tf.cast(draw, tf.int32))
+        return x, tf.gather(labels, chosen)
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    epochs = tf.data.Dataset.range(recipe.epochs).flat_map(epoch)
+    return epochs.map(batch).prefetch(2).with_options(options)

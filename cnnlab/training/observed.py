@@ -1,0 +1,54 @@
+"""A job run in sight of a person: with a progress bar, and with its records logged to MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cnnlab import tracking
+from cnnlab.compare import mean_interval
+from cnnlab.progress import Bar, bar
+from cnnlab.training import records
+from cnnlab.training.execute import Job, run
+from cnnlab.training.trial import Record, Trial
+
+CONFIDENCE = 0.95  # of the intervals on MLflow's parent runs
+
+
+def run_observed(job: Job, folder: Path, study: str, kind: str) -> None:
+    """Run what is missing of a job; `kind` (variant, strategy, backbone) is for MLflow."""
+    plan = job.plan()
+    parent = tracking.Run(study, kind, job.name, tracking.digest(p.mark for p in plan))
+    splits = {(p.trial.repeat, p.trial.fold) for p in plan}
+    design = {"trials": len(plan), "splits": len(splits), "members": job.members}
+    parent.describe({**vars(job.recipe), **design, "seed": job.seed}, job.pool, study)
+    with bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress:
+        done = run(job, plan, folder, _Watcher(progress, parent, job.recipe.epochs))
+    parent.finish(summary(done), folder / records.MODEL, job.pool)
+
+
+def summary(done: list[Record]) -> dict[str, float]:
+    """Mean, spread over folds and repeats, and interval of each metric of a variant's records."""
+    values = {}
+    for metric in done[0].final:
+        scores = records.scores(done, metric)
+        values[metric] = float(scores.mean())
+        if scores.shape[1] > 1:
+            interval = mean_interval(scores, CONFIDENCE)
+            values[f"{metric}_sd"] = interval.sd
+            values[f"{metric}_ci95_low"] = interval.low
+            values[f"{metric}_ci95_high"] = interval.high
+    return values
+
+
+class _Watcher:
+    def __init__(self, progress: Bar, parent: tracking.Run, epochs: int):
+        self._progress, self._parent, self._epochs = progress, parent, epochs
+
+    def epoch(self, trial: Trial, entry: dict[str, float]) -> None:
+        where = f"repeat {trial.repeat} fold {trial.fold} epoch {entry['epoch']}/{self._epochs}"
+        self._progress.advance(note=f"{where} accuracy {entry['accuracy']:.3f}")
+
+    def done(self, record: Record, trained: bool) -> None:
+        if not trained:
+            self._progress.advance(self._epochs, note=f"{record.trial.key} kept")
+        self._parent.trial(record)

@@ -1,0 +1,117 @@
+"""A recipe: all that says how one net is built and trained, as plain data.
+
+A technique turns a recipe into a recipe. Recipes compare and serialise, so that a trial's
+fingerprint can cover them whole. Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from cnnlab.errors import UserError
+from cnnlab.plugins import Registry, chosen
+
+MODELS = Registry("cnnlab.models")
+TECHNIQUES = Registry("cnnlab.techniques")
+
+Place = Literal["conv", "block", "dense"]
+Target = Literal["kernel", "bias", "activity"]
+
+
+@dataclass(frozen=True)
+class Insert:
+    """A Keras layer put into the net: after each `conv` (before its activation), after each conv
+    `block`, or after each hidden `dense` layer's activation."""
+
+    at: Place
+    layer: str  # class name in keras.layers
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A loss term on a layer's kernel, bias or activity: l1 * sum|v| + l2 * sum v**2."""
+
+    target: Target
+    l1: float
+    l2: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one net is built and trained."""
+
+    net: str  # a module of cnnlab.models
+    net_options: Mapping[str, Any]
+    epochs: int
+    batch_size: int
+    optimizer: str  # a name that keras.optimizers.get knows
+    learning_rate: float
+    fill_mode: str  # what augmentation draws where an image was moved away
+    inserts: tuple[Insert, ...] = ()
+    penalties: tuple[Penalty, ...] = ()
+    ops: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # augmentation: (technique, strength)
+    techniques: tuple[str, ...] = ()  # whose code took part, for the fingerprint
+    start: Literal["random", "backbone"] = "random"  # where the conv weights come from
+    train_conv: bool = True  # False: conv weights and BN statistics stay as they start
+
+    def inserting(self, at: Place, layer: str, **config: Any) -> Recipe:
+        """This recipe with one more layer at each place of the kind."""
+        return replace(self, inserts=(*self.inserts, Insert(at, layer, config)))
+
+    def penalising(self, target: Target, l1: float = 0.0, l2: float = 0.0) -> Recipe:
+        """This recipe with one more loss term; terms on one target add up."""
+        if l1 == l2 == 0:
+            return self
+        return replace(self, penalties=(*self.penalties, Penalty(target, l1, l2)))
+
+    def augmenting(self, op: str, **strength: Any) -> Recipe:
+        """This recipe with one more augmentation op, defined by the technique file `op`."""
+        return replace(self, ops=(*self.ops, (op, strength)))
+
+    def penalty(self, target: Target) -> tuple[float, float]:
+        """Total (l1, l2) on a target."""
+        terms = [p for p in self.penalties if p.target == target]
+        return sum(p.l1 for p in terms), sum(p.l2 for p in terms)
+
+    def json(self) -> str:
+        """Canonical text: equal recipes give equal text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    def __hash__(self) -> int:
+        return hash(self.json())
+
+
+def base(model: Any, train: Any) -> Recipe:
+    """The recipe without techniques, from the params sections `model` and `train`."""
+    ((net, options),) = chosen(model).items()
+    return Recipe(
+        net=net,
+        net_options=options.model_dump(),
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        optimizer=train.optimizer,
+        learning_rate=train.learning_rate,
+        fill_mode=train.fill_mode,
+    )
+
+
+def apply(recipe: Recipe, names: Iterable[str], techniques: Any) -> Recipe:
+    """`recipe` with the named techniques applied, in the order of their names.
+
+    The order given does not matter, so that two ways of writing one set are one recipe.
+    `techniques`: the params section that holds their strengths. Raises UserError for a name that
+    has no strength there.
+    """
+    strengths = chosen(techniques)
+    for name in sorted(set(names)):
+        if name not in strengths:
+            allowed = ", ".join(sorted(strengths))
+            raise UserError(f"technique {name!r} has no entry in techniques; allowed: {allowed}")
+        recipe = TECHNIQUES[name].apply(recipe, strengths[name])
+        recipe = replace(recipe, techniques=(*recipe.techniques, name))
+    return recipe

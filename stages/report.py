@@ -1,0 +1,68 @@
+"""report: reports/report.md from what the other stages wrote."""
+
+import json
+
+import pandas as pd
+
+from cnnlab import params, paths, report
+from stages import run
+
+TITLES = {
+    "alone": "Added to the baseline",
+    "removed": "What the full recipe has from it",
+    "together": "All at once",
+}
+
+
+def main() -> None:
+    study, options, design, probes = params.load("study", "compare", "folds", "visualize.images")
+    metric, root = options.metric, paths.REPORTS
+    data = json.loads(paths.DATA_FACTS.read_text())
+    scores, effects = (
+        {t: pd.read_csv(name.format(t), keep_default_na=False) for t in ("ablation", "transfer")}
+        for name in (f"{paths.COMPARE}/{{}}_scores.csv", f"{root}/{{}}.csv")
+    )
+    strategies = len(scores["transfer"]) > 0
+    headline = json.loads((root / "transfer.json").read_text())
+
+    def shown(folder, pattern):
+        return [report.picture(path, root) for path in sorted(folder.glob(pattern))]
+
+    def sections(name):
+        folders = sorted((paths.FIGURES / name).iterdir())
+        return [(report.escaped(f.name), shown(f, "*.png")) for f in folders]
+
+    page = report.render(
+        study=study,
+        answer=report.answer(scores["ablation"], effects["ablation"], metric),
+        repeats=design.repeats,
+        folds=design.k,
+        n=design.repeats * design.k,
+        images=data["images"],
+        classes=len(data["classes"]),
+        shape="×".join(map(str, data["shape"])),
+        confidence=f"{options.confidence:.0%}",
+        alpha=options.alpha,
+        variants=report.scores_table(scores["ablation"], metric, options.confidence),
+        effects=[
+            (kind, TITLES[kind], report.effects_table(table, metric, options.confidence))
+            for kind, table in effects["ablation"].groupby("kind", sort=False)
+        ],
+        ablation_figures=shown(paths.COMPARE, "ablation_*.png"),
+        pretrain_classes=", ".join(map(report.escaped, data["pretrain_classes"])),
+        backbone=f"{headline['backbone']['accuracy']:.1%}" if strategies else "",
+        strategies=strategies
+        and report.scores_table(scores["transfer"], metric, options.confidence),
+        transfer_effects=len(effects["transfer"])
+        and report.effects_table(effects["transfer"], metric, options.confidence),
+        transfer_figures=shown(paths.COMPARE, "transfer_*.png"),
+        augmentation=shown(paths.AUGMENT, "*.png"),
+        overview=shown(paths.FIGURES / "overview", "*.png")[::probes],
+        features=sections("features"),
+        kernels=sections("kernels"),
+    )
+    (root / "report.md").write_text(page)
+
+
+if __name__ == "__main__":
+    run(main)
