@@ -47,6 +47,13 @@ class Data(Options):
             raise ValueError(f"unknown source; allowed: {', '.join(SOURCES.names())}")
         return name
 
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        if isinstance(value, bool | float):  # which Python takes for 1
+            raise ValueError("should be 1 or 3")
+        return value
+
 
 class Folds(Options):
     k: int = Field(ge=2, le=20)
@@ -60,6 +67,11 @@ class Train(Options):
     learning_rate: float = Field(gt=0, le=10)
     members: int = Field(ge=1, le=100)
     fill_mode: Literal["constant", "nearest", "reflect"]
+    threads: int = Field(ge=1, le=1024)
+
+
+class Execution(Options):
+    workers: int | None = Field(ge=1, le=1024)
 
 
 class Transfer(Options):
@@ -91,6 +103,7 @@ class Params(Options):
     variants: dict[Name, list[str]] = Field(min_length=1)
     transfer: Transfer
     strategies: STRATEGIES.options("Strategies")
+    execution: Execution
     compare: Compare
     visualize: Visualize
 
@@ -139,12 +152,12 @@ def load(*keys: str, path: Path = FILE) -> Any:
 def read(path: Path = FILE) -> Params:
     """The checked file. Raises UserError as `load` does."""
     try:
-        content = YAML(typ="safe").load(path.read_text())
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"{path}: {error.strerror}; a study is a folder with a params.yaml"
         ) from None
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     try:
         return Params.model_validate(content)
@@ -156,7 +169,7 @@ def read(path: Path = FILE) -> Params:
 def _at(params: Params, key: str) -> Any:
     value: Any = params
     for part in key.split("."):
-        held = value if isinstance(value, dict) else dict(value)
+        held = dict(value) if isinstance(value, dict | Options) else {}
         if part not in held:
             raise UserError(f"{FILE}: no {key}; allowed: {_join(held)}")
         value = held[part]

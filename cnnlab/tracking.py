@@ -144,8 +144,16 @@ class Run:
         for name, value in metrics.items():
             self._client.log_metric(self._id, name, value)
         if not self._client.get_run(self._id).outputs.model_outputs:
-            _log_model(self._id, model, pool)
+            self.model_logger(pool)(model)
         self._client.set_terminated(self._id)
+
+    def model_logger(self, pool: Pool) -> Callable[[Path], None]:
+        """What logs a saved net to this run; may be sent to a process that has TensorFlow."""
+        if self._failed:
+            return nothing
+        return functools.partial(
+            _log_model, store(), self._id, pool.images.shape[1:], len(pool.classes)
+        )
 
     @_forgiving
     def attach(self, files: list[Path], folder: str) -> None:
@@ -169,7 +177,11 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
         return client, client.create_experiment(study, artifact_location=place)
 
 
-def _log_model(run_id: str, path: Path, pool: Pool) -> None:
+def nothing(*_: Any) -> None:
+    """What is done where there is no MLflow."""
+
+
+def _log_model(uri: str, run_id: str, shape: tuple[int, ...], classes: int, path: Path) -> None:
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -177,9 +189,9 @@ def _log_model(run_id: str, path: Path, pool: Pool) -> None:
     from cnnlab.training.records import load_model
 
     number = np.dtype(np.float32)
-    images = TensorSpec(number, (-1, *pool.images.shape[1:]), "images")  # 0..255
-    logits = TensorSpec(number, (-1, len(pool.classes)))
-    mlflow.set_tracking_uri(store())
+    images = TensorSpec(number, (-1, *shape), "images")  # 0..255
+    logits = TensorSpec(number, (-1, classes))
+    mlflow.set_tracking_uri(uri)
     with mlflow.start_run(run_id=run_id):
         mlflow.tensorflow.log_model(
             load_model(path),

@@ -5,14 +5,21 @@ from dataclasses import replace
 from cnnlab import params, paths
 from cnnlab.data import folds, pool
 from cnnlab.training import recipe
-from cnnlab.training.execute import NEVER, Job
+from cnnlab.training.job import NEVER, Job
 from cnnlab.training.observed import run_observed
 from stages import run
 
 
 def main() -> None:
-    study, seed, model, train, techniques, transfer, classes = params.load(
-        "study", "seed", "model", "train", "techniques", "transfer", "data.pretrain.classes"
+    study, seed, execution, model, train, techniques, transfer, classes = params.load(
+        "study",
+        "seed",
+        "execution",
+        "model",
+        "train",
+        "techniques",
+        "transfer",
+        "data.pretrain.classes",
     )
     paths.BACKBONE.mkdir(parents=True, exist_ok=True)
     if not classes:
@@ -30,7 +37,7 @@ def main() -> None:
         members=1,
         seed=seed,
     )
-    run_observed(job, paths.BACKBONE, study, "backbone")
+    run_observed(job, paths.BACKBONE, execution.workers, study, "backbone")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 from cnnlab import params, paths
 from cnnlab.data import folds, pool
 from cnnlab.training import recipe
-from cnnlab.training.execute import Job
+from cnnlab.training.job import Job
 from cnnlab.training.observed import run_observed
 from stages import run
 
 
 def main(variant: str) -> None:
-    study, seed, model, train, techniques, names = params.load(
-        "study", "seed", "model", "train", "techniques", f"variants.{variant}"
+    study, seed, execution, model, train, techniques, names = params.load(
+        "study", "seed", "execution", "model", "train", "techniques", f"variants.{variant}"
     )
     job = Job(
         name=variant,
@@ -20,7 +20,7 @@ def main(variant: str) -> None:
         members=train.members,
         seed=seed,
     )
-    run_observed(job, paths.RUNS / variant, study, "variant")
+    run_observed(job, paths.RUNS / variant, execution.workers, study, "variant")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ from cnnlab import params, paths
 from cnnlab.data import folds, pool
 from cnnlab.strategies import STRATEGIES
 from cnnlab.training import recipe, records
-from cnnlab.training.execute import Job
+from cnnlab.training.job import Job
 from cnnlab.training.observed import run_observed
 from stages import run
 
 
 def main(strategy: str) -> None:
-    study, seed, model, train, techniques, names, options, learnt = params.load(
+    study, seed, execution, model, train, techniques, names, options, learnt = params.load(
         "study",
         "seed",
+        "execution",
         "model",
         "train",
         "techniques",
@@ -32,7 +33,7 @@ def main(strategy: str) -> None:
         seed=seed,
         backbone=paths.BACKBONE / records.MODEL if target.start == "backbone" else None,
     )
-    run_observed(job, paths.TRANSFER / strategy, study, "strategy")
+    run_observed(job, paths.TRANSFER / strategy, execution.workers, study, "strategy")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ A pool a split, so that a stage which has no business with the test images canno
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,11 +34,21 @@ COLUMNS = ["image_id", "source", "label", "group", "split", "digest"]
 
 @dataclass(frozen=True)
 class Pool:
-    """Images of one split. `classes`: class names in the order of the net's outputs."""
+    """Images of one split, or some of them. Travels between processes without its pixels."""
 
-    images: np.ndarray  # uint8 (n, height, width, channels)
-    manifest: pd.DataFrame
-    classes: tuple[str, ...]
+    folder: Path
+    rows: np.ndarray | None  # which of the folder's images, int (n,); None: all
+    manifest: pd.DataFrame  # of these images
+    classes: tuple[str, ...]  # names in the order of the net's outputs
+
+    @functools.cached_property
+    def images(self) -> np.ndarray:
+        """uint8 (n, height, width, channels), memory-mapped where they are all of the folder's."""
+        mapped = np.load(self.folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        return mapped if self.rows is None else mapped[self.rows]
+
+    def __getstate__(self) -> dict:
+        return {k: v for k, v in self.__dict__.items() if k != "images"}
 
     @property
     def labels(self) -> np.ndarray:
@@ -52,9 +64,8 @@ class Pool:
 
     def take(self, rows: np.ndarray) -> Pool:
         """The pool's rows, with its classes."""
-        return replace(
-            self, images=self.images[rows], manifest=self.manifest.iloc[rows].reset_index(drop=True)
-        )
+        kept = rows if self.rows is None else self.rows[rows]
+        return replace(self, rows=kept, manifest=self.manifest.iloc[rows].reset_index(drop=True))
 
     def of_classes(self, names: Iterable[str]) -> Pool:
         """The images of some classes, which become the pool's only classes."""
@@ -65,7 +76,7 @@ class Pool:
 
 def natural(name: str) -> list:
     """Sort key under which "10" comes after "9"."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def digest(image: np.ndarray) -> str:
@@ -86,11 +97,11 @@ def read(folder: Path) -> Pool:
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         text = {"source": str, "label": str, "group": str, "digest": str}
         manifest = pd.read_csv(folder / "manifest.csv", dtype=text, keep_default_na=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{folder}: not a prepared pool ({error}); run `dvc repro prepare`"
         ) from None
     if list(manifest.columns) != COLUMNS or len(manifest) != len(images):
         raise UserError(f"{folder}: manifest.csv and images.npy do not belong together")
     classes = tuple(sorted(manifest["label"].unique(), key=natural))
-    return Pool(images, manifest, classes)
+    return Pool(folder, None, manifest, classes)

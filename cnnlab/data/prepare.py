@@ -32,10 +32,15 @@ def draw(
     (None: all). Raises UserError naming a class that is unknown or too small.
     """
     there = table["label"].value_counts().sort_index()
-    for name in [*(classes or []), *pretrain_classes]:
-        if name not in there.index or (classes and name not in classes):
-            allowed = ", ".join(map(str, classes or there.index))
-            raise UserError(f"params.yaml: data: class {name!r} is not there; allowed: {allowed}")
+    for names, allowed in (
+        (classes or [], there.index),
+        (pretrain_classes, classes or there.index),
+    ):
+        for name in names:
+            if name not in allowed:
+                raise UserError(
+                    f"params.yaml: data: class {name!r} is not there; allowed: {', '.join(allowed)}"
+                )
     table = table.reset_index(names="row")
     table = table[table["label"].isin(classes)] if classes else table
     if table["label"].nunique() < 2:

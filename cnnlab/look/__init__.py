@@ -7,7 +7,7 @@ and Keras late, where a model is looked into.
 from cnnlab.look.capture import feature_maps, layers
 from cnnlab.look.features import dead_filters, feature_figure, overview_figure
 from cnnlab.look.figure import Picture, montage, save
-from cnnlab.look.kernels import kernel_figure, kernels_of, near_zero_share
+from cnnlab.look.kernels import kernel_figure, kernels, near_zero_share
 
 __all__ = [
     "Picture",
@@ -15,7 +15,7 @@ __all__ = [
     "feature_figure",
     "feature_maps",
     "kernel_figure",
-    "kernels_of",
+    "kernels",
     "layers",
     "montage",
     "near_zero_share",

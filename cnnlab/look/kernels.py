@@ -36,7 +36,7 @@ MOST_ROWS, MOST_COLUMNS = 16, 16  # in a table of filters and their input slices
 GUTTER, LARGEST_TILE = 4, 96  # pixels
 
 
-def kernels_of(model: keras.Model) -> dict[str, np.ndarray]:
+def kernels(model: keras.Model) -> dict[str, np.ndarray]:
     """The kernels of a model's 2-D convolutions by layer name, in forward order.
 
     Returns:
@@ -80,7 +80,7 @@ def kernel_figure(weights: np.ndarray, layer: str, title: str) -> Picture:
     shown, and the title says how many of how many.
 
     Args:
-        weights: (height, width, inputs, filters), as `kernels_of` returns them; real and finite.
+        weights: (height, width, inputs, filters), as `kernels` returns them; real and finite.
         layer: The layer's name.
         title: What the weights belong to, as the name of a variant; may be empty.
 

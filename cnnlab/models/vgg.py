@@ -31,7 +31,7 @@ def build(recipe, shape, classes):
             f"params.yaml: model.vgg.filters: {len(size['filters'])} blocks halve the image as many"
             f" times, but it has only {shape[0]}x{shape[1]} pixels; use fewer blocks"
         )
-    layers = [keras.Input(shape), keras.layers.Rescaling(1 / 255, name="scale")]
+    layers = [keras.Input(shape, name="images"), keras.layers.Rescaling(1 / 255, name="scale")]
     for b, filters in enumerate(size["filters"], 1):
         for c in range(1, size["convs"] + 1):
             layers += blocks.conv(recipe, f"conv{b}_{c}", filters, size["kernel"])

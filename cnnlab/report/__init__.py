@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -42,7 +43,7 @@ def alt(path: Path) -> str:
 
 def picture(path: Path, root: Path) -> str:
     """A Markdown image with its alt text, linked from a page in `root`."""
-    return f"![{escaped(alt(path))}]({path.relative_to(root).as_posix()})"
+    return f"![{escaped(alt(path))}]({quote(path.relative_to(root).as_posix())})"
 
 
 def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from cnnlab.training.augmentation import augment
 from cnnlab.training.recipe import MODELS, Recipe
+from cnnlab.training.records import Checkpoint
 
 tf.config.experimental.enable_op_determinism()
 
@@ -50,6 +51,7 @@ def fit(
     data: Data,
     seed: int,
     backbone: keras.Model | None = None,
+    checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Fitted:
     """Train one net and evaluate it, clean and in inference mode, after every epoch.
@@ -57,13 +59,19 @@ def fit(
     `backbone`: the net whose conv part a recipe with `start="backbone"` begins from. `on_epoch` is
     called with each entry of the history: `epoch` (from 1), `objective` (mean training loss with
     penalties, dropout and augmentation on), and for clean training images and judged ones
-    `train_accuracy`, `train_nll`, `accuracy`, `nll` (natural logarithm).
+    `train_accuracy`, `train_nll`, `accuracy`, `nll` (natural logarithm). With a `checkpoint`
+    training goes on from the last epoch that it holds, to the same result to the bit.
     """
     steps = -(-len(data.train) // recipe.batch_size)
     net = _compiled(recipe, data.images.shape[1:], data.classes, steps)
     net.reset(seed, backbone)
-    images, labels = tf.constant(data.images), tf.constant(data.labels, tf.int32)
-    history: list[dict[str, float]] = []
+    images, labels = _resident(data.images), tf.constant(data.labels, tf.int32)
+    saved = checkpoint.load() if checkpoint else None
+    history = saved.history if saved else []
+    if saved:
+        net.state = saved.arrays
+        for entry in history if on_epoch else []:
+            on_epoch(entry)
 
     def evaluate(epoch: int, logs: dict[str, float]) -> None:
         entry = {"epoch": epoch + 1, "objective": float(logs["loss"])}
@@ -74,9 +82,12 @@ def fit(
         history.append(entry)
         if on_epoch:
             on_epoch(entry)
+        if checkpoint and checkpoint.due() and epoch + 1 < recipe.epochs:
+            checkpoint.save(net.state, history)
 
     net.model.fit(
-        _batches(recipe, images, labels, data.train, seed),
+        _batches(recipe, images, labels, data.train, seed, first=len(history)),
+        initial_epoch=len(history),
         epochs=recipe.epochs,
         steps_per_epoch=steps,
         shuffle=False,  # the batches come in their order
@@ -130,10 +141,21 @@ class _Compiled:
         if self.recipe.start == "backbone":
             for layer, source in zip(conv_part(fresh), conv_part(backbone), strict=True):
                 layer.set_weights(source.get_weights())
-        for mine, new in zip(self.model.variables, fresh.variables, strict=True):
-            mine.assign(new)
-        for mine, start in zip(self.model.optimizer.variables, self._optimizer_start, strict=True):
-            mine.assign(start)
+        self.state = [*(v.numpy() for v in fresh.variables), *self._optimizer_start]
+
+    @property
+    def state(self) -> list[np.ndarray]:
+        """All that training changes: weights, statistics, seed generators, optimizer."""
+        return [v.numpy() for v in self._variables]
+
+    @state.setter
+    def state(self, arrays: list[np.ndarray]) -> None:
+        for variable, array in zip(self._variables, arrays, strict=True):
+            variable.assign(array)
+
+    @property
+    def _variables(self) -> list[keras.Variable]:
+        return [*self.model.variables, *self.model.optimizer.variables]
 
     def probabilities(self, images: tf.Tensor, rows: np.ndarray) -> np.ndarray:
         """Class probabilities (n, classes) of rows of the pool, in inference mode."""
@@ -144,10 +166,29 @@ class _Compiled:
         return np.concatenate(parts)
 
 
+def use_threads(threads: int) -> None:
+    """TensorFlow's threads in this process; their number shows in the last bits of results.
+
+    Must come before TensorFlow computes anything, or be the same again.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
 @functools.lru_cache(maxsize=1)
 def _compiled(recipe: Recipe, shape, classes, steps) -> _Compiled:
     keras.backend.clear_session()
     return _Compiled(recipe, shape, classes, steps)
+
+
+_held: list = [None, None]  # the pool of images that was used last, and its tensor
+
+
+def _resident(images: np.ndarray) -> tf.Tensor:
+    """A pool of images as one uint8 tensor, made once a process."""
+    if _held[0] is not images:
+        _held[:] = images, tf.constant(images)
+    return _held[1]
 
 
 def conv_part(model: keras.Model) -> list[keras.layers.Layer]:
@@ -155,8 +196,10 @@ def conv_part(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if layer.name.startswith(("conv", "pool"))]
 
 
-def _batches(recipe: Recipe, images, labels, train: np.ndarray, seed: int) -> tf.data.Dataset:
-    """All epochs' batches in order, each a function of (seed, epoch, step) alone."""
+def _batches(
+    recipe: Recipe, images, labels, train: np.ndarray, seed: int, first: int
+) -> tf.data.Dataset:
+    """The batches of all epochs from `first`, each a function of (seed, epoch, step) alone."""
     rows, size = tf.constant(train, tf.int64), recipe.batch_size
 
     def epoch(e):
@@ -175,5 +218,5 @@ def _batches(recipe: Recipe, images, labels, train: np.ndarray, seed: int) -> tf
 
     options = tf.data.Options()
     options.autotune.enabled = False
-    epochs = tf.data.Dataset.range(recipe.epochs).flat_map(epoch)
+    epochs = tf.data.Dataset.range(first, recipe.epochs).flat_map(epoch)
     return epochs.map(batch).prefetch(2).with_options(options)

@@ -8,13 +8,14 @@ from cnnlab import tracking
 from cnnlab.compare import mean_interval
 from cnnlab.progress import Bar, bar
 from cnnlab.training import records
-from cnnlab.training.execute import Job, run
+from cnnlab.training.execute import run
+from cnnlab.training.job import Job
 from cnnlab.training.trial import Record, Trial
 
 CONFIDENCE = 0.95  # of the intervals on MLflow's parent runs
 
 
-def run_observed(job: Job, folder: Path, study: str, kind: str) -> None:
+def run_observed(job: Job, folder: Path, workers: int | None, study: str, kind: str) -> None:
     """Run what is missing of a job; `kind` (variant, strategy, backbone) is for MLflow."""
     plan = job.plan()
     parent = tracking.Run(study, kind, job.name, tracking.digest(p.mark for p in plan))
@@ -22,7 +23,8 @@ def run_observed(job: Job, folder: Path, study: str, kind: str) -> None:
     design = {"trials": len(plan), "splits": len(splits), "members": job.members}
     parent.describe({**vars(job.recipe), **design, "seed": job.seed}, job.pool, study)
     with bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress:
-        done = run(job, plan, folder, _Watcher(progress, parent, job.recipe.epochs))
+        watcher = _Watcher(progress, parent, job.recipe.epochs)
+        done = run(job, plan, folder, workers, watcher, parent.model_logger(job.pool))
     parent.finish(summary(done), folder / records.MODEL, job.pool)
 
 
@@ -47,6 +49,9 @@ class _Watcher:
     def epoch(self, trial: Trial, entry: dict[str, float]) -> None:
         where = f"repeat {trial.repeat} fold {trial.fold} epoch {entry['epoch']}/{self._epochs}"
         self._progress.advance(note=f"{where} accuracy {entry['accuracy']:.3f}")
+
+    def again(self, trial: Trial) -> None:
+        self._progress.say(f"the worker of {trial.variant} {trial.key} died; tried once more")
 
     def done(self, record: Record, trained: bool) -> None:
         if not trained:

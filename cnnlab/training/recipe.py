@@ -52,6 +52,7 @@ class Recipe:
     optimizer: str  # a name that keras.optimizers.get knows
     learning_rate: float
     fill_mode: str  # what augmentation draws where an image was moved away
+    threads: int  # TensorFlow's; they round differently
     inserts: tuple[Insert, ...] = ()
     penalties: tuple[Penalty, ...] = ()
     ops: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # augmentation: (technique, strength)
@@ -97,6 +98,7 @@ def base(model: Any, train: Any) -> Recipe:
         optimizer=train.optimizer,
         learning_rate=train.learning_rate,
         fill_mode=train.fill_mode,
+        threads=train.threads,
     )
 
 

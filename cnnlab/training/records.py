@@ -12,8 +12,10 @@ import contextlib
 import io
 import json
 import os
+import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,8 @@ MODEL = "model.keras"
 
 def write(folder: Path, record: Record) -> None:
     """Write a trial's record."""
+    path = folder / f"{record.trial.key}.json"
+    path.unlink(missing_ok=True)  # or an older one would speak for the new arrays
     arrays = io.BytesIO()
     np.savez(
         arrays,
@@ -33,9 +37,9 @@ def write(folder: Path, record: Record) -> None:
         labels=record.labels,
         probabilities=record.probabilities,
     )
-    _write(folder / f"{record.trial.key}.npz", _timeless(arrays.getvalue()))
+    _write(path.with_suffix(".npz"), _timeless(arrays.getvalue()))
     text = json.dumps(record.summary(), indent=1)
-    _write(folder / f"{record.trial.key}.json", (text + "\n").encode())
+    _write(path, (text + "\n").encode())
 
 
 def read(folder: Path, key: str) -> Record:
@@ -54,7 +58,7 @@ def read(folder: Path, key: str) -> Record:
                 labels=arrays["labels"],
                 probabilities=arrays["probabilities"],
             )
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path}: not a trial's record ({error}); delete it to train anew"
         ) from None
@@ -66,6 +70,54 @@ def read_all(folder: Path) -> list[Record]:
     if not records:
         raise UserError(f"{folder}: holds no trial records; run `dvc repro` first")
     return sorted(records, key=lambda r: r.trial)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds: the history so far, and every array that training changes."""
+
+    history: list[dict[str, float]]
+    arrays: list[np.ndarray]
+
+
+class Checkpoint:
+    """How far a trial has come, for one that was cut off: `.KEY.checkpoint` beside the records."""
+
+    def __init__(self, folder: Path, trial: Trial, fingerprint: str, seconds: float = 20.0):
+        """`seconds`: how much work may be lost; a checkpoint is due so long after the last one."""
+        self._path = folder / f".{trial.key}.checkpoint"
+        self._mark, self._seconds, self._last = fingerprint, seconds, time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return time.monotonic() - self._last >= self._seconds
+
+    def save(self, arrays: list[np.ndarray], history: list[dict[str, float]]) -> None:
+        """Replace the checkpoint by this state."""
+        content = io.BytesIO()
+        about = json.dumps({"fingerprint": self._mark, "history": history})
+        np.savez(content, *arrays, about=np.array(about))
+        _write(self._path, content.getvalue())
+        self._last = time.monotonic()
+
+    def load(self) -> Saved | None:
+        """The state saved last by a trial with the same fingerprint, if there is one."""
+        if not self._path.exists():
+            return None
+        try:
+            with np.load(self._path, allow_pickle=False) as held:
+                about = json.loads(str(held["about"]))
+                arrays = [held[f"arr_{i}"] for i in range(len(held.files) - 1)]
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            print(f"{self._path}: not a checkpoint ({error}); the trial begins anew")
+            return None
+        if about["fingerprint"] != self._mark:
+            return None
+        return Saved(about["history"], arrays)
+
+    def remove(self) -> None:
+        """The trial has its record; its checkpoint goes."""
+        self._path.unlink(missing_ok=True)
 
 
 def scores(records: list[Record], metric: str) -> np.ndarray:
@@ -91,8 +143,10 @@ def scores(records: list[Record], metric: str) -> np.ndarray:
 
 def prune(folder: Path, keys: set[str]) -> None:
     """Remove what belongs to no trial of the design, and what a killed run left half-written."""
+    kept = {MODEL, *(f"{k}.json" for k in keys), *(f"{k}.npz" for k in keys)}
+    kept |= {f".{k}.checkpoint" for k in keys}
     for path in folder.iterdir():
-        if path.name != MODEL and (path.stem not in keys or path.suffix not in (".json", ".npz")):
+        if path.name not in kept:
             path.unlink()
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers as k
 
-from cnnlab.look import feature_maps, kernels_of, layers
+from cnnlab.look import feature_maps, kernels, layers
 
 
 @pytest.fixture(autouse=True)
@@ -233,7 +233,7 @@ def test_kernels_have_one_layout():
     ):
         x = layer(x)
     model = keras.Model(inputs, k.MaxPooling2D()(x))
-    found = kernels_of(model)
+    found = kernels(model)
     assert {name: w.shape for name, w in found.items()} == {
         "conv": (3, 5, 3, 4),
         "depthwise": (3, 3, 1, 8),

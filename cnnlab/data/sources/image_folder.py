@@ -7,11 +7,14 @@ read in place; nothing is extracted, so no path in them can write anywhere.
 import io
 import tarfile
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from cnnlab.data.sources import Source
 from cnnlab.errors import UserError
@@ -20,31 +23,42 @@ ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 LAYOUT = "one folder a class with images in it, optionally below train/ and test/"
 
 
+# What reading a damaged, cut or encrypted file or archive may raise.
+UNREADABLE = (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
+UNREADABLE += (Image.DecompressionBombError,)
+
+
 def open_source(raw):
     raw = Path(raw)
     if not raw.exists():
         raise UserError(f"params.yaml: data.raw = {str(raw)!r}: no such file or folder")
-    if raw.is_dir():
-        names = [p.relative_to(raw).as_posix() for p in raw.rglob("*") if p.is_file()]
-        load = lambda name: (raw / name).read_bytes()  # noqa: E731
-    elif tarfile.is_tarfile(raw):
-        tar = tarfile.open(raw)  # noqa: SIM115  (read from until the source is let go)
-        members = {m.name.removeprefix("./"): m for m in tar if m.isfile()}
-        names, load = list(members), lambda name: tar.extractfile(members[name]).read()
-    elif zipfile.is_zipfile(raw):
-        archive = zipfile.ZipFile(raw)
-        names, load = [n for n in archive.namelist() if not n.endswith("/")], archive.read
-    else:
-        raise UserError(f"params.yaml: data.raw = {str(raw)!r}: not a folder, .tar or .zip")
-
-    table = _table(names)
+    try:
+        files, load = _files(raw)
+    except UNREADABLE as error:
+        raise UserError(f"params.yaml: data.raw = {str(raw)!r}: damaged ({error})") from None
+    files = {str(PurePosixPath(name)): file for name, file in files.items()}
+    table = _table(list(files))
     if table.empty:
         raise UserError(
             f"params.yaml: data.raw = {str(raw)!r}: no images found; expected {LAYOUT}; "
             f"endings: {' '.join(sorted(ENDINGS))}"
         )
     sources = table["source"].to_list()
-    return Source(table, lambda i: _decode(load(sources[i]), f"{raw}: {sources[i]}"))
+    return Source(table, lambda i: _decode(load, files[sources[i]], f"{raw}: {sources[i]}"))
+
+
+def _files(raw: Path) -> tuple[dict[str, Any], Callable[[Any], bytes]]:
+    """What there is, by name, and how to read it."""
+    if raw.is_dir():
+        found = {p.relative_to(raw).as_posix(): p for p in raw.rglob("*") if p.is_file()}
+        return found, Path.read_bytes
+    if tarfile.is_tarfile(raw):
+        tar = tarfile.open(raw)  # noqa: SIM115  (read from until the source is let go)
+        return {m.name: m for m in tar if m.isfile()}, lambda member: tar.extractfile(member).read()
+    if zipfile.is_zipfile(raw):
+        archive = zipfile.ZipFile(raw)
+        return {m.filename: m for m in archive.infolist() if not m.is_dir()}, archive.read
+    raise UserError(f"params.yaml: data.raw = {str(raw)!r}: not a folder, .tar or .zip")
 
 
 def _table(names: list[str]) -> pd.DataFrame:
@@ -72,11 +86,14 @@ def _all_deep(paths: list[PurePosixPath]) -> bool:
     return all(len(p.parts) > 2 for p in paths)
 
 
-def _decode(content: bytes, name: str) -> np.ndarray:
+def _decode(load: Callable[[Any], bytes], file: Any, name: str) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        with Image.open(io.BytesIO(load(file))) as image:
+            if image.mode in ("I", "F"):
+                raise UserError(f"{name}: pixels of 32 bits; allowed: 8 or 16 bits")
+            if image.mode.startswith("I;16"):  # which Pillow would clip at 255
+                return (np.asarray(image) >> 8).astype(np.uint8)[..., None]
+            pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+    except UNREADABLE as error:
         raise UserError(f"{name}: not a readable image ({error})") from None
     return pixels if pixels.ndim == 3 else pixels[..., None]

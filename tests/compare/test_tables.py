@@ -1,0 +1,102 @@
+"""The rows of the committed tables."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cnnlab.compare import ablation, effect_rows, holm, pair, variant_rows
+from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.tables import EFFECT_COLUMNS, VARIANT_COLUMNS
+
+VARIANTS = {"none": [], "x": ["x"], "y": ["y"], "xy": ["x", "y"]}
+
+
+def scores_of(seed=0, shape=(2, 4)):
+    rng = np.random.default_rng(seed)
+    return {name: 0.5 + 0.1 * len(on) + rng.normal(0, 0.05, shape) for name, on in VARIANTS.items()}
+
+
+def test_columns_are_those_that_are_documented():
+    metrics = {"accuracy": scores_of(), "nll": scores_of(1)}
+    for row in variant_rows(metrics, VARIANTS, 0.95):
+        expected = set(VARIANT_COLUMNS)
+        for metric in metrics:
+            expected |= {metric, f"{metric}_sd", f"{metric}_low", f"{metric}_high"}
+        assert set(row) == expected
+    for row in effect_rows(ablation(VARIANTS), scores_of(), 0.95, 0.05):
+        assert list(row) == EFFECT_COLUMNS
+
+
+def test_an_effect_as_worked_out_by_hand():
+    """Differences 0.1, 0.2, 0.3 over three folds: mean 0.2, sd 0.1, standard error
+    0.1 * sqrt(1/3 + 1/2), two degrees of freedom, for which Student's t has a closed form."""
+    scores = {"a": np.array([[0.6, 0.8, 0.8]]), "b": np.array([[0.5, 0.6, 0.5]])}
+    (row,) = effect_rows([pair("a", "b")], scores, confidence=0.95, alpha=0.05)
+    error = 0.1 * math.sqrt(5 / 6)
+    t = 0.2 / error
+    p = 1 - t / math.sqrt(2 + t**2)
+    quantile = 0.95 * math.sqrt(2 / (1 - 0.95**2))  # 4.3027
+    expected = {"effect": 0.2, "low": 0.2 - quantile * error, "high": 0.2 + quantile * error}
+    expected |= {"sd": 0.1, "t": t, "df": 2, "n": 3, "p": p, "p_holm": p}
+    assert {k: row[k] for k in expected} == pytest.approx(expected)
+    assert row | {"plus": "a", "minus": "b", "kind": "pair", "technique": "a - b"} == row
+    assert (row["clear"], row["degenerate"]) == (False, False)
+
+
+def test_a_variant_as_worked_out_by_hand():
+    (row,) = variant_rows({"accuracy": {"a": np.array([[0.5, 0.6, 0.7]])}}, {"a": ["x", "y"]}, 0.95)
+    half = 4.302652729911275 * 0.1 * math.sqrt(5 / 6)
+    expected = {"n": 3, "accuracy": 0.6, "accuracy_sd": 0.1}
+    expected |= {"accuracy_low": 0.6 - half, "accuracy_high": 0.6 + half}
+    assert {k: row[k] for k in expected} == pytest.approx(expected)
+    assert (row["name"], row["techniques"]) == ("a", "x y")
+
+
+def test_effects_of_one_kind_are_one_family():
+    rows = effect_rows(ablation(VARIANTS), scores_of(), 0.95, 0.05)
+    kinds = [row["kind"] for row in rows]
+    assert sorted(kinds) == ["alone"] * 2 + ["removed"] * 2 + ["together"]
+    for kind in set(kinds):
+        family = [row for row in rows if row["kind"] == kind]
+        adjusted = holm([row["p"] for row in family])
+        assert [row["p_holm"] for row in family] == pytest.approx(list(adjusted))
+    assert any(row["p_holm"] > row["p"] for row in rows)
+    (together,) = [row for row in rows if row["kind"] == "together"]
+    assert together["p_holm"] == together["p"]
+
+
+def test_clear_follows_the_adjusted_p():
+    rows = effect_rows(ablation(VARIANTS), scores_of(), 0.95, 0.05)
+    row = next(row for row in rows if row["p"] < row["p_holm"])
+    between = (row["p"] + row["p_holm"]) / 2
+    for alpha, clear in ((between, False), (row["p_holm"] + 1e-9, True)):
+        again = effect_rows(ablation(VARIANTS), scores_of(), 0.95, alpha)
+        assert again[rows.index(row)]["clear"] is clear
+
+
+def test_equal_scores_are_degenerate_and_leave_no_nan():
+    scores = dict.fromkeys(VARIANTS, np.full((2, 4), 0.7)) | {"x": np.full((2, 4), 0.8)}
+    rows = effect_rows(ablation(VARIANTS), scores, 0.95, 0.05)
+    assert all(row["degenerate"] for row in rows)
+    assert not any(isinstance(v, float) and math.isnan(v) for row in rows for v in row.values())
+    by_kind = {(row["technique"], row["kind"]): row for row in rows}
+    assert by_kind["x", "alone"]["p"] == 0
+    assert by_kind["y", "alone"]["p"] == 1
+
+
+def test_rows_are_plain_values():
+    rows = effect_rows(ablation(VARIANTS), scores_of(), 0.95, 0.05)
+    rows += variant_rows({"nll": scores_of()}, VARIANTS, 0.95)
+    assert {type(v) for row in rows for v in row.values()} <= {str, int, float, bool}
+
+
+def test_no_contrasts_no_rows():
+    assert effect_rows([], scores_of(), 0.95, 0.05) == []
+    assert variant_rows({"nll": {}}, {}, 0.95) == []
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_params_allow_exactly_the_metrics_that_can_be_shown(name, committed):
+    assert type(committed.compare).model_validate({**dict(committed.compare), "metric": name})
+    assert METRICS[name].higher_is_better == (name == "accuracy")

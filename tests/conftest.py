@@ -1,0 +1,83 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # before anything imports TensorFlow
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+
+settings.register_profile("cnnlab", deadline=None, derandomize=True)
+settings.load_profile("cnnlab")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def committed():
+    """The committed params.yaml, checked."""
+    from cnnlab import params
+
+    return params.read(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def base(committed):
+    """The committed recipe without techniques."""
+    from cnnlab.training import recipe
+
+    return recipe.base(committed.model, committed.train)
+
+
+@pytest.fixture
+def small_pool(tmp_path):
+    """Twelve grey images of 8x8 pixels in three classes, written and read."""
+    from cnnlab.data import pool
+
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1), np.uint8)
+    manifest = pd.DataFrame(
+        {
+            "image_id": np.arange(12) * 10,
+            "source": [f"s/{i}" for i in range(12)],
+            "label": ["2", "10", "9"] * 4,
+            "group": [f"s/{i}" for i in range(12)],
+            "split": "dev",
+            "digest": [pool.digest(image) for image in images],
+        }
+    )
+    pool.write(tmp_path / "small_pool", images, manifest)
+    return pool.read(tmp_path / "small_pool")
+
+
+@pytest.fixture
+def record():
+    """Makes the record of a trial from made-up numbers."""
+    from cnnlab.training.trial import Record, Trial
+
+    def make(variant="dropout", repeat=0, fold=0, member=0, accuracy=0.75, mark="f00d"):
+        entry = {"objective": 1.5, "train_accuracy": 0.9, "train_nll": 0.3, "nll": 0.8}
+        probabilities = np.random.default_rng(fold).dirichlet([1, 1, 1], 4).astype(np.float32)
+        return Record(
+            trial=Trial(variant, repeat, fold, member),
+            fingerprint=mark,
+            seed=100 * repeat + 10 * fold + member,
+            n_train=8,
+            history=[
+                {"epoch": 1, **entry, "accuracy": accuracy / 2},
+                {"epoch": 2, **entry, "accuracy": accuracy},
+            ],
+            image_id=np.arange(4) + 4 * fold,
+            labels=np.array([0, 1, 2, 0]),
+            probabilities=probabilities,
+        )
+
+    return make

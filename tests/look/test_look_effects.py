@@ -1,0 +1,170 @@
+"""Figures of scores, effects and augmentation."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnlab.compare import ablation, effect_rows, variant_rows
+from cnnlab.compare.metrics import METRICS
+from cnnlab.look.augmentation import augmentation_figure
+from cnnlab.look.effects import KINDS, effects_figure, scores_figure
+from cnnlab.look.figure import WIDTH, save
+from cnnlab.training import recipe
+
+VARIANTS = {"none": [], "x": ["x"], "y": ["y"], "xy": ["x", "y"]}
+
+
+def scores_of(shape=(3, 5)):
+    rng = np.random.default_rng(0)
+    return {name: 0.5 + 0.1 * len(on) + rng.normal(0, 0.02, shape) for name, on in VARIANTS.items()}
+
+
+def score_rows(scores, metric="accuracy"):
+    rows = variant_rows({metric: scores}, dict.fromkeys(scores, ()), 0.95)
+    columns = {"mean": metric, "low": f"{metric}_low", "high": f"{metric}_high", "name": "name"}
+    return [{k: row[v] for k, v in columns.items()} for row in rows]
+
+
+def scores_picture(metric="accuracy", scores=None):
+    scores = scores or scores_of()
+    return scores_figure("Variants", METRICS[metric], scores, score_rows(scores, metric))
+
+
+def effects_picture(metric="accuracy", scores=None, variants=VARIANTS):
+    rows = effect_rows(ablation(variants), scores or scores_of(), 0.95, 0.05)
+    return effects_figure("Effects", METRICS[metric], rows), rows
+
+
+def augmentation_picture(base, images=4, channels=1, seed=5):
+    policy = base.augmenting("rotation", degrees=20.0).augmenting("brightness", fraction=0.25)
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 8, 8, channels), np.uint8)
+    labels = [f"class {i}" for i in range(images)]
+    return augmentation_figure(policy, "the policy", pixels, labels, 5, seed)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves a picture; returns the file."""
+
+    def write(picture, name="picture"):
+        path = tmp_path / f"{name}.png"
+        save(picture, path)
+        return path
+
+    return write
+
+
+MAKERS = {
+    "scores": lambda base: scores_picture(),
+    "effects": lambda base: effects_picture()[0],
+    "augmentation": augmentation_picture,
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_figure_is_small_has_the_house_width_and_the_same_bytes_again(saved, base, kind):
+    one, two = (saved(MAKERS[kind](base), name) for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert one.stat().st_size < 1_000_000
+    with Image.open(one) as image:
+        assert image.width == WIDTH
+        assert 150 < image.height < 3000
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 20  # something is drawn
+
+
+@pytest.mark.parametrize(("metric", "best"), [("accuracy", "xy"), ("nll", "none")])
+def test_the_scores_figure_says_which_mean_is_best(metric, best):
+    scores = scores_of()
+    m = METRICS[metric]
+    alt = scores_picture(metric, scores).alt
+    assert f"best mean {best}, {scores[best].mean() * m.scale:.{m.digits}f} {m.unit}" in alt
+    assert f"{len(scores)} rows" in alt
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_effects_figure_says_every_number(metric):
+    m = METRICS[metric]
+    picture, rows = effects_picture(metric)
+    numbers = {float(n) for n in re.findall(r"[+-][\d.]+", picture.alt)}
+    for row in rows:
+        assert f"{row['technique']} {row['kind']} " in picture.alt
+        for key in ("effect", "low", "high"):
+            assert round(row[key] * m.scale, m.digits) in numbers
+    assert m.step in picture.alt
+
+
+def test_the_scores_figure_draws_a_dot_a_fold_and_the_interval():
+    scores = scores_of()
+    axes = next(a for a in scores_picture(scores=scores).figure.axes if a.lines)
+    dots = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 15]
+    assert len(dots) == len(scores)
+    for drawn, values in zip(dots, scores.values(), strict=True):
+        np.testing.assert_allclose(np.sort(drawn), np.sort(values.ravel() * 100))
+    for row in score_rows(scores):
+        ends = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
+        assert any(np.allclose(e, [row["low"] * 100, row["high"] * 100]) for e in ends)
+
+
+def test_equal_scores_stand_side_by_side():
+    scores = {"a": np.full((2, 3), 0.5), "b": np.full((2, 3), 0.75)}
+    axes = next(a for a in scores_picture(scores=scores).figure.axes if a.lines)
+    heights = [line.get_ydata() for line in axes.lines if len(line.get_ydata()) == 6]
+    assert [len(set(np.round(h, 6))) for h in heights] == [6, 6]
+
+
+def test_filled_marks_are_the_clear_effects():
+    picture, rows = effects_picture()
+    axes = next(a for a in picture.figure.axes if a.lines)
+    colours = {colour for colour, _ in KINDS.values()}
+    marks = [line for line in axes.lines if line.get_marker() == "o"]
+    filled = [line.get_xdata()[0] for line in marks if line.get_markerfacecolor() in colours]
+    assert len(marks) == len(rows)
+    clear = [row["effect"] * 100 for row in rows if row["clear"]]
+    assert len(clear) > 0
+    np.testing.assert_allclose(np.sort(filled), np.sort(clear))
+
+
+@pytest.mark.parametrize("variants", [{"none": [], "x": ["x"]}, {"x": ["x"], "xy": ["x", "y"]}])
+def test_one_kind_of_effect_needs_no_legend(saved, variants):
+    scores = {name: scores_of()[name] for name in variants}
+    picture, rows = effects_picture(scores=scores, variants=variants)
+    assert len(rows) == 1
+    texts = [text.get_text() for text in picture.figure.texts]
+    assert not any(text.startswith("●") for text in texts)
+    assert sum(t.get_text().startswith("●") for t in effects_picture()[0].figure.texts) == 3
+
+
+def test_degenerate_scores_can_be_drawn(saved):
+    scores = dict.fromkeys(VARIANTS, np.full((3, 5), 1.0))
+    for picture in (scores_picture(scores=scores), effects_picture(scores=scores)[0]):
+        assert saved(picture).stat().st_size > 0
+        assert "nan" not in picture.alt
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_augmentation_figure_says_what_it_shows(saved, base, channels):
+    picture = augmentation_picture(base, 3, channels)
+    told = ("the policy", "3 images", "class 0, class 1, class 2", "5 draws")
+    told += ("rotation degrees 20.0", "brightness fraction 0.25")
+    assert all(text in picture.alt for text in told)
+    moved = float(re.search(r"pixel ([\d.]+) of 255", picture.alt).group(1))
+    assert 10 < moved < 200
+    assert saved(picture).stat().st_size > 0
+    other = augmentation_picture(base, 3, channels, seed=6)
+    assert saved(other, "other").read_bytes() != saved(picture).read_bytes()
+
+
+def test_the_augmentation_of_every_committed_policy_can_be_drawn(saved, committed, base):
+    from cnnlab.plugins import chosen
+
+    drawn = 0
+    for name in chosen(committed.techniques):
+        policy = recipe.apply(base, [name], committed.techniques)
+        if policy.ops:
+            pixels = np.zeros((6, 8, 8, 1), np.uint8)
+            picture = augmentation_figure(policy, name, pixels, ["0"] * 6, 9, 1)
+            assert saved(picture).stat().st_size < 1_000_000
+            drawn += 1
+    assert drawn

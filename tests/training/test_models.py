@@ -1,0 +1,137 @@
+"""Nets: every one builds, is named so that transfer finds its parts, and takes a recipe's parts."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from cnnlab.errors import UserError
+from cnnlab.training.recipe import MODELS
+
+# A small size of each net; a new net needs a line here.
+SIZES = {"vgg": {"filters": [4, 6], "convs": 2, "kernel": 3, "dense": [10, 8]}}
+NETS = MODELS.names()
+SHAPES = [(8, 8, 1), (32, 32, 3), (9, 12, 3)]
+
+
+def test_every_net_is_tested():
+    assert sorted(SIZES) == NETS
+
+
+@pytest.fixture
+def build(base):
+    def built(net, shape=(8, 8, 1), classes=3, change=lambda recipe: recipe):
+        options = MODELS[net].Options.model_validate(SIZES[net]).model_dump()
+        recipe = change(replace(base, net=net, net_options=options))
+        return MODELS[net].build(recipe, shape, classes)
+
+    return built
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("classes", [2, 10])
+def test_every_net_builds(build, net, shape, classes):
+    model = build(net, shape, classes)
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape)).astype(np.float32)
+    logits = model(images, training=False).numpy()
+    assert (logits.shape, logits.dtype) == ((5, classes), np.float32)
+    assert np.isfinite(logits).all()
+    assert len(np.unique(logits, axis=0)) == 5  # it looks at the images
+    assert np.abs(logits).max() < 100  # and scales their 0..255
+    assert (logits < 0).any()
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_layers_are_named_and_the_conv_part_is_found_by_name(build, net):
+    def crowded(recipe):
+        for place in ("conv", "block", "dense"):
+            recipe = recipe.inserting(place, "BatchNormalization", momentum=0.9)
+        return recipe
+
+    names, again = ([layer.name for layer in build(net, change=crowded).layers] for _ in "ab")
+    assert len(set(names)) == len(names)
+    assert names == again  # a name does not depend on what was built before
+    conv = [name for name in names if name.startswith(("conv", "pool"))]
+    assert conv
+    assert "logits" not in conv
+    kinds = {layer.name: layer for layer in build(net, change=crowded).layers}
+    for name, layer in kinds.items():
+        if isinstance(layer, keras.layers.Conv2D):
+            assert name in conv
+        if isinstance(layer, keras.layers.Dense):
+            assert name not in conv
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_an_image_too_small_is_refused(build, net):
+    with pytest.raises(UserError, match=rf"params\.yaml: model\.{net}.*3x2"):
+        build(net, (3, 2, 1))
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("place", ["conv", "block", "dense"])
+def test_layers_are_inserted_at_every_place(build, net, place):
+    def inserted(model):
+        return [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+
+    assert inserted(build(net)) == []
+    found = inserted(build(net, change=lambda r: r.inserting(place, "Dropout", rate=0.25)))
+    assert found
+    assert all(layer.rate == 0.25 for layer in found)
+
+
+@pytest.mark.parametrize(
+    ("place", "count", "before", "after"),
+    [("conv", 4, "Conv2D", "Activation"), ("dense", 2, "Activation", "Dense")],
+)
+def test_vgg_inserts_where_it_says(build, place, count, before, after):
+    model = build("vgg", change=lambda r: r.inserting(place, "Dropout", rate=0.5))
+    kinds = [type(layer).__name__ for layer in model.layers]
+    places = [i for i, kind in enumerate(kinds) if kind == "Dropout"]
+    assert len(places) == count
+    assert {kinds[i - 1] for i in places} == {before}
+    assert {kinds[i + 1] for i in places} == {after}
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize(("l1", "l2"), [(0.5, 0), (0, 0.25), (0.5, 0.25)])
+@pytest.mark.parametrize("target", ["kernel", "bias"])
+def test_penalties_are_the_sum_over_all_weights_of_the_kind(build, net, target, l1, l2):
+    model = build(net, change=lambda r: r.penalising(target, l1=l1, l2=l2))
+    weights = [v for v in model.trainable_variables if v.path.endswith(f"/{target}")]
+    assert len(weights) >= 3
+    for variable in weights:
+        variable.assign(np.random.default_rng(0).normal(size=variable.shape))
+    arrays = [np.float64(v.numpy()) for v in weights]
+    expected = sum(l1 * np.abs(a).sum() + l2 * (a**2).sum() for a in arrays)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-4)
+    assert len(model.losses) == len(weights)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_an_activity_penalty_grows_with_activity(build, net):
+    model = build(net, change=lambda r: r.penalising("activity", l2=0.1))
+    losses = []
+    for brightness in (0, 100, 200):
+        model(np.full((2, 8, 8, 1), brightness, np.float32), training=True)
+        losses.append(float(sum(model.losses)))
+    assert losses[0] < losses[1] < losses[2]
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_net_without_penalties_has_no_losses(build, net):
+    model = build(net)
+    model(np.zeros((2, 8, 8, 1), np.float32), training=True)
+    assert model.losses == []
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_seed_decides_the_weights(build, net):
+    weights = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        weights.append(np.concatenate([np.ravel(w) for w in build(net).get_weights()]))
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert (weights[0] != weights[2]).any()

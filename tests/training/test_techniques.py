@@ -1,0 +1,304 @@
+"""Techniques: each changes training, and none is on at inference."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnlab.params import read
+from cnnlab.plugins import chosen
+from cnnlab.techniques.augment import OPS
+from cnnlab.training import recipe
+from cnnlab.training.augmentation import _resample, augment
+from cnnlab.training.recipe import MODELS, TECHNIQUES
+
+PARAMS = read(Path(__file__).parents[2] / "params.yaml")
+# Strengths of techniques to which params.yaml gives none; a new one needs an entry here or there.
+STRENGTHS = {
+    "augment": {"shift": {"fraction": 0.1}, "rotation": {"degrees": 10}},
+    "batchnorm": {"momentum": 0.9},
+    "brightness": {"fraction": 0.2},
+    "contrast": {"fraction": 0.2},
+    "dropout": {"rate": 0.5},
+    "flip": {"horizontal": True, "vertical": True},
+    "l1": {"kernel": 0.1, "bias": 0.0, "activity": 0.0},
+    "l2": {"kernel": 0.1, "bias": 0.0, "activity": 0.0},
+    "rotation": {"degrees": 20},
+    "shift": {"fraction": 0.2},
+}
+STRENGTHS |= {n: o.model_dump(exclude_none=True) for n, o in chosen(PARAMS.techniques).items()}
+SECTION = TECHNIQUES.options("Techniques").model_validate(STRENGTHS)
+BASE = recipe.base(PARAMS.model, PARAMS.train)
+WARPS = sorted(name for name, op in OPS.items() if hasattr(op, "warp"))
+FILLS = ["constant", "nearest", "reflect"]
+
+
+def test_every_technique_is_tested():
+    assert sorted(STRENGTHS) == TECHNIQUES.names()
+
+
+def using(*names, **changes):
+    made = recipe.apply(BASE, names, SECTION)
+    return recipe.replace(made, **changes)
+
+
+def build(made, seed=1):
+    keras.utils.set_random_seed(seed)
+    return MODELS[made.net].build(made, (8, 8, 1), 3)
+
+
+def pictures(n=16, size=(8, 8), channels=1, seed=0):
+    """Random images, float32 (n, *size, channels) in 0..255."""
+    images = np.random.default_rng(seed).integers(0, 256, (n, *size, channels))
+    return tf.constant(images, tf.float32)
+
+
+def drawn(made, images, seed=(3, 4)):
+    return augment(made, images, tf.constant(seed, tf.int32)).numpy()
+
+
+@pytest.mark.parametrize("name", TECHNIQUES.names())
+def test_a_technique_changes_training(name):
+    made, images = using(name), pictures()
+    model = build(made)
+    learnt = model(images, training=True).numpy()
+    penalties = float(sum(model.losses))
+    noisy = not np.allclose(learnt, model(images, training=False).numpy(), atol=1e-6)
+    moved = not np.allclose(drawn(made, images), images)
+    assert penalties > 0 or noisy or moved
+    assert made.epochs == BASE.epochs  # and only what it is for
+    plain = build(using())
+    assert not plain.losses
+    np.testing.assert_array_equal(plain(images, training=True), plain(images, training=False))
+    np.testing.assert_array_equal(drawn(using(), images), images)
+
+
+@pytest.mark.parametrize("name", TECHNIQUES.names())
+def test_a_technique_is_off_at_inference(name):
+    images = pictures()
+    model, plain = build(using(name)), build(using())
+    one, two = (model(images, training=False).numpy() for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    own, others = ({v.path: v for v in m.trainable_variables} for m in (model, plain))
+    for path, variable in others.items():
+        own[path].assign(variable)
+    same = np.allclose(model(images, training=False), plain(images, training=False), atol=1e-2)
+    assert same  # batch norm's statistics are 0 and 1 before training
+
+
+def test_batchnorm_moves_its_statistics_by_its_momentum():
+    made = using("batchnorm")
+    model = build(made)
+    (layer, *_) = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    model(pictures(64), training=True)
+    momentum = STRENGTHS["batchnorm"]["momentum"]
+    assert layer.momentum == momentum
+    once = layer.moving_mean.numpy()
+    model(pictures(64), training=True)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), once * (1 + momentum), rtol=1e-3)
+
+
+def test_dropout_drops_its_share_of_hidden_units():
+    layer = next(
+        layer for layer in build(using("dropout")).layers if isinstance(layer, keras.layers.Dropout)
+    )
+    dropped = float(np.mean(layer(np.ones((100, 100)), training=True) == 0))
+    assert dropped == pytest.approx(STRENGTHS["dropout"]["rate"], abs=0.03)
+
+
+@pytest.mark.parametrize(("name", "power"), [("l1", 1), ("l2", 2)])
+def test_weight_decay_is_the_sum_of_its_powers(name, power):
+    model = build(using(name))
+    kernels = [v.numpy() for v in model.trainable_variables if v.path.endswith("/kernel")]
+    expected = STRENGTHS[name]["kernel"] * sum((np.abs(k) ** power).sum() for k in kernels)
+    assert float(sum(model.losses)) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_a_policy_is_its_ops_one_after_another():
+    policy = using("augment").ops
+    assert dict(policy) == STRENGTHS["augment"]
+    assert [name for name, _ in policy] == sorted(STRENGTHS["augment"])
+
+
+@pytest.mark.parametrize("op", sorted(OPS))
+@pytest.mark.parametrize(("size", "channels"), [((8, 8), 1), ((8, 8), 3), ((6, 10), 3)])
+@pytest.mark.parametrize("fill", FILLS)
+def test_an_op_keeps_shape_type_and_range(op, size, channels, fill):
+    images = pictures(8, size, channels)
+    made = drawn(using(op, fill_mode=fill), images)
+    assert (made.shape, made.dtype) == (images.shape, np.float32)
+    assert made.min() >= 0
+    assert made.max() <= 255
+    assert not np.allclose(made, images)
+
+
+@pytest.mark.parametrize("op", [*sorted(OPS), "augment"])
+def test_a_seed_decides_the_draw_and_each_image_has_its_own(op):
+    made = using(op)
+    same = tf.repeat(pictures(1), 16, axis=0)
+    one, again, *others = (drawn(made, same, seed) for seed in ((3, 4), (3, 4), (4, 4), (3, 5)))
+    np.testing.assert_array_equal(one, again)
+    for other in others:
+        assert not np.array_equal(one, other)
+    assert len(np.unique(one.reshape(16, -1), axis=0)) >= (4 if op == "flip" else 16)
+
+
+def test_two_ops_of_a_policy_draw_apart():
+    """Where shift and rotation shared their numbers, large shifts would go with large angles."""
+    both = using("shift").augmenting("shift", **STRENGTHS["shift"])
+    ramp = tf.constant(np.tile(np.arange(64.0), (32, 64, 1))[..., None], tf.float32)
+    moved = drawn(recipe.replace(both, fill_mode="nearest"), ramp)[:, 32, 32, 0] - 32
+    alone = drawn(using("shift", fill_mode="nearest"), ramp)[:, 32, 32, 0] - 32
+    assert not np.allclose(moved, 2 * alone, atol=0.5)
+
+
+@pytest.mark.parametrize("op", [*sorted(OPS), "augment"])
+def test_an_op_does_the_same_inside_a_graph_of_any_batch_size(op):
+    made, images = using(op), pictures(5)
+    graph = tf.function(
+        lambda x, seed: augment(made, x, seed),
+        input_signature=[
+            tf.TensorSpec([None, 8, 8, 1], tf.float32),
+            tf.TensorSpec([2], tf.int32),
+        ],
+    )
+    inside = graph(images, tf.constant([3, 4], tf.int32)).numpy()
+    np.testing.assert_allclose(inside, drawn(made, images), atol=1e-3)
+
+
+@pytest.mark.parametrize("op", sorted(OPS))
+def test_an_op_treats_all_channels_alike(op):
+    grey = pictures(8)
+    colour = tf.repeat(grey, 3, axis=3)
+    made = drawn(using(op), colour)
+    np.testing.assert_allclose(made, np.repeat(drawn(using(op), grey), 3, axis=3), atol=1e-3)
+
+
+@pytest.mark.parametrize("op", WARPS)
+@pytest.mark.parametrize("fill", ["nearest", "reflect"])
+def test_a_warp_leaves_an_even_image_even(op, fill):
+    made = drawn(using(op, fill_mode=fill), tf.fill([16, 8, 8, 3], 100.0))
+    np.testing.assert_allclose(made, 100, atol=0.01)
+
+
+def test_brightness_adds_one_amount_within_its_limit():
+    grey = tf.fill([64, 4, 4, 3], 128.0)
+    added = drawn(using("brightness"), grey) - 128
+    assert np.ptp(added, axis=(1, 2, 3)).max() < 1e-3
+    limit = 255 * STRENGTHS["brightness"]["fraction"]
+    assert 0.8 * limit < np.abs(added).max() <= limit + 1e-3
+    assert added.min() < 0 < added.max()
+
+
+def test_contrast_scales_the_distance_from_the_mean():
+    image = np.tile(np.float32([[100, 140]]), (64, 1, 1))[..., None]
+    made = drawn(using("contrast"), tf.constant(image))
+    np.testing.assert_allclose(made.mean((1, 2, 3)), 120, atol=1e-3)
+    factor = (made[:, 0, 1, 0] - made[:, 0, 0, 0]) / 40
+    fraction = STRENGTHS["contrast"]["fraction"]
+    assert 1 - fraction <= factor.min() < 1 - 0.7 * fraction
+    assert 1 + 0.7 * fraction < factor.max() <= 1 + fraction
+
+
+def shift_matrix(right, down, size=(8, 8)):
+    """Takes each pixel from `right` and `down` pixels further on."""
+    height, width = size
+    return [[1, 0, right * 2 / width], [0, 1, down * 2 / height], [0, 0, 1]]
+
+
+def resampled(images, matrix, fill="CONSTANT"):
+    n = images.shape[0]
+    matrices = tf.repeat(tf.constant([matrix], tf.float32), n, axis=0)
+    return _resample(images, matrices, fill).numpy()
+
+
+@pytest.mark.parametrize("size", [(8, 8), (6, 10)])
+@pytest.mark.parametrize(("right", "down"), [(2, 0), (0, 3), (-1, 2), (0, 0)])
+def test_a_shift_by_whole_pixels_moves_them_exactly(size, right, down):
+    images = pictures(3, size, 3)
+    height, width = size
+    made = resampled(images, shift_matrix(right, down, size))
+    padded = np.pad(images.numpy(), ((0, 0), (4, 4), (4, 4), (0, 0)))
+    expected = padded[:, 4 + down : 4 + down + height, 4 + right : 4 + right + width]
+    np.testing.assert_allclose(made, expected, atol=0.01)
+
+
+def test_a_shift_by_half_a_pixel_takes_the_mean_of_two():
+    images = pictures(3)
+    made = resampled(images, shift_matrix(0.5, 0))[:, :, :-1]
+    np.testing.assert_allclose(made, (images[:, :, :-1] + images[:, :, 1:]) / 2, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("fill", "mode"), [("CONSTANT", "constant"), ("NEAREST", "edge"), ("REFLECT", "symmetric")]
+)
+def test_fill_modes_are_what_lies_beyond_the_edge(fill, mode):
+    images = pictures(3)
+    made = resampled(images, shift_matrix(3, -2), fill)
+    padded = np.pad(images.numpy(), ((0, 0), (4, 4), (4, 4), (0, 0)), mode)
+    np.testing.assert_allclose(made, padded[:, 2:10, 7:15], atol=0.01)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("size", [8, 7])
+def test_rotations_by_right_angles_are_exact(turns, size):
+    images = pictures(3, (size, size), 3)
+    quarter = np.float32([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    made = resampled(images, np.linalg.matrix_power(quarter, turns), "NEAREST")
+    np.testing.assert_allclose(made, np.rot90(images, turns, (1, 2)), atol=0.05)
+
+
+def test_rotation_draws_angles_up_to_its_limit_to_both_sides():
+    matrices = OPS["rotation"].warp(tf.constant([1, 2]), 500, degrees=30).numpy()
+    angles = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+    assert 28 < angles.max() <= 30.001
+    assert -30.001 <= angles.min() < -28
+    np.testing.assert_allclose(
+        matrices @ matrices.swapaxes(1, 2), np.tile(np.eye(3), (500, 1, 1)), atol=1e-5
+    )
+
+
+def test_shift_moves_up_to_its_share_of_width_and_height():
+    matrices = OPS["shift"].warp(tf.constant([1, 2]), 500, fraction=0.25).numpy()
+    np.testing.assert_array_equal(matrices[:, :2, :2], np.tile(np.eye(2), (500, 1, 1)))
+    moved = matrices[:, :2, 2] / 2  # of a whole width
+    assert 0.24 < moved.max() <= 0.25
+    assert -0.25 <= moved.min() < -0.24
+    assert abs(np.corrcoef(moved.T)[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize(("horizontal", "vertical"), [(True, False), (False, True), (True, True)])
+def test_flips_mirror_half_of_the_images_and_undo_themselves(horizontal, vertical):
+    images = pictures(64)
+    made = drawn(BASE.augmenting("flip", horizontal=horizontal, vertical=vertical), images)
+    kinds = [(1, 1)]
+    kinds += [(1, -1)] * horizontal + [(-1, 1)] * vertical + [(-1, -1)] * (horizontal and vertical)
+    mirrored = [images[:, ::v, ::h].numpy() for v, h in kinds]
+    which = [
+        [np.allclose(image, m[i], atol=0.01) for m in mirrored] for i, image in enumerate(made)
+    ]
+    assert (np.sum(which, axis=1) == 1).all()
+    shares = np.mean(which, axis=0)
+    np.testing.assert_allclose(shares, 1 / len(kinds), atol=0.2)
+    once = resampled(images, np.diag([-1, -1, 1]))
+    np.testing.assert_allclose(
+        resampled(tf.constant(once), np.diag([-1, -1, 1])), images, atol=0.01
+    )
+
+
+def test_warps_of_a_policy_resample_once():
+    """A shift there and back again loses nothing inside, as one matrix."""
+    images = pictures(2, (16, 16))
+    there, back = (np.float32(shift_matrix(x, 0, (16, 16))) for x in (1.5, -1.5))
+    np.testing.assert_allclose(resampled(images, there @ back), images, atol=0.01)
+    twice = resampled(tf.constant(resampled(images, there)), back)
+    assert np.abs(twice - images)[:, :, 3:-3].max() > 10
+    made = using("shift", "rotation")
+    matrix = [
+        OPS[name].warp(tf.constant([3, 4 + i * 7919]), 2, **strength)
+        for i, (name, strength) in enumerate(made.ops)
+    ]
+    once = _resample(images, tf.matmul(*matrix), made.fill_mode.upper())
+    np.testing.assert_allclose(drawn(made, images), once, atol=0.01)
