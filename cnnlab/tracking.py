@@ -27,7 +27,9 @@ import filelock
 import numpy as np
 
 from cnnlab import paths
+from cnnlab.compare import mean_interval
 from cnnlab.data.pool import Pool
+from cnnlab.training import records
 from cnnlab.training.trial import Record
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+
+CONFIDENCE = 0.95  # of the intervals on parent runs
 
 
 def mark(records: list[Record]) -> str:
@@ -139,9 +143,9 @@ class Run:
         self._logged.add(t.key)
 
     @_forgiving
-    def finish(self, metrics: Mapping[str, float], model: Path, pool: Pool) -> None:
-        """Log the parent's metrics and its model, with its signature, and end it."""
-        for name, value in metrics.items():
+    def finish(self, done: list[Record], model: Path, pool: Pool) -> None:
+        """Log the metrics of all records together and the model with its signature; end it."""
+        for name, value in summary(done).items():
             self._client.log_metric(self._id, name, value)
         if not self._client.get_run(self._id).outputs.model_outputs:
             self.model_logger(pool)(model)
@@ -175,6 +179,20 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
         local = store().startswith("sqlite:")
         place = (paths.workspace() / "mlartifacts" / study).as_uri() if local else None
         return client, client.create_experiment(study, artifact_location=place)
+
+
+def summary(done: list[Record]) -> dict[str, float]:
+    """Mean, spread over folds and repeats, and interval of each metric of a variant's records."""
+    values = {}
+    for metric in done[0].final:
+        scores = records.scores(done, metric)
+        values[metric] = float(scores.mean())
+        if scores.shape[1] > 1:
+            interval = mean_interval(scores, CONFIDENCE)
+            values[f"{metric}_sd"] = interval.sd
+            values[f"{metric}_ci95_low"] = interval.low
+            values[f"{metric}_ci95_high"] = interval.high
+    return values
 
 
 def nothing(*_: Any) -> None:

@@ -9,8 +9,8 @@ from cnnlab.data import pool
 from cnnlab.look.augmentation import augmentation_figure
 from cnnlab.look.figure import save
 from cnnlab.plugins import chosen
+from cnnlab.seeds import derive
 from cnnlab.training import recipe
-from cnnlab.training.trial import derive
 from stages import run
 
 IMAGES, DRAWS = 6, 9

@@ -7,7 +7,7 @@ from cnnlab import params, paths
 from cnnlab.data import pool, prepare
 from cnnlab.data.sources import SOURCES
 from cnnlab.progress import bar
-from cnnlab.training.trial import derive
+from cnnlab.seeds import derive
 from stages import run
 
 

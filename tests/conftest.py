@@ -38,27 +38,35 @@ def base(committed):
     return recipe.base(committed.model, committed.train)
 
 
-@pytest.fixture
-def small_pool(tmp_path):
-    """Twelve grey images of 8x8 pixels in three classes, written and read."""
+@pytest.fixture(scope="session")
+def pool_in():
+    """Writes twelve grey images of 8x8 pixels in three classes to a folder, and reads them."""
     from cnnlab.data import pool
 
-    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1), np.uint8)
-    manifest = pd.DataFrame(
-        {
-            "image_id": np.arange(12) * 10,
-            "source": [f"s/{i}" for i in range(12)],
-            "label": ["2", "10", "9"] * 4,
-            "group": [f"s/{i}" for i in range(12)],
-            "split": "dev",
-            "digest": [pool.digest(image) for image in images],
-        }
-    )
-    pool.write(tmp_path / "small_pool", images, manifest)
-    return pool.read(tmp_path / "small_pool")
+    def make(folder):
+        images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1), np.uint8)
+        manifest = pd.DataFrame(
+            {
+                "image_id": np.arange(12) * 10,
+                "source": [f"s/{i}" for i in range(12)],
+                "label": ["2", "10", "9"] * 4,
+                "group": [f"s/{i}" for i in range(12)],
+                "split": "dev",
+                "digest": [pool.digest(image) for image in images],
+            }
+        )
+        pool.write(folder, images, manifest)
+        return pool.read(folder)
+
+    return make
 
 
 @pytest.fixture
+def small_pool(tmp_path, pool_in):
+    return pool_in(tmp_path / "small_pool")
+
+
+@pytest.fixture(scope="session")
 def record():
     """Makes the record of a trial from made-up numbers."""
     from cnnlab.training.trial import Record, Trial

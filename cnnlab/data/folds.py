@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from cnnlab.errors import UserError
-from cnnlab.training.trial import derive
+from cnnlab.seeds import derive
 
 COLUMNS = ["image_id", "repeat", "fold"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from cnnlab.look.figure import (
@@ -16,7 +18,9 @@ from cnnlab.look.figure import (
     house_style,
     write,
 )
-from cnnlab.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from cnnlab.training.recipe import Recipe
 
 GAP = 6  # pixels
 

@@ -11,8 +11,10 @@ import pandas as pd
 
 from cnnlab.data.pool import Pool
 from cnnlab.errors import UserError
+from cnnlab.seeds import derive
+from cnnlab.training.fingerprint import fingerprint
 from cnnlab.training.recipe import Recipe
-from cnnlab.training.trial import Trial, fingerprint
+from cnnlab.training.trial import Trial
 
 NEVER = -1  # the fold of an image that is trained on in all trials
 
@@ -58,7 +60,9 @@ class Job:
                 told = [[codes[row] for row in rows] for rows in (train, judged)]
                 for member in range(self.members):
                     t = Trial(self.name, int(repeat), int(judge), member)
-                    seed = t.seed(self.seed)
+                    # The variant takes no part: equal recipes give equal results, and variants
+                    # are compared from the same start.
+                    seed = derive(self.seed, "trial", t.repeat, t.fold, t.member)
                     mark = fingerprint(self.recipe, seed, *told, start)
                     planned.append(Planned(t, seed, mark, train, judged))
         return planned

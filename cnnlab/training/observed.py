@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from cnnlab import tracking
-from cnnlab.compare import mean_interval
 from cnnlab.progress import Bar, bar
 from cnnlab.training import records
 from cnnlab.training.execute import run
 from cnnlab.training.job import Job
 from cnnlab.training.trial import Record, Trial
-
-CONFIDENCE = 0.95  # of the intervals on MLflow's parent runs
 
 
 def run_observed(job: Job, folder: Path, workers: int | None, study: str, kind: str) -> None:
@@ -25,21 +22,7 @@ def run_observed(job: Job, folder: Path, workers: int | None, study: str, kind: 
     with bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress:
         watcher = _Watcher(progress, parent, job.recipe.epochs)
         done = run(job, plan, folder, workers, watcher, parent.model_logger(job.pool))
-    parent.finish(summary(done), folder / records.MODEL, job.pool)
-
-
-def summary(done: list[Record]) -> dict[str, float]:
-    """Mean, spread over folds and repeats, and interval of each metric of a variant's records."""
-    values = {}
-    for metric in done[0].final:
-        scores = records.scores(done, metric)
-        values[metric] = float(scores.mean())
-        if scores.shape[1] > 1:
-            interval = mean_interval(scores, CONFIDENCE)
-            values[f"{metric}_sd"] = interval.sd
-            values[f"{metric}_ci95_low"] = interval.low
-            values[f"{metric}_ci95_high"] = interval.high
-    return values
+    parent.finish(done, folder / records.MODEL, job.pool)
 
 
 class _Watcher:

@@ -1,0 +1,51 @@
+"""A trial's fingerprint: all that can change its result, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+from pathlib import Path
+
+from cnnlab.training.recipe import Recipe
+
+# What else decides a result, besides recipe, data and seed.
+_CODE = ["fit", "blocks", "augmentation"]
+_LIBRARIES = ["tensorflow", "keras", "numpy"]
+
+
+def fingerprint(recipe: Recipe, seed: int, train: list[str], judged: list[str], start: str) -> str:
+    """Hash of all that can change a trial's result, and of nothing else.
+
+    `train`, `judged`: digest and label of each image, in order. `start`: digest of the weights it
+    begins from, empty for random ones. Includes the code that takes part (a technique's file only
+    where the recipe uses it; comments and docstrings aside) and the versions of the libraries that
+    compute.
+    """
+    modules = [f"cnnlab.training.{name}" for name in _CODE]
+    modules += [f"cnnlab.models.{recipe.net}"]
+    modules += [f"cnnlab.techniques.{name}" for name in sorted(set(recipe.techniques))]
+    parts = {
+        "recipe": json.loads(recipe.json()),
+        "seed": seed,
+        "train": train,
+        "judged": judged,
+        "start": start,
+        "code": {name: _code_digest(name) for name in modules},
+        "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def _code_digest(module: str) -> str:
+    path = importlib.util.find_spec(module).origin
+    tree = ast.parse(Path(path).read_text())
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+        if documented and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]

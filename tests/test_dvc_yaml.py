@@ -1,0 +1,130 @@
+"""dvc.yaml lists what the stages read: no param, module or link of the way of the data too few or
+too many. (Which data files they open is watched in test_pipeline.py.)"""
+
+import ast
+import functools
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from cnnlab import new_study
+
+ROOT = Path(__file__).parents[1]
+STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+NAMES = sorted(STAGES)
+
+# Plumbing: it checks, shows and logs, and cannot change what a stage writes.
+PLUMBING = {"errors", "params", "paths", "plugins", "progress", "tracking"}
+# Found by name at run time, by way of a registry, from this module.
+REGISTRIES = {
+    "cnnlab.training.recipe": ("cnnlab.models", "cnnlab.techniques"),
+    "cnnlab.data.sources": ("cnnlab.data.sources",),
+    "cnnlab.strategies": ("cnnlab.strategies",),
+}
+
+
+def stage(name):
+    return STAGES[name].get("do", STAGES[name])
+
+
+def script(name):
+    return ROOT / "stages" / f"{name}.py"
+
+
+def test_every_stage_is_a_script_and_every_script_a_stage():
+    scripts = {p.stem for p in (ROOT / "stages").glob("[!_]*.py")}
+    assert scripts == set(NAMES)
+    for name in NAMES:
+        assert re.match(rf"python -m stages\.{name}( \$\{{key\}})?$", stage(name)["cmd"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_params_listed_are_params_read(name):
+    read = set()
+    for node in ast.walk(ast.parse(script(name).read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.load":
+            read |= {
+                re.sub(r"\{\w+\}", "${key}", ast.literal_eval(ast.unparse(a).removeprefix("f")))
+                for a in node.args
+            }
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "params.read":
+            read.add("the whole file")
+    listed = {"the whole file" if isinstance(p, dict) else p for p in stage(name)["params"]}
+    assert listed == read
+
+
+@functools.cache
+def imports(module):
+    """Modules of cnnlab that a module imports anywhere in it, registries followed."""
+    path = ROOT.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    found = set()
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []  # walked before its body
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found |= {n for n in names if n.startswith("cnnlab.") and exists(n)}
+    for package in REGISTRIES.get(module, ()):
+        folder = ROOT.joinpath(*package.split("."))
+        found |= {f"{package}.{p.stem}" for p in folder.glob("*.py") if p.stem != "__init__"}
+    return found
+
+
+def exists(module):
+    path = ROOT.joinpath(*module.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def closure(name):
+    seen, waiting = set(), {f"stages.{name}"}
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        new = {m for m in imports(module) if m.split(".")[1] not in PLUMBING}
+        waiting |= new - seen
+    return {m for m in seen if m.startswith("cnnlab.")}
+
+
+def covers(dep, module):
+    path = Path(*module.split("."))
+    return Path(dep) in (path, path.with_suffix(".py"), *path.parents)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code_listed_is_code_imported(name):
+    deps = [d for d in stage(name)["deps"] if d.startswith("cnnlab")]
+    used = closure(name)
+    packages = {m for m in used if ROOT.joinpath(*m.split(".")).is_dir()}
+    missing = {m for m in used - packages if not any(covers(d, m) for d in deps)}
+    assert not missing
+    assert all(any(covers(d, m) for m in used) for d in deps)
+    assert f"stages/{name}.py" in stage(name)["deps"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_test_images_are_read_by_final_alone(name):
+    reads = "data/prepared" in stage(name)["deps"] or "data/prepared/test" in stage(name)["deps"]
+    assert not reads or name == "final"
+
+
+def test_what_people_review_is_in_git_and_the_rest_is_not():
+    for name in NAMES:
+        for out in [*stage(name).get("outs", []), *stage(name).get("metrics", [])]:
+            path, flags = next(iter(out.items())) if isinstance(out, dict) else (out, {})
+            assert (flags.get("cache") is False) == path.startswith("reports/")
+
+
+def test_studies_link_to_the_one_set_of_definitions():
+    for folder in (ROOT / "studies").glob("*/"):
+        for linked in new_study.LINKED:
+            assert (folder / linked).is_symlink()
+            assert (folder / linked).resolve() == (ROOT / linked).resolve()

@@ -1,0 +1,252 @@
+"""MLflow: what is logged, once each, and that training goes on without it."""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cnnlab import paths, tracking
+from cnnlab.training import records
+from cnnlab.training.recipe import MODELS
+
+TRIALS = [(repeat, fold) for repeat in (0, 1) for fold in (0, 1)]
+SUMMARY = {"accuracy": 0.75, "accuracy_sd": 0.125}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A clone's root with an SQLite store, so that no other is touched."""
+    folder = tmp_path_factory.mktemp("clone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("DVC_EXP_NAME", "fuzzy-exp")
+        patch.setattr(paths, "workspace", lambda: folder)
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def made(workspace, record, base, pool_in):
+    """A pool, a variant's records and its saved net."""
+    net = {"filters": [2], "convs": 1, "kernel": 3, "dense": []}
+    small = replace(base, net="vgg", net_options=net)
+    pool = pool_in(workspace / "pool")
+    shape, classes = pool.images.shape[1:], len(pool.classes)
+    records.save_model(MODELS["vgg"].build(small, shape, classes), workspace / "model.keras")
+    trials = [record("dropout", r, f, accuracy=0.5 + f / 4, mark=f"{r}{f}") for r, f in TRIALS]
+    return SimpleNamespace(pool=pool, trials=trials, model=workspace / "model.keras", recipe=small)
+
+
+def log(made):
+    run = tracking.Run("some study", "variant", "dropout", tracking.mark(made.trials))
+    run.describe(vars(made.recipe) | {"seed": 20}, made.pool, "some study")
+    for trial in made.trials:
+        run.trial(trial)
+    run.finish(SUMMARY, made.model, made.pool)
+    figure = made.model.with_name("figure.png")
+    figure.write_bytes(b"a figure")
+    run.attach([figure], "figures")
+
+
+@pytest.fixture(scope="module")
+def store(made):
+    """The variant logged, then logged again; what MLflow says is there."""
+    from mlflow import MlflowClient
+
+    log(made)
+    client = MlflowClient(tracking.store())
+    (experiment,) = [e for e in client.search_experiments() if e.name == "some study"]
+
+    def look():
+        runs = client.search_runs([experiment.experiment_id])
+        parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        trials = {r.data.tags["cnnlab.trial"]: r for r in runs if r not in parents}
+        assert len(parents) == 1
+        assert len(trials) == len(runs) - 1
+        return parents[0], trials
+
+    return SimpleNamespace(client=client, look=look)
+
+
+def test_trials_are_nested_below_their_variant(store, made):
+    parent, trials = store.look()
+    assert sorted(trials) == [t.trial.key for t in made.trials]
+    assert {t.data.tags["mlflow.parentRunId"] for t in trials.values()} == {parent.info.run_id}
+    assert {run.info.status for run in (parent, *trials.values())} == {"FINISHED"}
+    assert parent.info.run_name == "dropout"
+    assert len({run.info.run_name for run in trials.values()}) == len(trials)
+
+
+def test_runs_say_what_they_belong_to(store, root):
+    parent, trials = store.look()
+    for run in (parent, *trials.values()):
+        tags = run.data.tags
+        assert (tags["variant"], tags["cnnlab.kind"]) == ("dropout", "variant")
+        assert tags["dvc_exp"] == "fuzzy-exp"
+        assert tags["cnnlab.mark"]
+    assert trials["r1_f0_m0"].data.tags["fold"] == "0"
+    assert trials["r0_f1_m0"].data.tags["fold"] == "1"
+
+
+def test_runs_say_which_commit_they_are_of(root, monkeypatch):
+    monkeypatch.chdir(root)
+    tags = tracking._provenance()
+    if (root / ".git").exists():
+        assert len(tags["git_commit"]) == 40
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    assert "dvc_exp" not in tracking._provenance()
+
+
+def test_params_are_flat(store, made):
+    params = store.look()[0].data.params
+    assert params["net_options.filters"] == "[2]"
+    assert params["learning_rate"] == str(made.recipe.learning_rate)
+    assert params["seed"] == "20"
+    trial = store.look()[1]["r1_f0_m0"].data.params
+    assert (trial["repeat"], trial["fold"], trial["member"]) == ("1", "0", "0")
+    assert (trial["seed"], trial["n_train"]) == ("100", "8")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "nll", "train_accuracy", "train_nll", "objective"])
+def test_every_epoch_s_metrics_have_their_step(store, made, metric):
+    _, trials = store.look()
+    for mine in made.trials:
+        run = trials[mine.trial.key]
+        logged = store.client.get_metric_history(run.info.run_id, metric)
+        found = sorted((m.step, m.value) for m in logged)
+        assert found == [(entry["epoch"], entry[metric]) for entry in mine.history]
+
+
+def test_final_metrics_can_be_compared(store, made):
+    parent, trials = store.look()
+    for mine in made.trials:
+        shown = trials[mine.trial.key].data.metrics
+        assert {k: shown[k] for k in mine.final} == pytest.approx(mine.final)
+    assert {k: parent.data.metrics[k] for k in SUMMARY} == SUMMARY
+
+
+def test_the_data_set_is_the_input(store):
+    inputs = store.look()[0].inputs.dataset_inputs
+    assert len(inputs) == 1
+    assert inputs[0].dataset.name == "some study"
+    assert "digest" in inputs[0].dataset.schema
+    assert inputs[0].dataset.digest
+
+
+def test_the_model_has_its_signature_and_can_be_loaded(store, made):
+    import mlflow
+    import numpy as np
+
+    (output,) = store.look()[0].outputs.model_outputs
+    model = store.client.get_logged_model(output.model_id)
+    signature = mlflow.models.get_model_info(model.model_uri).signature
+    assert signature.inputs.inputs[0].shape == (-1, 8, 8, 1)
+    assert signature.outputs.inputs[0].shape == (-1, 3)
+    images = made.pool.images[:2].astype(np.float32)
+    served = mlflow.pyfunc.load_model(model.model_uri).predict(images)
+    own = records.load_model(made.model)(images, training=False)
+    np.testing.assert_allclose(served, own, rtol=1e-4)
+
+
+def test_files_are_attached(store):
+    parent, _ = store.look()
+    artifacts = store.client.list_artifacts(parent.info.run_id, "figures")
+    assert [a.path for a in artifacts] == ["figures/figure.png"]
+
+
+def test_artifacts_stay_in_the_clone(store, workspace):
+    parent, _ = store.look()
+    assert Path(parent.info.artifact_uri.removeprefix("file://")).is_relative_to(workspace)
+
+
+def test_logging_again_adds_nothing_and_one_trial_more_adds_itself(store, made, record):
+    before = store.look()
+    log(made)
+    parent, trials = store.look()
+    assert parent.info.run_id == before[0].info.run_id
+    assert {k: r.info.run_id for k, r in trials.items()} == {
+        k: r.info.run_id for k, r in before[1].items()
+    }
+    assert len(parent.outputs.model_outputs) == len(parent.inputs.dataset_inputs) == 1
+    # A run that was cut off before its parent knew all of its trials.
+    run = tracking.Run("some study", "variant", "dropout", tracking.mark(made.trials))
+    run.trial(record("dropout", 2, 0))
+    assert len(store.look()[1]) == len(trials) + 1
+
+
+def test_other_records_are_another_run(store, made, record):
+    others = [*made.trials[:-1], record("dropout", 1, 1, mark="edited")]
+    assert tracking.mark(others) != tracking.mark(made.trials)
+    assert tracking.mark(made.trials) == tracking.digest(t.fingerprint for t in made.trials)
+    tracking.Run("another study", "variant", "dropout", tracking.mark(others))
+    store.look()  # asserts that there is one parent here
+
+
+@pytest.fixture
+def closed_port():
+    """A port at which nothing answers."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.0.0.1:{port}",
+        "http://someone:pass-word@127.0.0.1:{port}",
+        "postgresql://someone:pass-word@127.0.0.1:{port}/mlflow",
+        "nonsense://someone:pass-word@nowhere/",
+        "sqlite:////no/such/folder/mlflow.db",
+    ],
+)
+def test_a_store_that_is_away_costs_one_warning(
+    uri, closed_port, made, monkeypatch, tmp_path, capfd
+):
+    monkeypatch.setattr(paths, "workspace", lambda: tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=closed_port))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    log(made)
+    told = capfd.readouterr()
+    assert told.err.count("warning: MLflow") == 1
+    assert "records are complete" in told.err
+    assert "pass-word" not in told.err + told.out
+    scheme = uri.partition("://")[0]
+    assert f"at {scheme}://" in told.err
+
+
+def test_a_failure_later_on_is_one_warning_too(store, made, monkeypatch, capfd, record):
+    run = tracking.Run("some study", "variant", "unlucky", "mark")
+
+    def fail(*_, **__):
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(run._client, "create_run", fail)
+    run.trial(record("unlucky"))
+    run.trial(record("unlucky", fold=1))
+    run.finish(SUMMARY, made.model, made.pool)
+    assert capfd.readouterr().err.count("gone") == 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "root"),
+    [
+        ("/home/me/clone", "/home/me/clone"),
+        ("/home/me/clone/.dvc/tmp/exps/tmpab12", "/home/me/clone"),
+        ("/home/me/clone/.dvc/tmp/exps/standalone/tmpab12", "/home/me/clone"),
+        ("/home/me/.dvc/clone", "/home/me/.dvc/clone"),
+    ],
+)
+def test_the_workspace_of_an_experiment_is_the_clone_s(folder, root, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", folder)
+    assert paths.workspace() == Path(root)
+
+
+def test_the_store_is_the_clone_s_unless_another_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "workspace", lambda: tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking.store() == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    assert tracking.store() == "http://elsewhere"
