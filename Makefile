@@ -7,10 +7,13 @@ VENV := $(CURDIR)/.venv
 READY := $(VENV)/.ready
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: repro test ui lint format study requirements readme
+.PHONY: repro track test ui lint format study requirements readme
 
-repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one
-	cd $(STUDY) && python -m stages.check && dvc repro
+repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
+	cd $(STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
+
+track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
+	cd $(STUDY) && python -m cnnlab.track
 
 test: $(READY)
 	pytest -n 2 --dist loadgroup

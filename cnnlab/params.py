@@ -19,6 +19,7 @@ from cnnlab.data.sources import SOURCES
 from cnnlab.errors import UserError
 from cnnlab.plugins import Options, chosen
 from cnnlab.strategies import STRATEGIES
+from cnnlab.training.execute import BACKENDS
 from cnnlab.training.recipe import MODELS, TECHNIQUES
 
 FILE = Path("params.yaml")
@@ -67,11 +68,28 @@ class Train(Options):
     learning_rate: float = Field(gt=0, le=10)
     members: int = Field(ge=1, le=100)
     fill_mode: Literal["constant", "nearest", "reflect"]
+    evaluate_every: int = Field(ge=1, le=100_000)
     threads: int = Field(ge=1, le=1024)
 
 
 class Execution(Options):
+    backend: str
     workers: int | None = Field(ge=1, le=1024)
+    gpus: float = Field(ge=0, le=8)
+
+    @field_validator("backend")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in BACKENDS:
+            raise ValueError(f"unknown backend; allowed: {', '.join(BACKENDS)}")
+        return name
+
+    @field_validator("gpus")
+    @classmethod
+    def _shared_or_whole(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):  # trials may share one GPU, not several
+            raise ValueError("should be a whole number, or a fraction below 1")
+        return gpus
 
 
 class Transfer(Options):
@@ -109,7 +127,8 @@ class Params(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:
-        _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), "exactly one net")
+        nets = f"exactly one net of {_join(MODELS.names())}"
+        _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), nets)
         known = sorted(chosen(self.techniques))
         lists = {f"variants.{name}": names for name, names in self.variants.items()}
         lists["transfer.techniques"] = self.transfer.techniques

@@ -29,7 +29,7 @@ class Bar:
 
     def say(self, line: str) -> None:
         """Print a line that stays, above the bar."""
-        self._progress.console.print(line, highlight=False)
+        self._progress.console.print(line, highlight=False, markup=False)
 
 
 @contextlib.contextmanager

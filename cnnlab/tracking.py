@@ -7,8 +7,8 @@ nested below. A run is recognised by its tags, never by an id kept elsewhere:
     cnnlab.mark    digest of the records it shows; another recipe, seed or design is another run
     cnnlab.trial   key of the trial (r0_f0_m0), on nested runs
 
-so that logging the same records again adds nothing. Where MLflow fails, training goes on: one
-warning says so.
+so that logging the same records again adds nothing. Where MLflow fails or dies, training goes on at
+full speed: one warning says so.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import queue
+import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -30,7 +33,7 @@ from cnnlab import paths
 from cnnlab.compare import mean_interval
 from cnnlab.data.pool import Pool
 from cnnlab.training import records
-from cnnlab.training.trial import Record
+from cnnlab.training.trial import Record, Trial
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,6 +44,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 CONFIDENCE = 0.95  # of the intervals on parent runs
+BATCH_SECONDS = 2.0  # between two requests for one running trial
 
 
 def mark(records: list[Record]) -> str:
@@ -58,42 +62,65 @@ def store() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.workspace() / 'mlflow.db'}"
 
 
-def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
-    """A method of Run that warns once where MLflow fails, and after that does nothing."""
+def _later(method: Callable[..., None]) -> Callable[..., None]:
+    """A method of Run that is carried out on the run's own thread, in the order of the calls."""
 
     @functools.wraps(method)
-    def wrapped(self, *args: Any) -> None:
-        if self._failed:
-            return
-        try:
-            method(self, *args)
-        except Exception as error:  # a store may fail in any way, and no record depends on it
-            self._failed = True
-            print(
-                f"warning: MLflow at {_safe(store())} failed ({type(error).__name__}: {error}); "
-                "the study goes on, its records are complete",
-                file=sys.stderr,
-            )
+    def enqueue(self, *args: Any) -> None:
+        self._queue.put((method, args))
 
-    return wrapped
+    return enqueue
 
 
 class Run:
-    """A parent run. Each method turns a failure of MLflow into one warning."""
+    """A parent run, written by a thread of its own so that training never waits for MLflow.
+
+    Use as a context manager; leaving it waits until all is written. The first failure of MLflow is
+    one warning, and what comes after it is dropped: `cnnlab.track` can log it later.
+    """
 
     def __init__(self, study: str, kind: str, name: str, mark: str):
         self._tags = {"cnnlab.kind": kind, "cnnlab.name": name, "cnnlab.mark": mark}
-        self._name, self._failed = name, False
-        self._open(study)
+        self._study, self._name, self._failed = study, name, False
+        self._queue: queue.SimpleQueue = queue.SimpleQueue()
+        self._live: dict[str, _Live] = {}  # by trial key
+        self._thread = threading.Thread(target=self._write, name="mlflow")
 
-    @_forgiving
-    def _open(self, study: str) -> None:
-        self._client, self._experiment = _connect(study)
+    def __enter__(self) -> Run:
+        self._thread.start()
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        while (call := self._queue.get()) is not None:
+            method, args = call
+            if self._failed:
+                continue
+            try:
+                method(self, *args)
+            except Exception as error:  # a store may fail in any way, and no record depends on it
+                self._failed = True
+                about = f"MLflow at {store()} failed ({type(error).__name__}: {error})"
+                print(
+                    _safe(f"warning: {about}; the study goes on, its records are complete; "),
+                    "`make track` logs later what is missing",
+                    file=sys.stderr,
+                )
+
+    @_later
+    def _open(self) -> None:
+        self._client, self._experiment = _connect(self._study)
         text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in self._tags.items())
         found = self._client.search_runs([self._experiment], text, max_results=10_000)
         trials = [r for r in found if "cnnlab.trial" in r.data.tags]
         parents = [r for r in found if "cnnlab.trial" not in r.data.tags]
         self._logged = {r.data.tags["cnnlab.trial"] for r in trials if r.info.status == "FINISHED"}
+        for cut_off in (r for r in trials if r.info.status != "FINISHED"):
+            self._client.delete_run(cut_off.info.run_id)
         self._run = parents[0] if parents else self._create(self._name, {})
 
     def _create(self, title: str, tags: Mapping[str, str]) -> Any:
@@ -104,8 +131,8 @@ class Run:
     def _id(self) -> str:
         return self._run.info.run_id
 
-    @_forgiving
-    def describe(self, params: Mapping[str, Any], pool: Pool, study: str) -> None:
+    @_later
+    def describe(self, params: Mapping[str, Any], pool: Pool) -> None:
         """Log params (nested ones dotted) and the data set as the run's input."""
         from mlflow.data.pandas_dataset import from_pandas
         from mlflow.entities import DatasetInput, InputTag, Param
@@ -113,36 +140,46 @@ class Run:
         logged = [Param(k, str(v)[:6000]) for k, v in _flat(params).items()]
         self._client.log_batch(self._id, params=logged)
         table = pool.manifest[["image_id", "label", "digest"]].astype(str)
-        data = from_pandas(table, targets="label", name=study)._to_mlflow_entity()
+        data = from_pandas(table, targets="label", name=self._study)._to_mlflow_entity()
         tags = [InputTag("mlflow.data.context", "training")]
         self._client.log_inputs(self._id, datasets=[DatasetInput(data, tags)])
 
-    @_forgiving
-    def trial(self, record: Record) -> None:
-        """Log one trial as a nested run, unless it is there already."""
-        from mlflow.entities import Metric, Param
-
-        t, now = record.trial, int(time.time() * 1000)
-        if t.key in self._logged:
+    @_later
+    def epoch(self, trial: Trial, entry: Mapping[str, float]) -> None:
+        """Show an epoch of a trial that is running; batched, so up to `BATCH_SECONDS` late."""
+        if trial.key in self._logged:
             return
-        tags = {"mlflow.parentRunId": self._id, "cnnlab.trial": t.key, "fold": str(t.fold)}
-        run_id = self._create(f"{t.variant} {t.key}", tags).info.run_id
-        metrics = [
-            Metric(name, value, now, int(entry["epoch"]))
-            for entry in record.history
-            for name, value in entry.items()
-            if name != "epoch"
-        ]
-        metrics.append(Metric("gap", record.final["gap"], now, int(record.history[-1]["epoch"])))
-        values = {"repeat": t.repeat, "fold": t.fold, "member": t.member}
-        values |= {"seed": record.seed, "n_train": record.n_train}
-        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in values.items()])
-        for start in range(0, len(metrics), 1000):  # MLflow's limit a request
-            self._client.log_batch(run_id, metrics=metrics[start : start + 1000])
-        self._client.set_terminated(run_id)
-        self._logged.add(t.key)
+        live = self._live.get(trial.key) or self._start(trial)
+        live.add(entry)
+        if time.monotonic() - live.written > BATCH_SECONDS:
+            live.write(self._client)
 
-    @_forgiving
+    @_later
+    def trial(self, record: Record) -> None:
+        """Log one trial as a nested run, whole, unless it is there already."""
+        from mlflow.entities import Param
+
+        trial = record.trial
+        if trial.key in self._logged:
+            return
+        live = self._live.pop(trial.key, None) or self._start(trial)
+        for entry in record.history:
+            live.add(entry)
+        live.add_last("gap", record.final["gap"])
+        live.write(self._client)
+        values = {"repeat": trial.repeat, "fold": trial.fold, "member": trial.member}
+        values |= {"seed": record.seed, "n_train": record.n_train}
+        params = [Param(k, str(v)) for k, v in values.items()]
+        self._client.log_batch(live.run_id, params=params)
+        self._client.set_terminated(live.run_id)
+        self._logged.add(trial.key)
+
+    def _start(self, trial: Trial) -> _Live:
+        tags = {"cnnlab.trial": trial.key, "fold": str(trial.fold), "mlflow.parentRunId": self._id}
+        run_id = self._create(f"{trial.variant} {trial.key}", tags).info.run_id
+        return self._live.setdefault(trial.key, _Live(run_id))
+
+    @_later
     def finish(self, done: list[Record], model: Path, pool: Pool) -> None:
         """Log the metrics of all records together and the model with its signature; end it."""
         for name, value in summary(done).items():
@@ -153,17 +190,43 @@ class Run:
 
     def model_logger(self, pool: Pool) -> Callable[[Path], None]:
         """What logs a saved net to this run; may be sent to a process that has TensorFlow."""
-        if self._failed:
-            return nothing
-        return functools.partial(
-            _log_model, store(), self._id, pool.images.shape[1:], len(pool.classes)
-        )
+        shape, classes = pool.images.shape[1:], len(pool.classes)
+        return functools.partial(_log_model, store(), self._study, self._tags, shape, classes)
 
-    @_forgiving
+    @_later
     def attach(self, files: list[Path], folder: str) -> None:
         """Log files, such as figures, as artifacts in a folder of the run."""
         for path in files:
             self._client.log_artifact(self._id, str(path), folder)
+
+
+class _Live:
+    """A nested run that is being written: epochs wait here for the next batch."""
+
+    def __init__(self, run_id: str):
+        self.run_id, self.written = run_id, 0.0
+        self._epoch, self._waiting = 0, []
+
+    def add(self, entry: Mapping[str, float]) -> None:
+        """An epoch's values, unless they were added before: a trial that is tried again, or goes
+        on from a checkpoint, tells its epochs again."""
+        if entry["epoch"] > self._epoch:
+            self._epoch = int(entry["epoch"])
+            for name, value in entry.items():
+                if name != "epoch":
+                    self.add_last(name, value)
+
+    def add_last(self, name: str, value: float) -> None:
+        """A value at the last epoch."""
+        from mlflow.entities import Metric
+
+        self._waiting.append(Metric(name, value, int(time.time() * 1000), self._epoch))
+
+    def write(self, client: MlflowClient) -> None:
+        """Send what is waiting."""
+        for start in range(0, len(self._waiting), 1000):  # MLflow's limit a request
+            client.log_batch(self.run_id, metrics=self._waiting[start : start + 1000])
+        self._waiting, self.written = [], time.monotonic()
 
 
 def _connect(study: str) -> tuple[MlflowClient, str]:
@@ -195,11 +258,14 @@ def summary(done: list[Record]) -> dict[str, float]:
     return values
 
 
-def nothing(*_: Any) -> None:
-    """What is done where there is no MLflow."""
-
-
-def _log_model(uri: str, run_id: str, shape: tuple[int, ...], classes: int, path: Path) -> None:
+def _log_model(
+    uri: str,
+    study: str,
+    tags: Mapping[str, str],
+    shape: tuple[int, ...],
+    classes: int,
+    path: Path,
+) -> None:
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -210,7 +276,10 @@ def _log_model(uri: str, run_id: str, shape: tuple[int, ...], classes: int, path
     images = TensorSpec(number, (-1, *shape), "images")  # 0..255
     logits = TensorSpec(number, (-1, classes))
     mlflow.set_tracking_uri(uri)
-    with mlflow.start_run(run_id=run_id):
+    text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
+    found = mlflow.search_runs(experiment_names=[study], filter_string=text, output_format="list")
+    (parent,) = [run for run in found if "cnnlab.trial" not in run.data.tags]
+    with mlflow.start_run(run_id=parent.info.run_id):
         mlflow.tensorflow.log_model(
             load_model(path),
             name="model",
@@ -238,7 +307,10 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _safe(uri: str) -> str:
-    """A URI without the password that it may hold."""
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+def _safe(text: str) -> str:
+    """Text without the names and passwords that URIs in it may hold."""
+    return re.sub(r"://\S*@", "://", text)
+
+
+def nothing(*_: Any) -> None:
+    """What is done with a net where there is no MLflow."""

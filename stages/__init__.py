@@ -18,4 +18,5 @@ def run(main: Callable[..., None]) -> None:
     try:
         main(*sys.argv[1:])
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -9,6 +9,7 @@ from cnnlab import params, paths, tracking
 from cnnlab.compare import ablation, effect_rows, pair, variant_rows
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.tables import EFFECT_COLUMNS, VARIANT_COLUMNS
+from cnnlab.errors import UserError
 from cnnlab.look.effects import effects_figure, scores_figure
 from cnnlab.look.figure import save
 from cnnlab.plugins import chosen
@@ -41,6 +42,14 @@ def _compare(title, kind, found, techniques, contrasts, options, study) -> None:
     metric = METRICS[options.metric]
     measured = dict.fromkeys([options.metric, "accuracy", "nll", "train_accuracy", "gap"])
     scores = {m: {name: records.scores(done, m) for name, done in found.items()} for m in measured}
+    shapes = {name: scores["accuracy"][name].shape for name in found}
+    for name, shape in shapes.items():
+        first = next(iter(shapes))
+        if shape != shapes[first]:
+            raise UserError(
+                f"{kind} {name}: records of {shape[0]} repeats x {shape[1]} folds, {kind} {first}:"
+                f" {shapes[first][0]} x {shapes[first][1]}; run `dvc repro`"
+            )
     rows = variant_rows(scores, techniques, options.confidence)
     effects = effect_rows(contrasts, scores[options.metric], options.confidence, options.alpha)
     _csv(rows, paths.COMPARE / f"{title}_scores.csv", VARIANT_COLUMNS)
@@ -59,15 +68,16 @@ def _compare(title, kind, found, techniques, contrasts, options, study) -> None:
         columns = {"mean": options.metric, **{k: f"{options.metric}_{k}" for k in ("low", "high")}}
         shown = [{"name": r["name"], **{k: r[v] for k, v in columns.items()}} for r in rows]
         figures["scores"] = scores_figure(
-            f"{kind.capitalize()}s of {study}", metric, scores[options.metric], shown
+            f"{study}: each {kind} in every fold", metric, scores[options.metric], shown
         )
     if effects:
-        figures["effects"] = effects_figure(f"Effects in {study}", metric, effects)
+        figures["effects"] = effects_figure(f"{study}: effects", metric, effects)
     files = [paths.COMPARE / f"{title}_{name}.png" for name in figures]
     for picture, path in zip(figures.values(), files, strict=True):
         save(picture, path)
     for name, done in found.items():
-        tracking.Run(study, kind, name, tracking.mark(done)).attach(files, "compare")
+        with tracking.Run(study, kind, name, tracking.mark(done)) as parent:
+            parent.attach(files, "compare")
 
 
 def _csv(rows: list[dict], path, columns: list[str]) -> None:

@@ -37,7 +37,7 @@ def main() -> None:
         members=1,
         seed=seed,
     )
-    run_observed(job, paths.BACKBONE, execution.workers, study, "backbone")
+    run_observed(job, paths.BACKBONE, execution, study, "backbone")
 
 
 if __name__ == "__main__":

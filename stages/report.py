@@ -41,7 +41,6 @@ def main() -> None:
         images=data["images"],
         classes=len(data["classes"]),
         shape="×".join(map(str, data["shape"])),
-        confidence=f"{options.confidence:.0%}",
         alpha=options.alpha,
         variants=report.scores_table(scores["ablation"], metric, options.confidence),
         effects=[

@@ -20,7 +20,7 @@ def main(variant: str) -> None:
         members=train.members,
         seed=seed,
     )
-    run_observed(job, paths.RUNS / variant, execution.workers, study, "variant")
+    run_observed(job, paths.RUNS / variant, execution, study, "variant")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main(strategy: str) -> None:
         seed=seed,
         backbone=paths.BACKBONE / records.MODEL if target.start == "backbone" else None,
     )
-    run_observed(job, paths.TRANSFER / strategy, execution.workers, study, "strategy")
+    run_observed(job, paths.TRANSFER / strategy, execution, study, "strategy")
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ def main() -> None:
                 _save(picture, stem, *(written[name] for name in there))
             progress.advance(note=layer)
     for name, files in written.items():
-        parent = tracking.Run(study, "variant", name, tracking.mark(done[name]))
-        parent.attach(files, "figures")
+        with tracking.Run(study, "variant", name, tracking.mark(done[name])) as parent:
+            parent.attach(files, "figures")
 
 
 def _probe(dev: pool.Pool, judged: np.ndarray, images: int) -> pool.Pool:

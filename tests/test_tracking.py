@@ -1,6 +1,7 @@
 """MLflow: what is logged, once each, and that training goes on without it."""
 
 import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,6 @@ from cnnlab.training import records
 from cnnlab.training.recipe import MODELS
 
 TRIALS = [(repeat, fold) for repeat in (0, 1) for fold in (0, 1)]
-SUMMARY = {"accuracy": 0.75, "accuracy_sd": 0.125}
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +40,14 @@ def made(workspace, record, base, pool_in):
 
 
 def log(made):
-    run = tracking.Run("some study", "variant", "dropout", tracking.mark(made.trials))
-    run.describe(vars(made.recipe) | {"seed": 20}, made.pool, "some study")
-    for trial in made.trials:
-        run.trial(trial)
-    run.finish(SUMMARY, made.model, made.pool)
     figure = made.model.with_name("figure.png")
     figure.write_bytes(b"a figure")
-    run.attach([figure], "figures")
+    with tracking.Run("some study", "variant", "dropout", tracking.mark(made.trials)) as run:
+        run.describe(vars(made.recipe) | {"seed": 20}, made.pool)
+        for trial in made.trials:
+            run.trial(trial)
+        run.finish(made.trials, made.model, made.pool)
+        run.attach([figure], "figures")
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,12 @@ def test_final_metrics_can_be_compared(store, made):
     for mine in made.trials:
         shown = trials[mine.trial.key].data.metrics
         assert {k: shown[k] for k in mine.final} == pytest.approx(mine.final)
-    assert {k: parent.data.metrics[k] for k in SUMMARY} == SUMMARY
+    scores = records.scores(made.trials, "accuracy")
+    expected = {"accuracy": 0.625, "accuracy_sd": scores.std(ddof=1)}
+    assert {k: parent.data.metrics[k] for k in expected} == pytest.approx(expected)
+    low, high = (parent.data.metrics[f"accuracy_ci95_{end}"] for end in ("low", "high"))
+    assert (low + high) / 2 == pytest.approx(0.625)
+    assert low < 0.5
 
 
 def test_the_data_set_is_the_input(store):
@@ -135,6 +140,7 @@ def test_the_data_set_is_the_input(store):
     assert inputs[0].dataset.digest
 
 
+@pytest.mark.filterwarnings("ignore:The structure of")  # MLflow hands Keras a list
 def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     import mlflow
     import numpy as np
@@ -171,8 +177,8 @@ def test_logging_again_adds_nothing_and_one_trial_more_adds_itself(store, made, 
     }
     assert len(parent.outputs.model_outputs) == len(parent.inputs.dataset_inputs) == 1
     # A run that was cut off before its parent knew all of its trials.
-    run = tracking.Run("some study", "variant", "dropout", tracking.mark(made.trials))
-    run.trial(record("dropout", 2, 0))
+    with tracking.Run("some study", "variant", "dropout", tracking.mark(made.trials)) as run:
+        run.trial(record("dropout", 2, 0))
     assert len(store.look()[1]) == len(trials) + 1
 
 
@@ -180,7 +186,8 @@ def test_other_records_are_another_run(store, made, record):
     others = [*made.trials[:-1], record("dropout", 1, 1, mark="edited")]
     assert tracking.mark(others) != tracking.mark(made.trials)
     assert tracking.mark(made.trials) == tracking.digest(t.fingerprint for t in made.trials)
-    tracking.Run("another study", "variant", "dropout", tracking.mark(others))
+    with tracking.Run("another study", "variant", "dropout", tracking.mark(others)):
+        pass
     store.look()  # asserts that there is one parent here
 
 
@@ -199,14 +206,16 @@ def closed_port():
         "http://someone:pass-word@127.0.0.1:{port}",
         "postgresql://someone:pass-word@127.0.0.1:{port}/mlflow",
         "nonsense://someone:pass-word@nowhere/",
-        "sqlite:////no/such/folder/mlflow.db",
+        "sqlite:///{file}/mlflow.db",
     ],
 )
 def test_a_store_that_is_away_costs_one_warning(
     uri, closed_port, made, monkeypatch, tmp_path, capfd
 ):
     monkeypatch.setattr(paths, "workspace", lambda: tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=closed_port))
+    file = tmp_path / "file"  # where a folder would have to be
+    file.touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=closed_port, file=file))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     log(made)
     told = capfd.readouterr()
@@ -218,30 +227,82 @@ def test_a_store_that_is_away_costs_one_warning(
 
 
 def test_a_failure_later_on_is_one_warning_too(store, made, monkeypatch, capfd, record):
-    run = tracking.Run("some study", "variant", "unlucky", "mark")
-
     def fail(*_, **__):
         raise ConnectionError("gone")
 
-    monkeypatch.setattr(run._client, "create_run", fail)
-    run.trial(record("unlucky"))
-    run.trial(record("unlucky", fold=1))
-    run.finish(SUMMARY, made.model, made.pool)
+    with tracking.Run("some study", "variant", "unlucky", "mark") as run:
+        monkeypatch.setattr(tracking.Run, "_start", fail)
+        run.trial(record("unlucky"))
+        run.trial(record("unlucky", fold=1))
+        run.finish(made.trials, made.model, made.pool)
     assert capfd.readouterr().err.count("gone") == 1
 
 
-@pytest.mark.parametrize(
-    ("folder", "root"),
-    [
-        ("/home/me/clone", "/home/me/clone"),
-        ("/home/me/clone/.dvc/tmp/exps/tmpab12", "/home/me/clone"),
-        ("/home/me/clone/.dvc/tmp/exps/standalone/tmpab12", "/home/me/clone"),
-        ("/home/me/.dvc/clone", "/home/me/.dvc/clone"),
-    ],
-)
-def test_the_workspace_of_an_experiment_is_the_clone_s(folder, root, monkeypatch):
-    monkeypatch.setenv("DVC_ROOT", folder)
-    assert paths.workspace() == Path(root)
+def steps(client, run, metric="nll"):
+    return sorted(m.step for m in client.get_metric_history(run.info.run_id, metric))
+
+
+def test_epochs_show_while_a_trial_runs_and_each_once(store, made, record, monkeypatch):
+    """Told again, as by a trial that is tried again, they are not logged again."""
+    from mlflow import MlflowClient
+
+    monkeypatch.setattr(tracking, "BATCH_SECONDS", -1.0)
+    mine = record("live", 0, 0)
+    tags = "tags.`cnnlab.name` = 'live' and tags.`cnnlab.trial` = 'r0_f0_m0'"
+
+    def shown():
+        client = MlflowClient(tracking.store())
+        experiment = client.get_experiment_by_name("some study").experiment_id
+        return client, client.search_runs([experiment], tags)
+
+    with tracking.Run("some study", "variant", "live", "mark") as run:
+        run.epoch(mine.trial, mine.history[0])
+        run.attach([], "")  # the queue is in order: once this is taken, the epoch is written
+        while run._queue.qsize():
+            pass
+        run.describe({}, made.pool)
+        while run._queue.qsize():
+            pass
+        client, (live,) = shown()
+        assert live.info.status == "RUNNING"
+        assert steps(client, live) == [mine.history[0]["epoch"]]
+        run.epoch(mine.trial, mine.history[0])
+        run.trial(mine)
+    client, (live,) = shown()
+    assert live.info.status == "FINISHED"
+    assert steps(client, live) == [entry["epoch"] for entry in mine.history]
+
+
+def test_a_trial_that_was_cut_off_is_logged_anew(store, record, monkeypatch):
+    monkeypatch.setattr(tracking, "BATCH_SECONDS", -1.0)
+    mine = record("cut", 0, 0)
+    with tracking.Run("some study", "variant", "cut", "mark") as run:
+        run.epoch(mine.trial, mine.history[0])
+    with tracking.Run("some study", "variant", "cut", "mark") as run:
+        run.trial(mine)
+    experiment = store.client.get_experiment_by_name("some study").experiment_id
+    text = "tags.`cnnlab.name` = 'cut' and tags.`cnnlab.trial` = 'r0_f0_m0'"
+    (logged,) = store.client.search_runs([experiment], text)
+    assert logged.info.status == "FINISHED"
+    assert steps(store.client, logged) == [entry["epoch"] for entry in mine.history]
+
+
+def test_who_trains_does_not_wait_for_a_store_that_hangs(made, record, monkeypatch, capfd):
+    """A hundred epochs are told in no time while a server keeps its callers waiting."""
+    release = threading.Event()
+
+    def hang(study):
+        release.wait(30)
+        raise ConnectionError("timed out")
+
+    monkeypatch.setattr(tracking, "_connect", hang)
+    mine = record("waiting", 0, 0)
+    with tracking.Run("some study", "variant", "waiting", "mark") as run:
+        for _ in range(100):
+            run.epoch(mine.trial, mine.history[0])
+        assert not release.is_set()
+        release.set()
+    assert capfd.readouterr().err.count("timed out") == 1
 
 
 def test_the_store_is_the_clone_s_unless_another_is_named(monkeypatch, tmp_path):

@@ -23,7 +23,7 @@ from cnnlab.look.figure import (
 
 KINDS = {  # colour and meaning of each kind of contrast
     "alone": ("#0969da", "added to the baseline"),
-    "removed": ("#bc4c00", "lost when removed from all"),
+    "removed": ("#bc4c00", "lost without it"),
     "together": ("#8250df", "all at once"),
     "pair": ("#1f2328", "difference"),
 }
@@ -71,7 +71,7 @@ def effects_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Pictu
         if len(present) > 1:
             for i, kind in enumerate(present):
                 colour, text = KINDS[kind]
-                write(figure, LABELS + MARGIN + i * 230, 44, f"●  {text}", color=colour)
+                write(figure, LABELS + MARGIN + i * 220, 44, f"●  {text}", color=colour)
         direction = "more is better" if metric.higher_is_better else "less is better"
         _finish(
             axes, f"change in {metric.title} ({metric.step}); {direction}; filled: clear effect"
@@ -113,7 +113,7 @@ def _spread(values: np.ndarray, y: float) -> np.ndarray:
     places = np.empty(len(values))
     for value in np.unique(values):
         same = np.flatnonzero(values == value)
-        places[same] = y + 0.05 * (np.arange(len(same)) - (len(same) - 1) / 2)
+        places[same] = y + 0.075 * (np.arange(len(same)) - (len(same) - 1) / 2)
     return np.clip(places, y - 0.42, y + 0.42)
 
 

@@ -3,9 +3,10 @@
 A file defines `Options` (its strength) and `apply(recipe, options) -> recipe`. An augmentation
 also defines one of
 
-- `warp(seed, n, **strength) -> (n, 3, 3)` float32: where each output pixel is taken from, as
-  matrices on homogeneous coordinates (x, y, 1) in units of the image's half width and height, with
-  the origin in its centre; consecutive warps are multiplied so that pixels are resampled once;
+- `warp(seed, n, aspect, **strength) -> (n, 3, 3)` float32: where each output pixel is taken from,
+  as matrices on homogeneous coordinates (x, y, 1) in units of the image's half width and height,
+  with the origin in its centre; `aspect` is width / height. Consecutive warps are multiplied so
+  that pixels are resampled once;
 - `recolour(seed, images, **strength) -> images`: float32 (n, height, width, channels) in 0..255.
 
 `seed` is an int32 tensor of shape (2,) for `tf.random.stateless_*`: the same seed, the same draw.

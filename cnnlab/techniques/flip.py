@@ -24,7 +24,7 @@ def apply(recipe, options):
     return recipe.augmenting("flip", **options.model_dump())
 
 
-def warp(seed, n, horizontal, vertical):
+def warp(seed, n, aspect, horizontal, vertical):
     import tensorflow as tf
 
     draws = tf.random.stateless_uniform([2, n], seed)

@@ -18,11 +18,12 @@ def apply(recipe, options):
     return recipe.augmenting("rotation", degrees=options.degrees)
 
 
-def warp(seed, n, degrees):
+def warp(seed, n, aspect, degrees):
     import tensorflow as tf
 
     limit = math.radians(degrees)
     angle = tf.random.stateless_uniform([n], seed, -limit, limit)
     c, s, one, zero = tf.cos(angle), tf.sin(angle), tf.ones_like(angle), tf.zeros_like(angle)
-    rows = [[c, -s, zero], [s, c, zero], [zero, zero, one]]
+    # In units of half width and half height a plain turn would squeeze oblong images.
+    rows = [[c, -s / aspect, zero], [s * aspect, c, zero], [zero, zero, one]]
     return tf.stack([tf.stack(row, -1) for row in rows], -2)

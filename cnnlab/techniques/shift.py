@@ -16,7 +16,7 @@ def apply(recipe, options):
     return recipe.augmenting("shift", fraction=options.fraction)
 
 
-def warp(seed, n, fraction):
+def warp(seed, n, aspect, fraction):
     import tensorflow as tf
 
     # A whole width is 2 in units of the half width.

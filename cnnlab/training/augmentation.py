@@ -24,7 +24,7 @@ def augment(recipe: Recipe, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     for i, (name, strength) in enumerate(recipe.ops):
         op, op_seed = TECHNIQUES[name], seed + tf.constant([0, i], tf.int32) * 7919
         if hasattr(op, "warp"):
-            step = op.warp(op_seed, n, **strength)
+            step = op.warp(op_seed, n, images.shape[2] / images.shape[1], **strength)
             matrix = step if matrix is None else tf.matmul(matrix, step)
         else:
             recolours.append((op, op_seed, strength))

@@ -35,9 +35,14 @@ def fingerprint(recipe: Recipe, seed: int, train: list[str], judged: list[str], 
         "judged": judged,
         "start": start,
         "code": {name: _code_digest(name) for name in modules},
-        "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "versions": versions(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def versions() -> dict[str, str]:
+    """The libraries that compute, and their versions on this machine."""
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
 
 
 @functools.cache

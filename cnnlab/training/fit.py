@@ -54,12 +54,13 @@ def fit(
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Fitted:
-    """Train one net and evaluate it, clean and in inference mode, after every epoch.
+    """Train one net; evaluate it clean, in inference mode, every `recipe.evaluate_every` epochs.
 
     `backbone`: the net whose conv part a recipe with `start="backbone"` begins from. `on_epoch` is
     called with each entry of the history: `epoch` (from 1), `objective` (mean training loss with
-    penalties, dropout and augmentation on), and for clean training images and judged ones
-    `train_accuracy`, `train_nll`, `accuracy`, `nll` (natural logarithm). With a `checkpoint`
+    penalties, dropout and augmentation on), and where the net was evaluated, which the last epoch
+    always is, for clean training images and judged ones `train_accuracy`, `train_nll`, `accuracy`,
+    `nll` (natural logarithm). With a `checkpoint`
     training goes on from the last epoch that it holds, to the same result to the bit.
     """
     steps = -(-len(data.train) // recipe.batch_size)
@@ -75,14 +76,16 @@ def fit(
 
     def evaluate(epoch: int, logs: dict[str, float]) -> None:
         entry = {"epoch": epoch + 1, "objective": float(logs["loss"])}
-        for prefix, rows in (("train_", data.train), ("", data.judged)):
-            probabilities = net.probabilities(images, rows)
-            for name, value in scores(probabilities, data.labels[rows]).items():
-                entry[prefix + name] = value
+        last = epoch + 1 == recipe.epochs
+        if last or (epoch + 1) % recipe.evaluate_every == 0:
+            for prefix, rows in (("train_", data.train), ("", data.judged)):
+                probabilities = net.probabilities(images, rows)
+                for name, value in scores(probabilities, data.labels[rows]).items():
+                    entry[prefix + name] = value
         history.append(entry)
         if on_epoch:
             on_epoch(entry)
-        if checkpoint and checkpoint.due() and epoch + 1 < recipe.epochs:
+        if checkpoint and checkpoint.due() and not last:
             checkpoint.save(net.state, history)
 
     net.model.fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cnnlab import tracking
 from cnnlab.progress import Bar, bar
@@ -11,18 +12,23 @@ from cnnlab.training.execute import run
 from cnnlab.training.job import Job
 from cnnlab.training.trial import Record, Trial
 
+if TYPE_CHECKING:
+    from cnnlab.params import Execution
 
-def run_observed(job: Job, folder: Path, workers: int | None, study: str, kind: str) -> None:
+
+def run_observed(job: Job, folder: Path, execution: Execution, study: str, kind: str) -> None:
     """Run what is missing of a job; `kind` (variant, strategy, backbone) is for MLflow."""
     plan = job.plan()
-    parent = tracking.Run(study, kind, job.name, tracking.digest(p.mark for p in plan))
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
     design = {"trials": len(plan), "splits": len(splits), "members": job.members}
-    parent.describe({**vars(job.recipe), **design, "seed": job.seed}, job.pool, study)
-    with bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress:
+    with (
+        tracking.Run(study, kind, job.name, tracking.digest(p.mark for p in plan)) as parent,
+        bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress,
+    ):
+        parent.describe({**vars(job.recipe), **design, "seed": job.seed}, job.pool)
         watcher = _Watcher(progress, parent, job.recipe.epochs)
-        done = run(job, plan, folder, workers, watcher, parent.model_logger(job.pool))
-    parent.finish(done, folder / records.MODEL, job.pool)
+        done = run(job, plan, folder, execution, watcher, parent.model_logger(job.pool))
+        parent.finish(done, folder / records.MODEL, job.pool)
 
 
 class _Watcher:
@@ -31,10 +37,12 @@ class _Watcher:
 
     def epoch(self, trial: Trial, entry: dict[str, float]) -> None:
         where = f"repeat {trial.repeat} fold {trial.fold} epoch {entry['epoch']}/{self._epochs}"
-        self._progress.advance(note=f"{where} accuracy {entry['accuracy']:.3f}")
+        score = f" accuracy {entry['accuracy']:.3f}" if "accuracy" in entry else ""
+        self._progress.advance(note=where + score)
+        self._parent.epoch(trial, entry)
 
     def again(self, trial: Trial) -> None:
-        self._progress.say(f"the worker of {trial.variant} {trial.key} died; tried once more")
+        self._progress.say(f"the worker of {trial.variant} {trial.key} died; tried again")
 
     def done(self, record: Record, trained: bool) -> None:
         if not trained:

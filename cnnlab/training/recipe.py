@@ -52,6 +52,7 @@ class Recipe:
     optimizer: str  # a name that keras.optimizers.get knows
     learning_rate: float
     fill_mode: str  # what augmentation draws where an image was moved away
+    evaluate_every: int  # epochs
     threads: int  # TensorFlow's; they round differently
     inserts: tuple[Insert, ...] = ()
     penalties: tuple[Penalty, ...] = ()
@@ -98,6 +99,7 @@ def base(model: Any, train: Any) -> Recipe:
         optimizer=train.optimizer,
         learning_rate=train.learning_rate,
         fill_mode=train.fill_mode,
+        evaluate_every=train.evaluate_every,
         threads=train.threads,
     )
 

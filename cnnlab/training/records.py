@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -146,7 +147,9 @@ def prune(folder: Path, keys: set[str]) -> None:
     kept = {MODEL, *(f"{k}.json" for k in keys), *(f"{k}.npz" for k in keys)}
     kept |= {f".{k}.checkpoint" for k in keys}
     for path in folder.iterdir():
-        if path.name not in kept:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in kept:
             path.unlink()
 
 
@@ -162,11 +165,22 @@ def save_model(model, path: Path) -> None:
         temporary.write_bytes(_timeless(temporary.read_bytes()))
 
 
+def write_model(folder: Path, content: bytes) -> None:
+    """Write the net that was saved elsewhere, given as its file's content."""
+    _write(folder / MODEL, content)
+
+
 def load_model(path: Path):
-    """Load a model that a stage saved. Keras's safe mode refuses code hidden in the file."""
+    """Load a model that a stage saved. Keras's safe mode refuses code hidden in the file.
+
+    Raises UserError where the file is missing or is no such model.
+    """
     import keras
 
-    return keras.models.load_model(path, compile=False, safe_mode=True)
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a net that can be loaded safely ({error})") from None
 
 
 def _timeless(archive: bytes) -> bytes:

@@ -1,6 +1,6 @@
-"""A worker process: it trains the trials that it is given and leaves their records on disk.
+"""How one trial is trained, whoever asks for it, and the worker process of the local backend.
 
-Nothing here runs in the process of a stage, so TensorFlow's memory, its crashes and its chatter
+Nothing here trains in the process of a stage, so TensorFlow's memory, its crashes and its chatter
 stay outside it.
 """
 
@@ -11,16 +11,80 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cnnlab.training import records
 from cnnlab.training.job import Job, Planned
 from cnnlab.training.trial import Record
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all trials of a job are made from. No file that the job names is needed any more."""
+
+    job: Job
+    images: np.ndarray  # uint8 (pool, height, width, channels)
+    backbone: bytes | None  # the file's content
+
+    @classmethod
+    def of(cls, job: Job) -> Material:
+        """Read the job's files."""
+        backbone = job.backbone.read_bytes() if job.backbone else None
+        return cls(job, np.asarray(job.pool.images), backbone)
+
+
+def train(
+    material: Material,
+    planned: Planned,
+    checkpoint: records.Checkpoint,
+    on_epoch: Callable[[dict[str, float]], None],
+) -> tuple[Record, Any]:
+    """Train one trial: its record, and its net, which the next trial reuses: save it before that.
+
+    `checkpoint`, `on_epoch`: as `cnnlab.training.fit.fit` takes them.
+    """
+    from cnnlab.training.fit import Data, fit, use_threads  # imports TensorFlow
+
+    job, pool = material.job, material.job.pool
+    use_threads(job.recipe.threads)
+    data = Data(material.images, pool.labels, planned.train, planned.judged, len(pool.classes))
+    fitted = fit(
+        job.recipe,
+        data,
+        planned.seed,
+        backbone=_loaded(material.backbone) if material.backbone else None,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
+    record = Record(
+        trial=planned.trial,
+        fingerprint=planned.mark,
+        seed=planned.seed,
+        n_train=len(planned.train),
+        history=fitted.history,
+        image_id=pool.manifest["image_id"].to_numpy()[planned.judged],
+        labels=pool.labels[planned.judged],
+        probabilities=fitted.probabilities,
+    )
+    return record, fitted.model
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(backbone: bytes) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / records.MODEL
+        path.write_bytes(backbone)
+        return records.load_model(path)
+
 
 _job: Job
 _folder: Path
@@ -48,32 +112,12 @@ def start(
 
 def work(planned: Planned, keep_model: bool) -> None:
     """Train one trial and write its record; `keep_model`: and its net."""
-    from cnnlab.training.fit import Data, fit, use_threads  # imports TensorFlow
-
-    use_threads(_job.recipe.threads)
-    pool, trial = _job.pool, planned.trial
-    data = Data(pool.images, pool.labels, planned.train, planned.judged, len(pool.classes))
-    checkpoint = records.Checkpoint(_folder, trial, planned.mark)
-    fitted = fit(
-        _job.recipe,
-        data,
-        planned.seed,
-        backbone=_backbone(_job.backbone) if _job.backbone else None,
-        checkpoint=checkpoint,
-        on_epoch=lambda entry: _epochs.send((trial, entry)),
-    )
-    record = Record(
-        trial=trial,
-        fingerprint=planned.mark,
-        seed=planned.seed,
-        n_train=len(planned.train),
-        history=fitted.history,
-        image_id=pool.manifest["image_id"].to_numpy()[planned.judged],
-        labels=pool.labels[planned.judged],
-        probabilities=fitted.probabilities,
+    checkpoint = records.Checkpoint(_folder, planned.trial, planned.mark)
+    record, model = train(
+        _material(), planned, checkpoint, lambda entry: _epochs.send((planned.trial, entry))
     )
     if keep_model:
-        records.save_model(fitted.model, _folder / records.MODEL)
+        records.save_model(model, _folder / records.MODEL)
     records.write(_folder, record)
     checkpoint.remove()
     if keep_model:
@@ -83,9 +127,9 @@ def work(planned: Planned, keep_model: bool) -> None:
             traceback.print_exc()
 
 
-@functools.lru_cache(maxsize=1)
-def _backbone(path: Path) -> Any:
-    return records.load_model(path)
+@functools.cache
+def _material() -> Material:
+    return Material.of(_job)
 
 
 def _end_with_parent() -> None:

@@ -63,8 +63,8 @@ def test_take_keeps_the_classes(small_pool):
     np.testing.assert_array_equal(few.images, small_pool.images[[3, 1]])
     assert few.classes == small_pool.classes
     assert list(few.labels) == [0, 2]
-    once_more = few.take(np.array([1]))
-    np.testing.assert_array_equal(once_more.images, small_pool.images[[1]])
+    once_more = few.take(np.array([0]))
+    np.testing.assert_array_equal(once_more.images, small_pool.images[[3]])
 
 
 def test_a_pool_travels_without_its_pixels(small_pool):

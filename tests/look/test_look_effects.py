@@ -18,7 +18,8 @@ VARIANTS = {"none": [], "x": ["x"], "y": ["y"], "xy": ["x", "y"]}
 
 def scores_of(shape=(3, 5)):
     rng = np.random.default_rng(0)
-    return {name: 0.5 + 0.1 * len(on) + rng.normal(0, 0.02, shape) for name, on in VARIANTS.items()}
+    means = {"none": 0.5, "x": 0.6, "y": 0.505, "xy": 0.7}  # y alone does next to nothing
+    return {name: mean + rng.normal(0, 0.02, shape) for name, mean in means.items()}
 
 
 def score_rows(scores, metric="accuracy"):
@@ -122,7 +123,7 @@ def test_filled_marks_are_the_clear_effects():
     filled = [line.get_xdata()[0] for line in marks if line.get_markerfacecolor() in colours]
     assert len(marks) == len(rows)
     clear = [row["effect"] * 100 for row in rows if row["clear"]]
-    assert len(clear) > 0
+    assert 0 < len(clear) < len(rows)
     np.testing.assert_allclose(np.sort(filled), np.sort(clear))
 
 

@@ -54,7 +54,8 @@ def job(tmp_path_factory):
 
 def run_it(job, folder, workers=1, watcher=None):
     watcher = watcher or Watcher()
-    return run(job, job.plan(), folder, workers, watcher, nothing), watcher
+    execution = params.Execution(backend="local", workers=workers, gpus=0)
+    return run(job, job.plan(), folder, execution, watcher, nothing), watcher
 
 
 def contents(folder):

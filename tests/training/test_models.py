@@ -21,7 +21,8 @@ def test_every_net_is_tested():
 
 @pytest.fixture
 def build(base):
-    def built(net, shape=(8, 8, 1), classes=3, change=lambda recipe: recipe):
+    def built(net, shape=(8, 8, 1), classes=3, change=lambda recipe: recipe, seed=1):
+        keras.utils.set_random_seed(seed)
         options = MODELS[net].Options.model_validate(SIZES[net]).model_dump()
         recipe = change(replace(base, net=net, net_options=options))
         return MODELS[net].build(recipe, shape, classes)
@@ -39,8 +40,8 @@ def test_every_net_builds(build, net, shape, classes):
     assert (logits.shape, logits.dtype) == ((5, classes), np.float32)
     assert np.isfinite(logits).all()
     assert len(np.unique(logits, axis=0)) == 5  # it looks at the images
-    assert np.abs(logits).max() < 100  # and scales their 0..255
-    assert (logits < 0).any()
+    assert np.abs(logits).max() < 3  # and scales their 0..255
+    assert not np.allclose(logits.sum(1), 1)  # no softmax yet
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -131,7 +132,6 @@ def test_a_net_without_penalties_has_no_losses(build, net):
 def test_a_seed_decides_the_weights(build, net):
     weights = []
     for seed in (1, 1, 2):
-        keras.utils.set_random_seed(seed)
-        weights.append(np.concatenate([np.ravel(w) for w in build(net).get_weights()]))
+        weights.append(np.concatenate([np.ravel(w) for w in build(net, seed=seed).get_weights()]))
     np.testing.assert_array_equal(weights[0], weights[1])
     assert (weights[0] != weights[2]).any()

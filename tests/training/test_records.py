@@ -199,7 +199,7 @@ def test_code_hidden_in_a_model_is_refused(tmp_path):
 
     path = tmp_path / "model.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)]).save(path)
-    with pytest.raises(ValueError, match=r"[Ll]ambda"):
+    with pytest.raises(UserError, match=r"[Ll]ambda"):
         records.load_model(path)
 
 

@@ -193,9 +193,9 @@ def test_brightness_adds_one_amount_within_its_limit():
 
 
 def test_contrast_scales_the_distance_from_the_mean():
-    image = np.tile(np.float32([[100, 140]]), (64, 1, 1))[..., None]
+    image = np.tile(np.float32([[[100, 140]], [[50, 90]]]), (32, 1, 1))[..., None]
     made = drawn(using("contrast"), tf.constant(image))
-    np.testing.assert_allclose(made.mean((1, 2, 3)), 120, atol=1e-3)
+    np.testing.assert_allclose(made.mean((1, 2, 3)), [120, 70] * 32, atol=1e-3)
     factor = (made[:, 0, 1, 0] - made[:, 0, 0, 0]) / 40
     fraction = STRENGTHS["contrast"]["fraction"]
     assert 1 - fraction <= factor.min() < 1 - 0.7 * fraction
@@ -251,7 +251,7 @@ def test_rotations_by_right_angles_are_exact(turns, size):
 
 
 def test_rotation_draws_angles_up_to_its_limit_to_both_sides():
-    matrices = OPS["rotation"].warp(tf.constant([1, 2]), 500, degrees=30).numpy()
+    matrices = OPS["rotation"].warp(tf.constant([1, 2]), 500, 1.0, degrees=30).numpy()
     angles = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
     assert 28 < angles.max() <= 30.001
     assert -30.001 <= angles.min() < -28
@@ -261,7 +261,7 @@ def test_rotation_draws_angles_up_to_its_limit_to_both_sides():
 
 
 def test_shift_moves_up_to_its_share_of_width_and_height():
-    matrices = OPS["shift"].warp(tf.constant([1, 2]), 500, fraction=0.25).numpy()
+    matrices = OPS["shift"].warp(tf.constant([1, 2]), 500, 1.0, fraction=0.25).numpy()
     np.testing.assert_array_equal(matrices[:, :2, :2], np.tile(np.eye(2), (500, 1, 1)))
     moved = matrices[:, :2, 2] / 2  # of a whole width
     assert 0.24 < moved.max() <= 0.25
@@ -297,8 +297,20 @@ def test_warps_of_a_policy_resample_once():
     assert np.abs(twice - images)[:, :, 3:-3].max() > 10
     made = using("shift", "rotation")
     matrix = [
-        OPS[name].warp(tf.constant([3, 4 + i * 7919]), 2, **strength)
+        OPS[name].warp(tf.constant([3, 4 + i * 7919]), 2, 1.0, **strength)
         for i, (name, strength) in enumerate(made.ops)
     ]
     once = _resample(images, tf.matmul(*matrix), made.fill_mode.upper())
     np.testing.assert_allclose(drawn(made, images), once, atol=0.01)
+
+
+def test_a_turn_does_not_squeeze_an_image_that_is_not_square():
+    """A bar along the longer side, turned a quarter, keeps as much of its length as fits."""
+    bar = np.zeros((1, 16, 32, 1), np.float32)
+    bar[0, 7:9, 11:21] = 255  # 10 pixels long, 2 high
+    turns = OPS["rotation"].warp(tf.constant([1, 2]), 4000, 2.0, degrees=90).numpy()
+    matrix = min(turns, key=lambda m: abs(m[0, 0]))  # the one nearest to 90 degrees
+    turned = _resample(tf.constant(bar), tf.constant(matrix[None]), "CONSTANT").numpy()[0, ..., 0]
+    rows, columns = np.nonzero(turned > 100)
+    assert np.ptp(rows) + 1 == pytest.approx(10, abs=1)
+    assert np.ptp(columns) + 1 == pytest.approx(2, abs=1)

@@ -1,149 +1,86 @@
-"""Trials: seeds, and fingerprints that change with what can change a result, and nothing else."""
+"""Trials, and the plan of a job's."""
 
-import importlib.metadata
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from cnnlab.plugins import chosen
-from cnnlab.training import recipe, trial
-from cnnlab.training.trial import Trial, derive, fingerprint
-
-TRAIN, JUDGED = ["aa:0", "bb:1", "cc:0"], ["dd:1"]
-
-
-@pytest.fixture(autouse=True)
-def fresh_digests():
-    trial._code_digest.cache_clear()
-    yield
-    trial._code_digest.cache_clear()
-
-
-def mark(made, seed=7, train=TRAIN, judged=JUDGED, start=""):
-    return fingerprint(made, seed, train, judged, start)
-
-
-def test_a_fingerprint_changes_with_each_ingredient(base):
-    variations = [
-        mark(base),
-        mark(replace(base, epochs=base.epochs + 1)),
-        mark(base.inserting("dense", "Dropout", rate=0.5)),
-        mark(base.penalising("kernel", l1=0.1)),
-        mark(base.augmenting("shift", fraction=0.1)),
-        mark(replace(base, train_conv=False)),
-        mark(base, seed=8),
-        mark(base, train=["aX:0", *TRAIN[1:]]),  # another image
-        mark(base, train=["aa:1", *TRAIN[1:]]),  # another label
-        mark(base, train=TRAIN[::-1]),
-        mark(base, train=TRAIN[:-1]),
-        mark(base, train=TRAIN[:-1], judged=[TRAIN[-1], *JUDGED]),
-        mark(base, judged=["dX:1"]),
-        mark(base, judged=["dd:0"]),
-        mark(base, start="backbone's digest"),
-        mark(base, start="another's"),
-    ]
-    assert len(set(variations)) == len(variations)
-
-
-def test_a_fingerprint_does_not_change_with_anything_else(committed, base, tmp_path, monkeypatch):
-    names = list(chosen(committed.techniques))
-    one = mark(recipe.apply(base, names, committed.techniques))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_EXP_NAME", "other")
-    trial._code_digest.cache_clear()
-    assert mark(recipe.apply(base, names[::-1], committed.techniques)) == one
-
-
-@pytest.mark.parametrize("library", ["tensorflow", "keras", "numpy"])
-def test_a_fingerprint_changes_with_the_libraries_that_compute(base, monkeypatch, library):
-    before, really = mark(base), importlib.metadata.version
-    monkeypatch.setattr(
-        importlib.metadata, "version", lambda n: really(n) + ".1" if n == library else really(n)
-    )
-    assert mark(base) != before
-
-
-@pytest.fixture
-def rewritten(tmp_path, monkeypatch):
-    """Replaces text in the file of a module, as fingerprints see it."""
-
-    def rewrite(module, old, new):
-        trial._code_digest.cache_clear()
-        really = importlib.util.find_spec
-        text = Path(really(module).origin).read_text()
-        assert old in text
-        path = tmp_path / "rewritten.py"
-        path.write_text(text.replace(old, new))
-        monkeypatch.setattr(
-            importlib.util,
-            "find_spec",
-            lambda name: SimpleNamespace(origin=str(path)) if name == module else really(name),
-        )
-
-    return rewrite
-
-
-DROPOUT = "cnnlab.techniques.dropout"
-EDITS = {
-    "docstring": ("Mechanism:", "In other words:", False),
-    "comment": ("def apply", "# why\n\n\ndef apply", False),
-    "layout": ("(recipe, options)", "(recipe,  options)", False),
-    "code": ("rate=options.rate", "rate=options.rate / 2", True),
-}
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_a_code_edit_counts_and_a_comment_does_not(committed, base, rewritten, edit):
-    old, new, counts = EDITS[edit]
-    uses = recipe.apply(base, ["dropout"], committed.techniques)
-    before, plain = mark(uses), mark(base)
-    rewritten(DROPOUT, old, new)
-    assert (mark(uses) != before) == counts
-    assert mark(base) == plain  # it does not use the technique
-
-
-@pytest.mark.parametrize(
-    "module",
-    ["training.fit", "training.blocks", "training.augmentation", "models.vgg"],
-)
-def test_an_edit_of_what_all_trials_use_counts_for_all(base, rewritten, module):
-    before = mark(base)
-    rewritten(f"cnnlab.{module}", "\nfrom ", "\nedited = 1\nfrom ")
-    assert mark(base) != before
-
-
-def test_an_edit_of_an_op_counts_for_a_policy_with_it(committed, base, rewritten):
-    policy = recipe.apply(base, ["augment"], committed.techniques)
-    op = policy.ops[0][0]
-    before = mark(policy)
-    rewritten(f"cnnlab.techniques.{op}", "def apply", "edited = 1\n\n\ndef apply")
-    assert mark(policy) != before
-
-
-def test_derived_seeds_are_stable_and_distinct():
-    assert derive(20, "trial", 0, 0, 0) == 1005399856  # records everywhere rest on it
-    seeds = {
-        derive(s, "trial", r, f, m)
-        for s in (0, 20)
-        for r in range(9)
-        for f in range(9)
-        for m in range(3)
-    }
-    assert len(seeds) == 2 * 9 * 9 * 3
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    assert len({derive(1, "a"), derive(1, "b"), derive(1), derive(1, 1), derive(1, "1")}) == 5
-
-
-def test_a_trial_has_a_seed_of_its_own_that_variants_share():
-    one = Trial("a", 0, 1, 2)
-    assert one.seed(20) == Trial("b", 0, 1, 2).seed(20)
-    others = [Trial("a", 1, 1, 2), Trial("a", 0, 2, 2), Trial("a", 0, 1, 3), Trial("a", 1, 0, 2)]
-    assert len({t.seed(20) for t in (one, *others)} | {one.seed(21)}) == 6
+from cnnlab.data import folds
+from cnnlab.training.job import NEVER, Job
+from cnnlab.training.trial import Trial
 
 
 def test_trials_sort_and_name_their_records():
     trials = [Trial("a", 0, 10, 0), Trial("a", 0, 9, 1), Trial("a", 0, 9, 0)]
     assert [t.key for t in sorted(trials)] == ["r0_f9_m0", "r0_f9_m1", "r0_f10_m0"]
+
+
+@pytest.fixture
+def job(base, small_pool):
+    split = folds.make(small_pool.manifest, k=3, repeats=2, seed=1)
+    return Job("a", base, small_pool, split, members=2, seed=20)
+
+
+def marks(job):
+    return [planned.mark for planned in job.plan()]
+
+
+def test_a_plan_has_every_trial_once_and_in_order(job):
+    trials = [planned.trial for planned in job.plan()]
+    expected = [("a", r, f, m) for r in range(2) for f in range(3) for m in range(2)]
+    assert [(t.variant, t.repeat, t.fold, t.member) for t in trials] == expected
+
+
+def test_a_plan_trains_on_what_it_does_not_judge(job):
+    table = job.folds.set_index(["repeat", "image_id"])["fold"]
+    for planned in job.plan():
+        ids = job.pool.manifest["image_id"]
+        assert sorted([*planned.train, *planned.judged]) == list(range(len(ids)))
+        judged = table.loc[planned.trial.repeat][ids] == planned.trial.fold
+        np.testing.assert_array_equal(planned.judged, np.flatnonzero(judged))
+
+
+def test_seeds_differ_between_trials_and_variants_share_them(job):
+    seeds = [planned.seed for planned in job.plan()]
+    assert len(set(seeds)) == len(seeds)
+    variant = replace(job, name="b", recipe=job.recipe.penalising("kernel", l1=0.1))
+    assert [planned.seed for planned in variant.plan()] == seeds
+    assert not set(marks(variant)) & set(marks(job))
+    assert [planned.seed for planned in replace(job, seed=21).plan()] != seeds
+
+
+def test_equal_recipes_have_equal_marks_whatever_the_variant_is_called(job):
+    assert marks(replace(job, name="b")) == marks(job)
+    assert len(set(marks(job))) == len(marks(job))
+
+
+def test_one_image_elsewhere_changes_the_trials_of_that_repeat(job):
+    split = job.folds.copy()
+    row = split.index[split["repeat"] == 1][0]
+    split.loc[row, "fold"] = (split.loc[row, "fold"] + 1) % 3
+    changed = [a != b for a, b in zip(marks(job), marks(replace(job, folds=split)), strict=True)]
+    # Trials know which images are theirs: the fold that kept both of its sides is as it was.
+    assert not any(changed[:6])
+    assert sum(changed[6:]) == 4
+
+
+def test_the_weights_that_a_job_starts_from_count(job, tmp_path):
+    backbone = tmp_path / "model.keras"
+    backbone.write_bytes(b"some weights")
+    transfer = replace(job, backbone=backbone)
+    before = marks(transfer)
+    assert not set(before) & set(marks(job))
+    backbone.write_bytes(b"other weights")
+    assert not set(before) & set(marks(transfer))
+
+
+def test_images_that_are_never_judged_are_always_trained_on(job):
+    split = job.folds.copy()
+    split.loc[split["fold"] == 2, "fold"] = NEVER
+    plan = replace(job, folds=split).plan()
+    assert {planned.trial.fold for planned in plan} == {0, 1}
+    for planned in plan:
+        own = split[(split["repeat"] == planned.trial.repeat) & (split["fold"] == NEVER)]
+        rows = np.flatnonzero(job.pool.manifest["image_id"].isin(own["image_id"]))
+        assert len(rows) == 4
+        assert set(rows) <= set(planned.train)

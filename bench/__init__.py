@@ -1,0 +1,61 @@
+"""Side-by-side measurements against peers, each one command: `python -m bench.NAME`.
+
+Machines are noisy: the contenders run in turns, each in a process of its own, and what is quoted is
+the ratio of medians. Results, with machine and versions, are saved in bench/results.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def alternate(
+    contenders: Mapping[str, Sequence[str]], rounds: int, what: str
+) -> dict[str, list[float]]:
+    """Run the commands in turns, `rounds` times; each prints a number on its last line."""
+    values: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(rounds):
+        for name, command in contenders.items():
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
+            values[name].append(float(done.stdout.split()[-1]))
+            print(f"round {turn + 1}: {name}: {values[name][-1]:.4g} {what}", flush=True)
+    return values
+
+
+def save(name: str, result: Mapping) -> None:
+    """Print a result and write it to bench/results/NAME.json."""
+    installed = ("tensorflow", "keras", "numpy", "torch", "mlflow", "dvc", "ray")
+    versions = {}
+    for package in installed:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    about = {"cores": os.cpu_count(), "cpu": _cpu(), "python": platform.python_version()}
+    text = json.dumps({**result, "machine": about, "versions": versions}, indent=2)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    print(text)
+
+
+def median(values: Sequence[float]) -> float:
+    """The median."""
+    return statistics.median(values)
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((x.split(":")[1].strip() for x in lines if "model name" in x), platform.machine())

@@ -1,0 +1,104 @@
+"""Cost against scale: seconds a trial and peak memory against images and pixels.
+
+`python -m bench.scale`: one trial of two epochs of a small net on synthetic pools, in a worker as
+the train stage starts it; peak resident memory of the stage's process and of the worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from bench import save
+from cnnlab import params
+from cnnlab.data import folds, pool
+from cnnlab.params import Execution
+from cnnlab.training import recipe
+from cnnlab.training.execute import run
+from cnnlab.training.job import NEVER, Job
+
+CASES = [(1_000, 32), (4_000, 32), (10_000, 32), (60_000, 32), (1_000, 64), (1_000, 128)]
+
+
+class Silent:
+    def epoch(self, trial, entry): ...
+    def done(self, record, trained): ...
+    def again(self, trial): ...
+
+
+def measure(images: int, size: int) -> dict[str, float]:
+    """Seconds of a run of one trial, and peak memory in MiB of its processes."""
+    from dataclasses import replace
+
+    folder = Path(tempfile.mkdtemp(prefix="bench-scale-"))
+    shape = (images, size, size, 3)
+    pixels = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
+    rng = np.random.default_rng(0)
+    for start in range(0, images, 1000):
+        pixels[start : start + 1000] = rng.integers(0, 256, pixels[start : start + 1000].shape)
+    pixels.flush()
+    ids = np.arange(images)
+    table = pd.DataFrame({"image_id": ids, "source": ids.astype(str), "split": "dev"})
+    table = table.assign(
+        label=(ids % 10).astype(str), group=table["source"], digest=table["source"]
+    )
+    table[pool.COLUMNS].to_csv(folder / "manifest.csv", index=False)
+    del pixels
+    split = folds.make(table, k=5, repeats=1, seed=1)
+    split["fold"] = split["fold"].where(split["fold"] == 0, NEVER)
+    p = params.read()
+    base = recipe.base(p.model, p.train)
+    small = {**base.net_options, "filters": [8, 8], "convs": 1}
+    base = replace(base, net_options=small, epochs=2, evaluate_every=2, batch_size=128, threads=1)
+    job = Job("scale", base, pool.read(folder), split, members=1, seed=1)
+    peak = {"stage": 0, "worker": 0}
+    ended = threading.Event()
+
+    def watch() -> None:
+        me = psutil.Process(os.getpid())
+        while not ended.wait(0.05):
+            peak["stage"] = max(peak["stage"], me.memory_info().rss)
+            for child in me.children(recursive=True):
+                try:
+                    peak["worker"] = max(peak["worker"], child.memory_info().rss)
+                except psutil.NoSuchProcess:
+                    continue
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.perf_counter()
+    execution = Execution(workers=1, backend="local", gpus=0)
+    run(job, job.plan(), folder / "runs", execution, Silent(), os.fspath)
+    took = time.perf_counter() - began
+    ended.set()
+    watcher.join()
+    return {"seconds": took, **{f"{name} MiB": value / 2**20 for name, value in peak.items()}}
+
+
+def main() -> None:
+    rows = []
+    for images, size in CASES:
+        command = [sys.executable, "-m", "bench.scale", str(images), str(size)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        held = images * size * size * 3 / 2**20
+        rows.append({"images": images, "pixels": size, "data MiB": held})
+        rows[-1] |= json.loads(done.stdout.splitlines()[-1])
+        print(rows[-1], flush=True)
+    save("scale", {"cases": rows})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]))))
+    else:
+        main()

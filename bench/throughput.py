@@ -1,0 +1,162 @@
+"""Training throughput: the one `fit` against idiomatic Keras, PyTorch and the machine's own limit.
+
+The same VGG-like net of 38.6 million multiply-accumulates an image, CIFAR-size images, batch 128,
+Adam. `python -m bench.throughput [rounds]`; needs requirements-bench.txt for PyTorch.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from bench import alternate, median, save
+
+FILTERS, CONVS, DENSE, CLASSES, BATCH, SHAPE = [32, 64, 128], 2, [64], 10, 128, (32, 32, 3)
+IMAGES, EPOCHS = 2048, 4  # the first epoch is not timed
+
+
+def macs() -> int:
+    """Multiply-accumulates of one image's forward pass."""
+    total, side, inputs = 0, SHAPE[0], SHAPE[2]
+    for filters in FILTERS:
+        for _ in range(CONVS):
+            total += side * side * 9 * inputs * filters
+            inputs = filters
+        side //= 2
+    width = side * side * inputs
+    for units in [*DENSE, CLASSES]:
+        total += width * units
+        width = units
+    return total
+
+
+def images() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (IMAGES, *SHAPE), np.uint8), rng.integers(0, CLASSES, IMAGES)
+
+
+def rate(stamps: list[float]) -> float:
+    """Images a second from the times at which epochs ended, the first left out."""
+    return IMAGES * (len(stamps) - 1) / (stamps[-1] - stamps[0])
+
+
+def cnnlab() -> float:
+    import os
+
+    from cnnlab.training.fit import Data, fit, use_threads
+    from cnnlab.training.recipe import Recipe
+
+    use_threads(os.cpu_count())
+    x, y = images()
+    options = {"filters": FILTERS, "convs": CONVS, "kernel": 3, "dense": DENSE}
+    recipe = Recipe(
+        net="vgg", net_options=options, epochs=EPOCHS, batch_size=BATCH, optimizer="adam",
+        learning_rate=1e-3, fill_mode="constant", threads=os.cpu_count(), evaluate_every=EPOCHS,
+    )  # fmt: skip
+    rows, stamps = np.arange(IMAGES), []
+    # Evaluated once, after the last epoch, which is left out: training alone, as for the peers.
+    recipe = replace(recipe, epochs=EPOCHS + 1, evaluate_every=EPOCHS + 1)
+    data = Data(x, y, rows, rows[:1], CLASSES)
+    fit(recipe, data, seed=0, on_epoch=lambda entry: stamps.append(time.perf_counter()))
+    return rate(stamps[:-1])
+
+
+def keras_fit() -> float:
+    import keras
+
+    x, y = images()
+    layers = [keras.Input(SHAPE), keras.layers.Rescaling(1 / 255)]
+    for filters in FILTERS:
+        for _ in range(CONVS):
+            layers.append(keras.layers.Conv2D(filters, 3, padding="same", activation="relu"))
+        layers.append(keras.layers.MaxPooling2D())
+    layers.append(keras.layers.Flatten())
+    layers += [keras.layers.Dense(units, activation="relu") for units in DENSE]
+    model = keras.Sequential([*layers, keras.layers.Dense(CLASSES, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    stamps: list[float] = []
+    ended = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: stamps.append(time.perf_counter())
+    )
+    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[ended])
+    return rate(stamps)
+
+
+def torch_eager() -> float:
+    import torch
+    from torch import nn
+
+    x, y = images()
+    layers: list[nn.Module] = []
+    inputs, side = SHAPE[2], SHAPE[0]
+    for filters in FILTERS:
+        for _ in range(CONVS):
+            layers += [nn.Conv2d(inputs, filters, 3, padding=1), nn.ReLU()]
+            inputs = filters
+        layers.append(nn.MaxPool2d(2))
+        side //= 2
+    layers.append(nn.Flatten())
+    width = side * side * inputs
+    for units in DENSE:
+        layers += [nn.Linear(width, units), nn.ReLU()]
+        width = units
+    net = nn.Sequential(*layers, nn.Linear(width, CLASSES)).to(memory_format=torch.channels_last)
+    pixels = torch.from_numpy(x).permute(0, 3, 1, 2)  # uint8, channels last in memory
+    labels = torch.from_numpy(y)
+    adam, loss = torch.optim.Adam(net.parameters(), 1e-3), nn.CrossEntropyLoss()
+    stamps = []
+    for _ in range(EPOCHS):
+        order = torch.randperm(IMAGES)
+        for i in range(0, IMAGES, BATCH):
+            rows = order[i : i + BATCH]
+            batch = pixels[rows].float().div_(255).contiguous(memory_format=torch.channels_last)
+            adam.zero_grad()
+            loss(net(batch), labels[rows]).backward()
+            adam.step()
+        stamps.append(time.perf_counter())
+    return rate(stamps)
+
+
+def matmul() -> float:
+    """Images a second if nothing but the net's arithmetic took time, at the measured rate of a
+    2048-cube float32 matrix product; forward and backward are 3 x 2 x MACs."""
+    import tensorflow as tf
+
+    a = tf.random.normal([2048, 2048])
+    product = tf.function(lambda: tf.matmul(a, a))
+    product()
+    best = float("inf")
+    for _ in range(12):
+        began = time.perf_counter()
+        product().numpy()
+        best = min(best, time.perf_counter() - began)
+    return 2 * 2048**3 / best / (6 * macs())
+
+
+CONTENDERS = {f.__name__: f for f in (cnnlab, keras_fit, torch_eager, matmul)}
+
+
+def main(rounds: int) -> None:
+    commands = {name: [sys.executable, "-m", "bench.throughput", name] for name in CONTENDERS}
+    values = alternate(commands, rounds, "images/s")
+    medians = {name: median(v) for name, v in values.items()}
+    save(
+        "throughput",
+        {
+            "macs": macs(),
+            "images_per_second": values,
+            "cnnlab / keras_fit": medians["cnnlab"] / medians["keras_fit"],
+            "cnnlab / torch_eager": medians["cnnlab"] / medians["torch_eager"],
+            "cnnlab / matmul": medians["cnnlab"] / medians["matmul"],
+        },
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] and sys.argv[1] in CONTENDERS:
+        print(CONTENDERS[sys.argv[1]]())
+    else:
+        main(int(sys.argv[1]) if sys.argv[1:] else 5)

@@ -1,0 +1,33 @@
+"""Log what MLflow lacks: `python -m cnnlab.track` in a study's folder (`make track`).
+
+For a study that ran while MLflow was away. Runs again, outside DVC, the stages that log; as every
+trial is there, nothing is trained and no output changes, and what is logged already is left alone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from cnnlab import params
+from cnnlab.errors import UserError
+from cnnlab.plugins import chosen
+
+
+def main() -> None:
+    """Raises UserError where the study is not up to date, since its stages would then train."""
+    behind = subprocess.run(["dvc", "status", "--quiet", "dvc.yaml"], check=False).returncode
+    if behind:
+        raise UserError("the study is not up to date (see `dvc status`); run `dvc repro` first")
+    variants, strategies = params.load("variants", "strategies")
+    stages = [("train", name) for name in variants]
+    stages += [("pretrain",), *(("transfer", name) for name in chosen(strategies))]
+    for stage, *name in [*stages, ("compare",), ("visualize",)]:
+        subprocess.run([sys.executable, "-m", f"stages.{stage}", *name], check=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,264 @@
+"""A small study, end to end, through DVC in a temporary clone with a real MLflow store."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from ruamel.yaml import YAML
+
+from cnnlab import new_study
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+# Writes each file that a stage opens, and how, to $OPENED/STAGE.
+WATCH = """
+import os, sys
+if "OPENED" in os.environ and "DVC_STAGE" in os.environ:
+    log = open(os.path.join(os.environ["OPENED"], os.environ["DVC_STAGE"]), "a", buffering=1)
+    def hook(event, arguments):
+        if event == "open" and isinstance(arguments[0], (str, bytes)):
+            writes = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            log.write(f"{'w' if writes else 'r'} {os.path.abspath(os.fsdecode(arguments[0]))}\\n")
+    sys.addaudithook(hook)
+"""
+
+
+def shrink(path):
+    """The committed params, made a matter of seconds; all that the stages do stays in."""
+    yaml = YAML()
+    p = yaml.load(path)
+    p["data"].update(classes=["0", "1", "2", "5", "6"], dev_per_class=8, test_per_class=3)
+    p["data"]["pretrain"].update(classes=["0", "1"], per_class=10)
+    p["folds"].update(k=2, repeats=1)
+    p["model"]["vgg"].update(filters=[4, 4], convs=1, dense=[8])
+    p["train"].update(epochs=2, batch_size=8)
+    p["execution"]["workers"] = 1
+    p["variants"] = {"baseline": [], "dropout": ["dropout"], "augment": ["augment"]}
+    p["variants"]["both"] = ["augment", "dropout"]
+    p["transfer"]["epochs"] = 2
+    p["strategies"] = {k: v for k, v in p["strategies"].items() if k in ("scratch", "freeze")}
+    for strategy in p["strategies"].values():
+        strategy["epochs"] = 2
+    p["visualize"].update(variants=["baseline", "both"], images=1)
+    yaml.dump(p, path)
+
+
+class Clone:
+    """A clone of this working tree, and how to run commands in it."""
+
+    def __init__(self, root):
+        self.root = root
+        listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+        names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+        for name in filter(None, names.split("\0")):
+            if (ROOT / name).exists() and not name.startswith(("studies/", "reports/")):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
+        (root / "dvc.lock").unlink(missing_ok=True)
+        (root / "watch").mkdir()
+        (root / "watch/sitecustomize.py").write_text(WATCH)
+        (root / "opened").mkdir()
+        (root / ".git/info").mkdir(parents=True)
+        (root / ".git/info/exclude").write_text("watch\nopened\n")
+        shrink(root / "params.yaml")
+        self.run("git", "init", "-q", "-b", "main")
+        self.commit()
+
+    def commit(self):
+        self.run("git", "add", "-A")
+        who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        self.run("git", *who, "commit", "-q", "--allow-empty", "-m", "x")
+
+    def environment(self):
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        watch = {"PYTHONPATH": str(self.root / "watch"), "OPENED": str(self.root / "opened")}
+        return {**inherited, **watch, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
+
+    def run(self, *command, study=".", fails=False):
+        done = subprocess.run(
+            command, cwd=self.root / study, env=self.environment(), capture_output=True, text=True
+        )
+        assert (done.returncode != 0) == fails, done.stdout[-5000:] + done.stderr[-5000:]
+        return done.stdout + done.stderr
+
+    def params(self, study="."):
+        return YAML(typ="safe").load(self.root / study / "params.yaml")
+
+    def runs(self, study, **tags):
+        client = MlflowClient(f"sqlite:///{self.root}/mlflow.db")
+        experiment = client.get_experiment_by_name(study)
+        text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
+        return client.search_runs([experiment.experiment_id], text, max_results=1000)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    made = Clone(tmp_path_factory.mktemp("clone"))
+    made.run("dvc", "repro")
+    return made
+
+
+def test_everything_is_made_and_nothing_is_left_over(clone):
+    status = clone.run("git", "status", "--short", "--untracked-files=all").splitlines()
+    new = {line[3:] for line in status}
+    assert all(name == "dvc.lock" or name.startswith("reports/") for name in new), new
+    assert "up to date" in clone.run("dvc", "status")
+    report = (clone.root / "reports/report.md").read_text()
+    for name in clone.params()["variants"]:
+        assert f"**{name}**" in report
+    links = re.findall(r"\]\(([^)]+\.png)\)", report)
+    assert len(links) > 10
+    for link in links:
+        size = (clone.root / "reports" / link).stat().st_size
+        assert 0 < size < 1_000_000
+    assert "nan" not in report.lower().split()
+
+
+def test_stages_open_the_files_that_dvc_yaml_lists(clone):
+    lock = YAML(typ="safe").load(clone.root / "dvc.lock")["stages"]
+    for name, stage in lock.items():
+        deps = [d["path"] for d in stage.get("deps", [])]
+        outs = [o["path"] for o in stage.get("outs", [])]
+        opened = {"r": set(), "w": set()}
+        for line in (clone.root / "opened" / name).read_text().splitlines():
+            how, path = line.split(" ", 1)
+            if path.startswith((f"{clone.root}/data/", f"{clone.root}/reports/")):
+                opened[how].add(path.removeprefix(f"{clone.root}/"))
+        inside = {
+            how: lambda p, of=of: any(p == d or p.startswith(f"{d}/") for d in of)
+            for how, of in (("r", deps + outs), ("w", outs))
+        }
+        for how in opened:
+            assert {p for p in opened[how] if not inside[how](p)} == set(), (name, how)
+        for dep in deps:
+            if dep.startswith(("data/", "reports/")) and dep != "data/raw":
+                read = [p for p in opened["r"] if p == dep or p.startswith(f"{dep}/")]
+                assert read, f"{name} lists {dep} and does not read it"
+
+
+def test_again_is_nothing_to_do(clone):
+    began = time.monotonic()
+    said = clone.run("dvc", "repro")
+    assert "up to date" in said and "Running stage" not in said
+    assert time.monotonic() - began < 20
+
+
+def test_mlflow_shows_variants_with_their_trials(clone):
+    for name in clone.params()["variants"]:
+        (parent,) = [r for r in clone.runs("digits", variant=name) if "fold" not in r.data.tags]
+        trials = clone.runs("digits", **{"mlflow.parentRunId": parent.info.run_id})
+        assert sorted(r.data.tags["fold"] for r in trials) == ["0", "1"]
+        accuracies = [r.data.metrics["accuracy"] for r in trials]
+        assert parent.data.metrics["accuracy"] == pytest.approx(sum(accuracies) / 2)
+        assert {"accuracy_sd", "accuracy_ci95_low"} <= set(parent.data.metrics)
+        assert parent.data.params["epochs"] == "2"
+        assert parent.data.tags["git_commit"] == clone.run("git", "rev-parse", "HEAD").strip()
+        assert parent.inputs.dataset_inputs and parent.outputs.model_outputs
+        assert parent.info.status == "FINISHED"
+    client = MlflowClient(f"sqlite:///{clone.root}/mlflow.db")
+    history = client.get_metric_history(trials[0].info.run_id, "nll")
+    assert [m.step for m in history] == [1, 2]
+    (drawn,) = [r for r in clone.runs("digits", variant="both") if "fold" not in r.data.tags]
+    artifacts = [a.path for a in client.list_artifacts(drawn.info.run_id, "figures")]
+    assert len(artifacts) > 3
+
+
+def test_another_study_beside_it_gives_the_same_and_touches_nothing(clone):
+    def all_of(folder):
+        return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    before = all_of(clone.root / "reports")
+    runs = len(clone.runs("digits"))
+    new_study.create(clone.root, "second")
+    clone.run("dvc", "repro", study="studies/second")
+    assert all_of(clone.root / "reports") == before and len(clone.runs("digits")) == runs
+    assert len(clone.runs("second")) == runs
+    # Two clean runs of equal params: equal outputs, to the byte; only the name differs.
+    locks = [(clone.root / d / "dvc.lock").read_text() for d in (".", "studies/second")]
+    first, second = (YAML(typ="safe").load(lock)["stages"] for lock in locks)
+    assert first.keys() == second.keys()
+    for name in first:
+        for one, other in zip(
+            first[name].get("outs", []),
+            second[name].get("outs", []),
+            strict=True,
+        ):
+            if one["path"] not in ("reports/report.md", "reports/compare"):  # they say the name
+                assert one == other, name
+
+
+def test_experiments_work_in_place_and_queued_and_log_to_one_store(clone):
+    clone.commit()
+    study = "studies/second"
+    clone.run("dvc", "exp", "run", "-n", "longer", "-S", "train.epochs=3", study=study)
+    assert clone.params(study)["train"]["epochs"] == 3
+    assert clone.params()["train"]["epochs"] == 2
+    clone.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "train.epochs=4", study=study)
+    clone.run("dvc", "queue", "start", study=study)
+    for _ in range(240):
+        said = clone.run("dvc", "queue", "status", study=study)
+        if "Success" in said or "Failed" in said:
+            break
+        time.sleep(1)
+    assert "Success" in said, clone.run("dvc", "queue", "logs", "queued", study=study)
+    for name, epochs in (("longer", 3), ("queued", 4)):
+        parents = [r for r in clone.runs("second", dvc_exp=name) if "fold" not in r.data.tags]
+        assert {
+            r.data.params["epochs"] for r in parents if r.data.tags["cnnlab.kind"] == "variant"
+        } == {str(epochs)}
+    clone.run("git", "checkout", "-q", ".")
+
+
+def test_killed_and_run_again_it_goes_on_and_ends_the_same(clone):
+    study = clone.root / "studies/killed"
+    new_study.create(clone.root, "killed")
+    p = YAML(typ="safe").load(study / "params.yaml")
+    p["train"]["epochs"] = 40
+    YAML().dump(p, study / "params.yaml")
+    for name in ("data/prepared", "data/folds.csv"):
+        source, target = clone.root / name, study / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    train = [sys.executable, "-m", "stages.train", "both"]
+    runs = study / "data/runs/both"
+    process = subprocess.Popen(
+        train,
+        cwd=study,
+        env=clone.environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not list(runs.glob("r*.json")):
+        time.sleep(0.05)
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {p: p.stat().st_mtime_ns for p in runs.glob("r*.json")}
+    clone.run(*train, study="studies/killed")
+    assert finished.items() <= {p: p.stat().st_mtime_ns for p in runs.glob("r*.json")}.items()
+    resumed = {p.name: p.read_bytes() for p in runs.iterdir()}
+    shutil.rmtree(runs)
+    clone.run(*train, study="studies/killed")
+    assert resumed == {p.name: p.read_bytes() for p in runs.iterdir()}
+    shutil.rmtree(study)
+
+
+def test_a_bad_param_stops_the_first_stage(clone):
+    path = clone.root / "params.yaml"
+    good = path.read_text()
+    path.write_text(good.replace("rate: 0.3", "rate: 1.5"))
+    said = clone.run("dvc", "repro", fails=True)
+    path.write_text(good)
+    assert "techniques.dropout.rate = 1.5" in said and "less than 1" in said
+    assert "stages.train" not in said
+    assert json.loads((clone.root / "reports/ablation.json").read_text())

@@ -1,0 +1,219 @@
+"""Trials on a real Ray cluster of several nodes on this machine: nothing but Ray joins them to the
+run, one of them is killed, and all comes out as with the local backend."""
+
+import functools
+import importlib.util
+import secrets
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+
+import pytest
+
+from cnnlab import params
+from cnnlab.data import folds
+from cnnlab.errors import UserError
+from cnnlab.tracking import nothing
+from cnnlab.training import ray_backend, records, worker
+from cnnlab.training.execute import run
+from cnnlab.training.job import Job
+from cnnlab.training.recipe import MODELS
+
+pytestmark = pytest.mark.xdist_group("ray")
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None,
+    reason="Ray is not installed: pip install -r requirements-ray.txt",
+)
+LOCAL = params.Execution(backend="local", workers=2, gpus=0)
+RAY = params.Execution(backend="ray", workers=None, gpus=0)
+EPOCHS = 150  # so that trials on two nodes overlap
+
+
+class Watcher:
+    """Notes what it is told; `live` is called while trials run, with those that do."""
+
+    def __init__(self, live=lambda trials: None):
+        self.live, self.epochs, self.trained, self.retried = live, {}, [], []
+
+    def epoch(self, trial, entry):
+        self.epochs.setdefault(trial.key, []).append(entry["epoch"])
+        if entry["epoch"] < EPOCHS:
+            self.live(self.epochs.keys() - set(self.trained))
+
+    def done(self, record, trained):
+        assert trained
+        self.trained.append(record.trial.key)
+
+    def again(self, trial):
+        self.retried.append(trial.key)
+
+
+def keep_a_copy(folder, path):
+    shutil.copy(path, folder)
+
+
+@pytest.fixture(scope="module")
+def make_job(base, pool_in):
+    """Makes a small job that starts from a backbone, its files in a folder."""
+
+    def make(folder):
+        import keras
+
+        images = pool_in(folder / "pool")
+        options = {**base.net_options, "filters": [4], "dense": [8]}
+        recipe = replace(base, net_options=options, epochs=EPOCHS, batch_size=4)
+        backbone = folder / "backbone.keras"
+        keras.utils.set_random_seed(1)
+        records.save_model(MODELS[recipe.net].build(recipe, (8, 8, 1), 3), backbone)
+        split = folds.make(images.manifest, k=2, repeats=2, seed=1)
+        return Job("v", replace(recipe, start="backbone"), images, split, 1, 1, backbone)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def job(make_job, tmp_path_factory):
+    return make_job(tmp_path_factory.mktemp("job"))
+
+
+def run_it(job, folder, execution, watcher=None, plan=None, use_model=nothing):
+    watcher = watcher or Watcher()
+    run(job, plan or job.plan(), folder, execution, watcher, use_model)
+    return watcher
+
+
+def in_order(lists):
+    return [sorted(epochs) for epochs in lists]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def local(job, tmp_path_factory):
+    """What the local backend leaves."""
+    folder = tmp_path_factory.mktemp("local")
+    run_it(job, folder, LOCAL)
+    return contents(folder)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without CPUs, to which the run connects, and two nodes that train a trial at a time,
+    each with a folder for temporary files of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex())
+        from ray.cluster_utils import Cluster
+
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        folders = []
+        try:
+            for _ in range(2):
+                folders.append(tempfile.mkdtemp(prefix="ray-"))
+                made.add_node(num_cpus=1, temp_dir=folders[-1])
+            patch.setenv("RAY_ADDRESS", made.address)
+            yield made
+        finally:
+            made.shutdown()
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@needs_ray
+def test_the_bytes_of_the_local_backend_without_a_file_of_the_run(
+    cluster, make_job, local, tmp_path, monkeypatch
+):
+    job = make_job(tmp_path / "job")
+    read = worker.Material.of
+
+    def read_and_remove(job):
+        material = read(job)
+        shutil.rmtree(tmp_path / "job")
+        return material
+
+    monkeypatch.setattr(worker.Material, "of", read_and_remove)
+    copied = tmp_path / "copied.keras"
+    use_model = functools.partial(keep_a_copy, copied)
+    watcher = run_it(job, tmp_path / "out", RAY, use_model=use_model)
+    assert contents(tmp_path / "out") == local
+    assert copied.read_bytes() == local[records.MODEL]
+    assert sorted(watcher.trained) == ["r0_f0_m0", "r0_f1_m0", "r1_f0_m0", "r1_f1_m0"]
+    assert in_order(watcher.epochs.values()) == [list(range(1, EPOCHS + 1))] * 4
+
+
+@needs_ray
+def test_a_node_that_is_killed_costs_what_its_trial_did_since_the_checkpoint(
+    cluster, job, local, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ray_backend, "CHECKPOINT_SECONDS", 0.2)
+    found = []
+
+    def kill(running):
+        if len(running) == 2 and len(cluster.worker_nodes) == 2:
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+
+    watcher = Watcher(kill)
+    watcher.again = lambda trial: found.append((tmp_path / f".{trial.key}.checkpoint").exists())
+    try:
+        run_it(job, tmp_path, RAY, watcher)
+    finally:
+        cluster.add_node(num_cpus=1)
+    assert found == [True]
+    assert contents(tmp_path) == local
+    assert in_order(watcher.epochs.values()) == [list(range(1, EPOCHS + 1))] * 4
+
+
+@needs_ray
+def test_an_error_of_a_trial_is_told_and_the_others_end(cluster, job, local, tmp_path):
+    import ray
+
+    plan = job.plan()
+    plan[1] = replace(plan[1], judged=plan[1].judged + 1000)
+    silence = functools.cache(lambda: ray.kill(ray.get_actor(ray_backend.MAILBOX)))
+    watcher = Watcher(lambda running: silence())  # what it would have told comes with the records
+    with pytest.raises(UserError, match=r"v r0_f1_m0: (?s:.*)Error: ") as error:
+        run_it(job, tmp_path, RAY, watcher, plan)
+    assert "1 trials failed" in str(error.value) and "\x1b" not in str(error.value)
+    assert sorted(watcher.trained) == ["r0_f0_m0", "r1_f0_m0", "r1_f1_m0"]
+    assert contents(tmp_path).items() < local.items()
+    assert watcher.retried == []
+    told = {key: epochs for key, epochs in watcher.epochs.items() if key in watcher.trained}
+    assert in_order(told.values()) == [list(range(1, EPOCHS + 1))] * 3
+
+
+@needs_ray
+def test_a_node_has_the_code_of_the_run_and_asks_for_its_libraries(cluster, job, root, monkeypatch):
+    import ray
+
+    def look():
+        import cnnlab
+
+        return cnnlab.__file__
+
+    with ray_backend._cluster(1, 0):
+        there = ray.get(ray.remote(look).remote())
+        assert "working_dir" in there and not there.startswith(str(root))
+        other = (worker.Material.of(job), {**ray_backend.versions(), "keras": "1.2"})
+        unpack = ray.remote(lambda shared: ray_backend._unpacked(shared[0]))
+        with pytest.raises(UserError, match=r"has keras 3\..*the run has 1\.2"):
+            ray.get(unpack.remote([ray.put(other)]))
+
+
+@needs_ray
+def test_what_no_cluster_can_do_is_said(job, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(UserError, match=r"execution\.gpus = 8 GPUs; .* RAY_ADDRESS is not set"):
+        run_it(job, tmp_path, RAY.model_copy(update={"gpus": 8.0}))
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(UserError, match=r"RAY_ADDRESS = '127\.0\.0\.1:9'"):
+        run_it(job, tmp_path, RAY)
+
+
+def test_without_ray_its_requirements_are_named(job, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install -r requirements-ray\.txt"):
+        run_it(job, tmp_path, RAY)
