@@ -195,3 +195,11 @@ NAMED = meta.find_undeclared_variables(Environment().parse(TEMPLATE))
 def test_a_missing_fact_raises(missing):
     with pytest.raises(UndefinedError, match=missing):
         report.render(**{k: v for k, v in facts().items() if k != missing})
+
+
+def test_the_readme_shows_the_committed_results(root, monkeypatch):
+    from cnnlab.report import readme
+
+    monkeypatch.chdir(root)
+    page = (root / "README.md").read_text()
+    assert page == readme.update(page, readme.current())

@@ -256,6 +256,9 @@ def _plain(text: str) -> str:
 def _read_model(use_model: Callable[[Path], None], path: Path) -> None:
     """In a process of its own, beside the trials that still run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends this process
+    silence = os.open(os.devnull, os.O_WRONLY)  # TensorFlow's chatter; if it fails, the stage tries
+    for stream in (sys.stdout, sys.stderr):  # again, and says so
+        os.dup2(silence, stream.fileno())
     use_model(path)
 
 
