@@ -16,7 +16,7 @@ track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
 	cd $(STUDY) && python -m cnnlab.track
 
 test: $(READY)
-	pytest -n 2 --dist loadgroup
+	pytest -n 2 --dist loadfile
 
 ui: $(READY)  ## MLflow's pages on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
@@ -36,6 +36,8 @@ readme: $(READY)  ## the README's table from the committed reports
 requirements: $(READY)  ## requirements.txt from requirements.in
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--no-emit-find-links --upgrade requirements.in --output-file requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--no-emit-find-links requirements-ray.in -c requirements.txt --output-file requirements-ray.txt
 
 $(READY): requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'

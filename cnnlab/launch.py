@@ -36,6 +36,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnnlab.errors import UserError
+from cnnlab.training.backend import CORES
 
 TICK = 0.1  # seconds between two looks at what is running
 GRACE = 30.0  # seconds until what does not end by itself is killed
@@ -212,7 +213,7 @@ def launch(jobs: int) -> int:
             signal.signal(number, lambda number, _: signals.append(number))
     logs = Path(tempfile.mkdtemp(prefix="cnnlab-launch-"))
     cores = max(1, (os.cpu_count() or 1) // jobs)
-    env = {**os.environ, "CNNLAB_CORES": str(cores), "PYTHONUNBUFFERED": "1"}
+    env = {**os.environ, CORES: str(cores), "PYTHONUNBUFFERED": "1"}
     console = Console(highlight=False, markup=False)
     say = functools.partial(console.print, soft_wrap=True)  # lines stay whole
     live = Live(console=console, auto_refresh=False, transient=True)

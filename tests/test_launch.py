@@ -22,7 +22,6 @@ from cnnlab import launch
 from cnnlab.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.xdist_group("launch")
 
 # A stage: work.py OUT DEPS... Files beside dvc.yaml, which DVC does not know, say how it behaves.
 WORK = """

@@ -33,7 +33,7 @@ class Watcher(Protocol):
         """A trial's record is on disk; `trained` is False where it was there before."""
 
     def again(self, trial: Trial) -> None:
-        """The worker that trained a trial died; the trial is tried once more."""
+        """The worker that trained a trial died; the trial is tried again."""
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class _Crew:
         self._failures: list[str] = []
         self._reader: multiprocessing.Process | None = None
         self._limit = execution.workers or len(work.missing)
-        # On this node, which cannot be lost without the run.
+        # On the run's own node, which is not lost without the run (soft: Ray may choose another).
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox = (
             ray.remote(_Mailbox)

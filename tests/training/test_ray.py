@@ -20,7 +20,6 @@ from cnnlab.training.execute import run
 from cnnlab.training.job import Job
 from cnnlab.training.recipe import MODELS
 
-pytestmark = pytest.mark.xdist_group("ray")
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
     reason="Ray is not installed: pip install -r requirements-ray.txt",
@@ -185,17 +184,20 @@ def test_an_error_of_a_trial_is_told_and_the_others_end(cluster, job, local, tmp
 
 
 @needs_ray
-def test_a_node_has_the_code_of_the_run_and_asks_for_its_libraries(cluster, job, root, monkeypatch):
+def test_a_node_has_the_code_of_the_run_and_must_have_its_libraries(cluster, job, root):
     import ray
 
     def look():
+        import os
+
         import cnnlab
 
-        return cnnlab.__file__
+        return cnnlab.__file__, os.environ["CUDA_VISIBLE_DEVICES"]
 
     with ray_backend._cluster(1, 0):
-        there = ray.get(ray.remote(look).remote())
-        assert "working_dir" in there and not there.startswith(str(root))
+        code, gpus = ray.get(ray.remote(look).remote())
+        assert "working_dir" in code and not code.startswith(str(root))
+        assert gpus == ""
         other = (worker.Material.of(job), {**ray_backend.versions(), "keras": "1.2"})
         unpack = ray.remote(lambda shared: ray_backend._unpacked(shared[0]))
         with pytest.raises(UserError, match=r"has keras 3\..*the run has 1\.2"):

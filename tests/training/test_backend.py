@@ -1,0 +1,62 @@
+"""What execution says: which backend, and how much of the machine."""
+
+import os
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from cnnlab.errors import UserError
+from cnnlab.params import Execution
+from cnnlab.training import local
+from cnnlab.training.backend import CORES, Work, cores
+from cnnlab.training.execute import BACKENDS
+from cnnlab.training.job import Job
+
+
+def execution(**changes):
+    return Execution(**{"backend": "local", "workers": None, "gpus": 0, **changes})
+
+
+def test_every_backend_may_be_named_and_no_other():
+    for name in BACKENDS:
+        assert execution(backend=name).backend == name
+    with pytest.raises(ValidationError, match=f"allowed: {', '.join(BACKENDS)}"):
+        execution(backend="slurm")
+
+
+@pytest.mark.parametrize(("gpus", "allowed"), [(0.25, True), (2, True), (1.5, False), (9, False)])
+def test_trials_share_one_gpu_or_have_whole_ones(gpus, allowed):
+    if allowed:
+        assert execution(gpus=gpus).gpus == gpus
+    else:
+        with pytest.raises(ValidationError):
+            execution(gpus=gpus)
+
+
+def test_a_stage_may_be_told_how_many_cores_it_has(monkeypatch):
+    monkeypatch.delenv(CORES, raising=False)
+    assert cores() == os.cpu_count()
+    monkeypatch.setenv(CORES, "3")
+    assert cores() == 3
+
+
+@pytest.mark.parametrize("bad", ["", "0", "-1", "two", "1.5"])
+def test_a_bad_number_of_cores_is_said(monkeypatch, bad):
+    monkeypatch.setenv(CORES, bad)
+    with pytest.raises(UserError, match=f"{CORES} = '{bad}'"):
+        cores()
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "missing", "side_by_side"),
+    [(None, 1, 9, 6), (None, 4, 9, 1), (None, 8, 9, 1), (8, 4, 9, 8), (None, 1, 2, 2)],
+)
+def test_workers_fill_the_cores(
+    base, small_pool, monkeypatch, workers, threads, missing, side_by_side
+):
+    monkeypatch.setenv(CORES, "6")
+    monkeypatch.setattr(local._Crew, "train", lambda crew, n: [f"{n} side by side"])
+    job = Job("v", replace(base, threads=threads), small_pool, None, 1, 1)
+    work = Work(job, [None] * missing, None, None, None, None)
+    assert local.train(work, execution(workers=workers)) == [f"{side_by_side} side by side"]
