@@ -310,7 +310,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _safe(text: str) -> str:
     """Text without the names and passwords that URIs in it may hold."""
     return re.sub(r"://\S*@", "://", text)
-
-
-def nothing(*_: Any) -> None:
-    """What is done with a net where there is no MLflow."""

@@ -1,6 +1,7 @@
 """Trials on real worker processes: resumed, retried, pruned, and the same whoever runs them."""
 
 import multiprocessing
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from cnnlab import params
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError
-from cnnlab.tracking import nothing
 from cnnlab.training import recipe as recipes
 from cnnlab.training.execute import run
 from cnnlab.training.job import NEVER, Job
@@ -55,7 +55,7 @@ def job(tmp_path_factory):
 def run_it(job, folder, workers=1, watcher=None):
     watcher = watcher or Watcher()
     execution = params.Execution(backend="local", workers=workers, gpus=0)
-    return run(job, job.plan(), folder, execution, watcher, nothing), watcher
+    return run(job, job.plan(), folder, execution, watcher, os.fspath), watcher
 
 
 def contents(folder):

@@ -3,6 +3,7 @@ run, one of them is killed, and all comes out as with the local backend."""
 
 import functools
 import importlib.util
+import os
 import secrets
 import shutil
 import sys
@@ -14,7 +15,6 @@ import pytest
 from cnnlab import params
 from cnnlab.data import folds
 from cnnlab.errors import UserError
-from cnnlab.tracking import nothing
 from cnnlab.training import ray_backend, records, worker
 from cnnlab.training.execute import run
 from cnnlab.training.job import Job
@@ -76,7 +76,7 @@ def job(make_job, tmp_path_factory):
     return make_job(tmp_path_factory.mktemp("job"))
 
 
-def run_it(job, folder, execution, watcher=None, plan=None, use_model=nothing):
+def run_it(job, folder, execution, watcher=None, plan=None, use_model=os.fspath):
     watcher = watcher or Watcher()
     run(job, plan or job.plan(), folder, execution, watcher, use_model)
     return watcher
@@ -188,7 +188,6 @@ def test_a_node_has_the_code_of_the_run_and_must_have_its_libraries(cluster, job
     import ray
 
     def look():
-        import os
 
         import cnnlab
 
