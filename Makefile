@@ -7,7 +7,7 @@ VENV := $(CURDIR)/.venv
 READY := $(VENV)/.ready
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: repro track test ui lint format study requirements readme
+.PHONY: repro track test ray ui lint format study requirements readme
 
 repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
 	cd $(STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
@@ -17,6 +17,9 @@ track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
 
 test: $(READY)
 	pytest -n 2 --dist loadfile
+
+ray: $(READY)  ## what execution.backend: ray needs; its tests are skipped without
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-ray.txt
 
 ui: $(READY)  ## MLflow's pages on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"

@@ -1,10 +1,11 @@
-"""Progress of long work: live bars on a terminal, one line at the end anywhere else."""
+"""Progress of long work: live bars on a terminal, a line now and then anywhere else."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -16,16 +17,25 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+LINE_SECONDS = 15.0  # from one line of a log to the next
+
 
 class Bar:
     """One piece of work with a known number of steps."""
 
-    def __init__(self, progress: Progress, task):
-        self._progress, self._task = progress, task
+    def __init__(self, progress: Progress):
+        self._progress, self._task = progress, progress.tasks[0]
+        self._said = time.monotonic()
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """`steps` more are done; `note` says what is being done now."""
-        self._progress.update(self._task, advance=steps, note=note)
+        self._progress.update(self._task.id, advance=steps, note=note)
+        if self._progress.disable and time.monotonic() - self._said >= LINE_SECONDS:
+            self._said, task = time.monotonic(), self._task
+            left = timedelta(seconds=round(task.time_remaining or 0))
+            self.say(
+                f"{task.description}: {task.completed}/{task.total}, about {left} left  {note}"
+            )
 
     def say(self, line: str) -> None:
         """Print a line that stays, above the bar."""
@@ -48,5 +58,6 @@ def bar(title: str, total: int) -> Iterator[Bar]:
     started = time.monotonic()
     quiet = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        yield Bar(progress, progress.add_task(title, total=total, note=""))
+        progress.add_task(title, total=total, note="")
+        yield Bar(progress)
     console.print(f"{title}: {total} in {time.monotonic() - started:.1f} s", highlight=False)

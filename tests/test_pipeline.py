@@ -18,6 +18,8 @@ from cnnlab import new_study
 
 ROOT = Path(__file__).parents[1]
 
+STORES = ("mlflow.db", "late.db")
+
 # Writes each file that a stage opens, and how, to $OPENED/STAGE.
 WATCH = """
 import os, sys
@@ -83,9 +85,10 @@ class Clone:
         watch = {"PYTHONPATH": str(self.root / "watch"), "OPENED": str(self.root / "opened")}
         return {**inherited, **watch, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
 
-    def run(self, *command, study=".", fails=False):
+    def run(self, *command, study=".", fails=False, **variables):
+        environment = self.environment() | variables
         done = subprocess.run(
-            command, cwd=self.root / study, env=self.environment(), capture_output=True, text=True
+            command, cwd=self.root / study, env=environment, capture_output=True, text=True
         )
         assert (done.returncode != 0) == fails, done.stdout[-5000:] + done.stderr[-5000:]
         return done.stdout + done.stderr
@@ -93,8 +96,8 @@ class Clone:
     def params(self, study="."):
         return YAML(typ="safe").load(self.root / study / "params.yaml")
 
-    def runs(self, study, **tags):
-        client = MlflowClient(f"sqlite:///{self.root}/mlflow.db")
+    def runs(self, study, store="mlflow.db", **tags):
+        client = MlflowClient(f"sqlite:///{self.root}/{store}")
         experiment = client.get_experiment_by_name(study)
         text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
         return client.search_runs([experiment.experiment_id], text, max_results=1000)
@@ -172,6 +175,23 @@ def test_mlflow_shows_variants_with_their_trials(clone):
     (drawn,) = [r for r in clone.runs("digits", variant="both") if "fold" not in r.data.tags]
     artifacts = [a.path for a in client.list_artifacts(drawn.info.run_id, "figures")]
     assert len(artifacts) > 3
+
+
+def test_make_track_logs_what_a_store_lacks_each_run_once(clone):
+    def files():
+        kept = [*clone.root.glob("data/**/*.*"), *clone.root.glob("reports/**/*.*")]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept}
+
+    before = {path: content for path, (_, content) in files().items()}
+    trained = {p: t for p, (t, _) in files().items() if p.match("data/*/*/r*.json")}
+    away = {"MLFLOW_TRACKING_URI": f"sqlite:///{clone.root}/late.db"}
+    for _ in range(2):
+        clone.run(sys.executable, "-m", "cnnlab.track", **away)
+        names = [sorted(r.info.run_name for r in clone.runs("digits", s)) for s in STORES]
+        assert names[0] == names[1]
+    after = files()
+    assert before == {path: content for path, (_, content) in after.items()}
+    assert trained == {p: after[p][0] for p in trained}
 
 
 def test_another_study_beside_it_gives_the_same_and_touches_nothing(clone):

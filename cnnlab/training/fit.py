@@ -1,16 +1,18 @@
 """The one `fit`: every net of every study, trained or transferred, is trained here.
 
-What makes it fast on small data (each measured): images stay uint8 in one tensor and batches are
-gathered, cast and augmented in the graph; one tf.data iterator serves all epochs, with autotune
-off, which would stall at the end of each; a whole epoch runs as one call into TensorFlow; and a
-compiled net is reused for the next fold, its weights, optimizer state, statistics and seed
-generators reset to those of a net built afresh (tests show that nothing leaks).
+What makes it fast on small data (each measured): images stay uint8 in one tensor (many of them in
+their memory-mapped file) and batches are gathered, cast and augmented in the graph; one tf.data
+iterator serves all epochs, with autotune off, which would stall at the end of each; a whole epoch
+runs as one call into TensorFlow; and a compiled net is reused for the next fold, its weights,
+optimizer state, statistics and seed generators reset to those of a net built afresh (tests show
+that nothing leaks).
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import keras
@@ -24,6 +26,7 @@ from cnnlab.training.records import Checkpoint
 tf.config.experimental.enable_op_determinism()
 
 EVALUATION_BATCH = 512  # images; no effect on results
+RESIDENT = 256 * 2**20  # bytes; a larger pool is read from its file, batch by batch: same results
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,6 @@ def fit(
     steps = -(-len(data.train) // recipe.batch_size)
     net = _compiled(recipe, data.images.shape[1:], data.classes, steps)
     net.reset(seed, backbone)
-    images, labels = _resident(data.images), tf.constant(data.labels, tf.int32)
     saved = checkpoint.load() if checkpoint else None
     history = saved.history if saved else []
     if saved:
@@ -79,7 +81,7 @@ def fit(
         last = epoch + 1 == recipe.epochs
         if last or (epoch + 1) % recipe.evaluate_every == 0:
             for prefix, rows in (("train_", data.train), ("", data.judged)):
-                probabilities = net.probabilities(images, rows)
+                probabilities = net.probabilities(data.images, rows)
                 for name, value in scores(probabilities, data.labels[rows]).items():
                     entry[prefix + name] = value
         history.append(entry)
@@ -89,7 +91,7 @@ def fit(
             checkpoint.save(net.state, history)
 
     net.model.fit(
-        _batches(recipe, images, labels, data.train, seed, first=len(history)),
+        _batches(recipe, data, seed, first=len(history)),
         initial_epoch=len(history),
         epochs=recipe.epochs,
         steps_per_epoch=steps,
@@ -97,7 +99,7 @@ def fit(
         verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=evaluate)],
     )
-    return Fitted(net.model, history, net.probabilities(images, data.judged))
+    return Fitted(net.model, history, net.probabilities(data.images, data.judged))
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -114,33 +116,32 @@ class _Compiled:
 
     def __init__(self, recipe: Recipe, shape: tuple[int, ...], classes: int, steps: int):
         self.recipe, self.shape, self.classes = recipe, shape, classes
-        self.model = MODELS[recipe.net].build(recipe, shape, classes)
+        self.model = self._build()
         for layer in conv_part(self.model):
             layer.trainable = recipe.train_conv
-        optimizer = keras.optimizers.get(
-            {"class_name": recipe.optimizer, "config": {"learning_rate": recipe.learning_rate}}
-        )
         self.model.compile(
-            optimizer=optimizer,
+            optimizer=keras.optimizers.get(
+                {"class_name": recipe.optimizer, "config": {"learning_rate": recipe.learning_rate}}
+            ),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             steps_per_execution=steps,
         )
+        optimizer = self.model.optimizer  # which scales the loss, where float16 asks for it
         optimizer.build(self.model.trainable_variables)
         self._optimizer_start = [v.numpy() for v in optimizer.variables]
         self._softmax = tf.function(
-            lambda images, rows: tf.nn.softmax(
-                self.model(tf.cast(tf.gather(images, rows), tf.float32), training=False)
-            ),
-            input_signature=[
-                tf.TensorSpec([None, *shape], tf.uint8),
-                tf.TensorSpec([None], tf.int64),
-            ],
+            lambda images: tf.nn.softmax(self.model(tf.cast(images, tf.float32), training=False)),
+            input_signature=[tf.TensorSpec([None, *shape], tf.uint8)],
         )
+
+    def _build(self) -> keras.Model:
+        with _precision(self.recipe.precision):
+            return MODELS[self.recipe.net].build(self.recipe, self.shape, self.classes)
 
     def reset(self, seed: int, backbone: keras.Model | None) -> None:
         """Put every variable to what a net built afresh from `seed` has."""
         keras.utils.set_random_seed(seed)
-        fresh = MODELS[self.recipe.net].build(self.recipe, self.shape, self.classes)
+        fresh = self._build()
         if self.recipe.start == "backbone":
             for layer, source in zip(conv_part(fresh), conv_part(backbone), strict=True):
                 layer.set_weights(source.get_weights())
@@ -160,13 +161,24 @@ class _Compiled:
     def _variables(self) -> list[keras.Variable]:
         return [*self.model.variables, *self.model.optimizer.variables]
 
-    def probabilities(self, images: tf.Tensor, rows: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Class probabilities (n, classes) of rows of the pool, in inference mode."""
         parts = [
-            self._softmax(images, tf.constant(rows[i : i + EVALUATION_BATCH], tf.int64)).numpy()
+            self._softmax(tf.constant(images[rows[i : i + EVALUATION_BATCH]])).numpy()
             for i in range(0, len(rows), EVALUATION_BATCH)
         ]
         return np.concatenate(parts)
+
+
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """Layers made inside compute in this Keras dtype policy; weights are float32 in all of them."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def use_threads(threads: int) -> None:
@@ -187,11 +199,19 @@ def _compiled(recipe: Recipe, shape, classes, steps) -> _Compiled:
 _held: list = [None, None]  # the pool of images that was used last, and its tensor
 
 
-def _resident(images: np.ndarray) -> tf.Tensor:
-    """A pool of images as one uint8 tensor, made once a process."""
-    if _held[0] is not images:
-        _held[:] = images, tf.constant(images)
-    return _held[1]
+def _reader(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What reads rows of a pool inside the graph, as uint8 (n, height, width, channels)."""
+    if images.nbytes <= RESIDENT:
+        if _held[0] is not images:
+            _held[:] = images, tf.constant(images)
+        resident = _held[1]
+        return lambda rows: tf.gather(resident, rows)
+
+    def read(rows: tf.Tensor) -> tf.Tensor:
+        pixels = tf.numpy_function(lambda r: images[r], [rows], tf.uint8, stateful=False)
+        return tf.ensure_shape(pixels, [None, *images.shape[1:]])
+
+    return read
 
 
 def conv_part(model: keras.Model) -> list[keras.layers.Layer]:
@@ -199,11 +219,10 @@ def conv_part(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if layer.name.startswith(("conv", "pool"))]
 
 
-def _batches(
-    recipe: Recipe, images, labels, train: np.ndarray, seed: int, first: int
-) -> tf.data.Dataset:
+def _batches(recipe: Recipe, data: Data, seed: int, first: int) -> tf.data.Dataset:
     """The batches of all epochs from `first`, each a function of (seed, epoch, step) alone."""
-    rows, size = tf.constant(train, tf.int64), recipe.batch_size
+    images, labels = _reader(data.images), tf.constant(data.labels, tf.int32)
+    rows, size = tf.constant(data.train, tf.int64), recipe.batch_size
 
     def epoch(e):
         order = tf.random.experimental.stateless_shuffle(rows, [tf.constant(seed, tf.int64), e])
@@ -211,7 +230,7 @@ def _batches(
         return numbered.map(lambda step, batch: (e, step, batch))
 
     def batch(e, step, chosen):
-        x = tf.cast(tf.gather(images, chosen), tf.float32)
+        x = tf.cast(images(chosen), tf.float32)
         if recipe.ops:
             draw = tf.random.experimental.stateless_fold_in(
                 tf.random.experimental.stateless_fold_in([seed, 1], e), step

@@ -54,6 +54,7 @@ class Recipe:
     fill_mode: str  # what augmentation draws where an image was moved away
     evaluate_every: int  # epochs
     threads: int  # TensorFlow's; they round differently
+    precision: str  # a name that keras.dtype_policies.get knows
     inserts: tuple[Insert, ...] = ()
     penalties: tuple[Penalty, ...] = ()
     ops: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # augmentation: (technique, strength)
@@ -101,6 +102,7 @@ def base(model: Any, train: Any) -> Recipe:
         fill_mode=train.fill_mode,
         evaluate_every=train.evaluate_every,
         threads=train.threads,
+        precision=train.precision,
     )
 
 

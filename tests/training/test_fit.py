@@ -7,6 +7,7 @@ import pytest
 
 from cnnlab import params
 from cnnlab.strategies import STRATEGIES
+from cnnlab.training import fit as fitting
 from cnnlab.training import recipe as recipes
 from cnnlab.training.fit import Data, conv_part, fit
 from cnnlab.training.records import Checkpoint
@@ -59,6 +60,47 @@ def test_the_judged_fold_teaches_nothing(recipe):
     labels[data.judged] = rng.permutation(labels[data.judged])
     spoilt = replace(data, images=images, labels=labels)
     assert same(clean, weights(fit(recipe, spoilt, seed=1)))
+
+
+def test_a_pool_that_stays_in_its_file_gives_the_same_bits(tmp_path, monkeypatch):
+    data = some_data()
+    held = fit(EVERYTHING, data, seed=1)
+    expected = weights(held)
+    np.save(tmp_path / "images.npy", data.images)
+    monkeypatch.setattr(fitting, "RESIDENT", 0)
+    monkeypatch.setattr(fitting.tf, "gather", forbid_large(fitting.tf.gather, data.images.shape))
+    mapped = replace(data, images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    read = fit(EVERYTHING, mapped, seed=1)
+    assert same(expected, weights(read)) and held.history == read.history
+
+
+def forbid_large(gather, shape):
+    """`tf.gather` that refuses a pool of images."""
+
+    def checked(params, *rest, **options):
+        assert tuple(params.shape) != shape
+        return gather(params, *rest, **options)
+
+    return checked
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_learns_with_float32_weights_and_goes_on_from_a_checkpoint(
+    tmp_path, precision
+):
+    data, mixed = some_data(60), replace(BASE, epochs=40, precision=precision)
+    fitted = fit(mixed, data, seed=1)
+    compute = {layer.name: layer.compute_dtype for layer in fitted.model.layers}
+    assert compute["conv1_1"] == precision.removeprefix("mixed_") and compute["logits"] == "float32"
+    assert {w.dtype for w in weights(fitted)} == {np.dtype("float32")}
+    assert fitted.history[-1]["accuracy"] > 0.8
+    assert fitted.probabilities.dtype == np.float32
+    expected = weights(fitted)
+    checkpoint = Checkpoint(tmp_path, Trial("v", 0, 0, 0), "mark", seconds=0)
+    fit(replace(mixed, epochs=7), data, 1, checkpoint=checkpoint)
+    assert len(checkpoint.load().history) == 6
+    assert same(expected, weights(fit(mixed, data, 1, checkpoint=checkpoint)))
+    assert fit(BASE, data, seed=1).model.layers[2].compute_dtype == "float32"  # nothing leaks
 
 
 @pytest.mark.parametrize("after", [1, 2])
