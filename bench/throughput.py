@@ -126,6 +126,8 @@ def matmul() -> float:
     2048-cube float32 matrix product; forward and backward are 3 x 2 x MACs."""
     import tensorflow as tf
 
+    import cnnlab  # noqa: F401  (its setting of TensorFlow is the faster one)
+
     a = tf.random.normal([2048, 2048])
     product = tf.function(lambda: tf.matmul(a, a))
     product()

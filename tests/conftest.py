@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
+import cnnlab  # noqa: F401  (its settings for TensorFlow too)
+
 ROOT = Path(__file__).parents[1]
 
 settings.register_profile("cnnlab", deadline=None, derandomize=True)

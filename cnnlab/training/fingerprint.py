@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 from cnnlab.training.recipe import Recipe
@@ -41,8 +42,9 @@ def fingerprint(recipe: Recipe, seed: int, train: list[str], judged: list[str], 
 
 
 def versions() -> dict[str, str]:
-    """The libraries that compute, and their versions on this machine."""
-    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    """The libraries that compute, and their versions on this machine; whether oneDNN takes part."""
+    found = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {**found, "oneDNN": os.environ["TF_ENABLE_ONEDNN_OPTS"]}
 
 
 @functools.cache

@@ -72,6 +72,7 @@ def _cluster(cpus: int, gpus: float) -> Iterator[None]:
     address = os.environ.get(ADDRESS)
     variables = {
         "TF_CPP_MIN_LOG_LEVEL": "1",
+        "TF_ENABLE_ONEDNN_OPTS": os.environ["TF_ENABLE_ONEDNN_OPTS"],
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # or the first trial on a GPU takes all its memory
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # who asks for no GPU sees none
     }
