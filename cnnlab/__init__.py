@@ -3,6 +3,6 @@
 import os
 
 # Before anything imports TensorFlow, which by itself takes oneDNN's kernels only on CPUs with
-# AVX-512 VNNI; elsewhere convs train 1.5 times as fast with them (bench.throughput). It shows in the
-# last bits of results, so a fingerprint covers it.
+# AVX-512 VNNI; elsewhere convs train 1.5 times as fast with them (bench.throughput). It shows in
+# the last bits of results, so a fingerprint covers it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
