@@ -20,6 +20,10 @@ class Options(Base):
     dense: list[Annotated[int, Field(ge=1, le=65536)]] = Field(description="units of hidden layers")
 
 
+def places(options):
+    return ("conv", "block", "dense")
+
+
 def build(recipe, shape, classes):
     import keras
 

@@ -14,12 +14,19 @@ from pydantic import create_model
 from cnnlab.plugins import Options as Base
 from cnnlab.plugins import chosen
 
+CLAIM = "more views of each image: the net learns less of them by heart"
+EVIDENCE = ("gap", "lower")
+
 _siblings = {
     info.name: import_module(f"{__package__}.{info.name}")
     for info in pkgutil.iter_modules([str(Path(__file__).parent)])
     if info.name != "augment"
 }
-OPS = {name: m for name, m in _siblings.items() if hasattr(m, "warp") or hasattr(m, "recolour")}
+OPS = {
+    name: module
+    for name, module in _siblings.items()
+    if any(hasattr(module, kind) for kind in ("warp", "recolour", "mix"))
+}
 
 Options = create_model(
     "Options", __base__=Base, **{name: (m.Options | None, None) for name, m in OPS.items()}

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from cnnlab.plugins import Options as Base
 
+CLAIM = "pre-activations drift less while the net learns"
+EVIDENCE = ("preactivation_drift", "lower")
+
 
 class Options(Base):
     momentum: float = Field(ge=0, lt=1, description="of the moving mean and variance, per step")

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from cnnlab.plugins import Options as Base
 
+CLAIM = "more views of each image: the net learns less of them by heart"
+EVIDENCE = ("gap", "lower")
+
 
 class Options(Base):
     fraction: float = Field(

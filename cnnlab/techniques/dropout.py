@@ -7,6 +7,9 @@ from pydantic import Field
 
 from cnnlab.plugins import Options as Base
 
+CLAIM = "hidden units do not echo each other"
+EVIDENCE = ("unit_correlation", "lower")
+
 
 class Options(Base):
     rate: float = Field(gt=0, lt=1, description="share of units dropped at each step")

@@ -8,6 +8,9 @@ from pydantic import model_validator
 
 from cnnlab.plugins import Options as Base
 
+CLAIM = "more views of each image: the net learns less of them by heart"
+EVIDENCE = ("gap", "lower")
+
 
 class Options(Base):
     horizontal: bool

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from cnnlab.plugins import Options as Base
 
+CLAIM = "weights become sparse"
+EVIDENCE = ("weight_gini", "higher")
+
 
 class Options(Base):
     kernel: float = Field(ge=0, le=1, description="coefficient for conv and dense kernels")

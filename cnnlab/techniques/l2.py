@@ -5,6 +5,9 @@ Mechanism: a pull in proportion to the weight: all weights stay small, few becom
 
 from cnnlab.techniques.l1 import Options  # noqa: F401  (the same three coefficients)
 
+CLAIM = "weights stay small"
+EVIDENCE = ("weight_norm", "lower")
+
 
 def apply(recipe, options):
     for target, coefficient in options:

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from cnnlab.plugins import Options as Base
 
+CLAIM = "more views of each image: the net learns less of them by heart"
+EVIDENCE = ("gap", "lower")
+
 
 class Options(Base):
     degrees: float = Field(gt=0, le=180, description="largest angle, degrees")

@@ -18,14 +18,15 @@ from cnnlab.plugins import Registry, chosen
 MODELS = Registry("cnnlab.models")
 TECHNIQUES = Registry("cnnlab.techniques")
 
-Place = Literal["conv", "block", "dense"]
+Place = Literal["conv", "block", "branch", "dense"]
 Target = Literal["kernel", "bias", "activity"]
 
 
 @dataclass(frozen=True)
 class Insert:
     """A Keras layer put into the net: after each `conv` (before its activation), after each conv
-    `block`, or after each hidden `dense` layer's activation."""
+    `block`, at the end of each residual `branch` (before it is added), or after each hidden `dense`
+    layer's activation. A net's module says which of these places it has."""
 
     at: Place
     layer: str  # class name in keras.layers
@@ -42,6 +43,28 @@ class Penalty:
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """The learning rate over training, as a factor of the recipe's: it rises in a straight line
+    from `start` to 1 in the share `warmup` of the steps, then falls along half a cosine to `floor`;
+    `cycles` times over (more than one: without warm-up)."""
+
+    floor: float
+    warmup: float = 0.0
+    start: float = 1.0
+    cycles: int = 1
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Early stopping: a `share` of the training images, by groups and stratified, is held back;
+    training ends when their negative log likelihood has not fallen for `patience` epochs, with the
+    weights that had the lowest."""
+
+    share: float
+    patience: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How one net is built and trained."""
 
@@ -55,9 +78,17 @@ class Recipe:
     evaluate_every: int  # epochs
     threads: int  # TensorFlow's; they round differently
     precision: str  # a name that keras.dtype_policies.get knows
+    balanced: bool  # losses of a class weighted by 1 / its share of the training images
     inserts: tuple[Insert, ...] = ()
     penalties: tuple[Penalty, ...] = ()
     ops: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # augmentation: (technique, strength)
+    decay: float = 0.0  # decoupled weight decay, times the learning rate, each step
+    max_norm: float | None = None  # of the weights into a unit or filter
+    label_smoothing: float = 0.0  # share of the target spread over all classes
+    schedule: Schedule | None = None  # None: the learning rate stays
+    stopping: Stopping | None = None  # None: all epochs are trained
+    ema: float | None = None  # momentum of the average of the weights over steps that is judged
+    snapshots: bool = False  # judged by the mean probabilities of the nets at the cycles' ends
     techniques: tuple[str, ...] = ()  # whose code took part, for the fingerprint
     start: Literal["random", "backbone"] = "random"  # where the conv weights come from
     train_conv: bool = True  # False: conv weights and BN statistics stay as they start
@@ -76,14 +107,25 @@ class Recipe:
         """This recipe with one more augmentation op, defined by the technique file `op`."""
         return replace(self, ops=(*self.ops, (op, strength)))
 
+    def setting(self, **values: Any) -> Recipe:
+        """This recipe with fields set that only one technique may set. Raises UserError where they
+        are set already."""
+        for name in values:
+            if getattr(self, name) != getattr(type(self), name):
+                raise UserError(f"{name} is set already, by one of {', '.join(self.techniques)}")
+        return replace(self, **values)
+
     def penalty(self, target: Target) -> tuple[float, float]:
         """Total (l1, l2) on a target."""
         terms = [p for p in self.penalties if p.target == target]
         return sum(p.l1 for p in terms), sum(p.l2 for p in terms)
 
     def json(self) -> str:
-        """Canonical text: equal recipes give equal text."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """Canonical text: equal recipes give equal text. Fields at their defaults are left out, so
+        that a field more changes no recipe that does not use it."""
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        parts = dataclasses.asdict(self).items()
+        return json.dumps({k: v for k, v in parts if v != defaults[k]}, sort_keys=True)
 
     def __hash__(self) -> int:
         return hash(self.json())
@@ -103,6 +145,7 @@ def base(model: Any, train: Any) -> Recipe:
         evaluate_every=train.evaluate_every,
         threads=train.threads,
         precision=train.precision,
+        balanced=train.balanced,
     )
 
 
@@ -111,13 +154,24 @@ def apply(recipe: Recipe, names: Iterable[str], techniques: Any) -> Recipe:
 
     The order given does not matter, so that two ways of writing one set are one recipe.
     `techniques`: the params section that holds their strengths. Raises UserError for a name that
-    has no strength there.
+    has no strength there, for one that would do nothing in this net, and for two that contradict
+    each other.
     """
     strengths = chosen(techniques)
+    places = MODELS[recipe.net].places(recipe.net_options)
     for name in sorted(set(names)):
         if name not in strengths:
             allowed = ", ".join(sorted(strengths))
             raise UserError(f"technique {name!r} has no entry in techniques; allowed: {allowed}")
-        recipe = TECHNIQUES[name].apply(recipe, strengths[name])
-        recipe = replace(recipe, techniques=(*recipe.techniques, name))
+        try:
+            changed = TECHNIQUES[name].apply(recipe, strengths[name])
+        except UserError as error:
+            raise UserError(f"technique {name}: {error}") from None
+        for insert in changed.inserts[len(recipe.inserts) :]:
+            if insert.at not in places:
+                raise UserError(
+                    f"technique {name} would do nothing: {recipe.net} has no place {insert.at!r} "
+                    f"for it; it has: {', '.join(places)}"
+                )
+        recipe = replace(changed, techniques=(*changed.techniques, name))
     return recipe

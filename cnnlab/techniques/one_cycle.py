@@ -1,0 +1,28 @@
+"""One cycle: the learning rate rises to a peak above its usual value, then falls to almost none.
+
+Mechanism: large steps in the middle of training regularise, small ones at its end settle (Smith and
+Topin 2018).
+"""
+
+from dataclasses import replace
+
+from pydantic import Field
+
+from cnnlab.plugins import Options as Base
+from cnnlab.training.recipe import Schedule
+
+CLAIM = "the last epochs are calm: the score no longer jumps"
+EVIDENCE = ("wobble", "lower")
+
+
+class Options(Base):
+    peak: float = Field(ge=1, le=100, description="highest learning rate, times the recipe's")
+    warmup: float = Field(gt=0, lt=1, description="share of training until the peak")
+    start: float = Field(gt=0, lt=1, description="first learning rate, share of the peak")
+    floor: float = Field(ge=0, lt=1, description="last learning rate, share of the peak")
+
+
+def apply(recipe, options):
+    schedule = Schedule(floor=options.floor, warmup=options.warmup, start=options.start)
+    recipe = recipe.setting(schedule=schedule)
+    return replace(recipe, learning_rate=recipe.learning_rate * options.peak)
