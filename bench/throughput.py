@@ -55,7 +55,7 @@ def cnnlab() -> float:
     recipe = Recipe(
         net="vgg", net_options=options, epochs=EPOCHS, batch_size=BATCH, optimizer="adam",
         learning_rate=1e-3, fill_mode="constant", threads=os.cpu_count(), evaluate_every=EPOCHS,
-        precision="float32",
+        precision="float32", balanced=False,
     )  # fmt: skip
     rows, stamps = np.arange(IMAGES), []
     # Evaluated once, after the last epoch, which is left out: training alone, as for the peers.

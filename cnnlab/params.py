@@ -20,7 +20,7 @@ from cnnlab.errors import UserError
 from cnnlab.plugins import Options, chosen
 from cnnlab.strategies import STRATEGIES
 from cnnlab.training.execute import BACKENDS
-from cnnlab.training.recipe import MODELS, TECHNIQUES
+from cnnlab.training.recipe import MODELS, TECHNIQUES, apply, base
 
 FILE = Path("params.yaml")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
@@ -71,6 +71,7 @@ class Train(Options):
     evaluate_every: int = Field(ge=1, le=100_000)
     threads: int = Field(ge=1, le=1024)
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    balanced: bool
 
 
 class Execution(Options):
@@ -137,6 +138,11 @@ class Params(Options):
             for name in names:
                 _require(name in known, key, name, f"techniques with a strength: {_join(known)}")
             _require(len(set(names)) == len(names), key, names, "each technique once")
+        for key, names in lists.items():
+            try:
+                apply(base(self.model, self.train), names, self.techniques)
+            except UserError as error:
+                raise ValueError(f"{key}: {error}") from None
         sets = {}
         for name, names in self.variants.items():
             twin = sets.setdefault(frozenset(names), name)

@@ -165,7 +165,9 @@ class Run:
         live = self._live.pop(trial.key, None) or self._start(trial)
         for entry in record.history:
             live.add(entry)
-        live.add_last("gap", record.final["gap"])
+        for name, value in record.final.items():
+            if record.history[-1].get(name) != value:
+                live.add_last(name, value)
         live.write(self._client)
         values = {"repeat": trial.repeat, "fold": trial.fold, "member": trial.member}
         values |= {"seed": record.seed, "n_train": record.n_train}

@@ -1,4 +1,4 @@
-"""A small residual net: a conv, stages of two-conv blocks with shortcuts, then the mean of each map.
+"""A small residual net: a conv, stages of two-conv blocks with shortcuts, the mean of each map.
 
 After He et al. (2016), section 4.2, the nets for CIFAR: 3x3 convs, batch normalisation after every
 one of them, each stage after the first halves the image. A shortcut that changes shape is a 1x1

@@ -1,6 +1,7 @@
 """Label smoothing: a share of each target is spread over all classes (Szegedy et al. 2016).
 
-Mechanism: logits need not grow without end, so the net is less over-confident (Mueller et al. 2019).
+Mechanism: logits need not grow without end, so the net is less over-confident (Mueller et al.
+2019).
 """
 
 from pydantic import Field

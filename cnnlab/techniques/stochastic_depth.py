@@ -19,6 +19,4 @@ class Options(Base):
 
 def apply(recipe, options):
     # Dropout with one draw an image; what is kept is scaled up, so that inference needs nothing.
-    return recipe.inserting(
-        "branch", "Dropout", rate=options.rate, noise_shape=(None, 1, 1, 1)
-    )
+    return recipe.inserting("branch", "Dropout", rate=options.rate, noise_shape=(None, 1, 1, 1))

@@ -14,7 +14,7 @@ from pathlib import Path
 from cnnlab.training.recipe import Recipe
 
 # What else decides a result, besides recipe, data and seed.
-_CODE = ["fit", "blocks", "augmentation"]
+_CODE = ["fit", "blocks", "augmentation", "quantities"]
 _LIBRARIES = ["tensorflow", "keras", "numpy"]
 
 

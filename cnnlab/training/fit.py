@@ -19,7 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.training.augmentation import augment
+from cnnlab.training import quantities
+from cnnlab.training.augmentation import augment, mix
 from cnnlab.training.recipe import MODELS, Recipe
 from cnnlab.training.records import Checkpoint
 
@@ -27,6 +28,7 @@ tf.config.experimental.enable_op_determinism()
 
 EVALUATION_BATCH = 512  # images; no effect on results
 RESIDENT = 256 * 2**20  # bytes; a larger pool is read from its file, batch by batch: same results
+PROBE = 64  # training images on which pre-activations are watched
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Data:
     train: np.ndarray  # rows, int (n_train,)
     judged: np.ndarray  # rows, int (n_judged,); evaluated, never learnt from
     classes: int
+    groups: np.ndarray | None = None  # (pool,); images of one group never part company
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Fitted:
     model: keras.Model  # shared with the next fit of this recipe: use or save it before that
     history: list[dict[str, float]]  # one entry an epoch
     probabilities: np.ndarray  # float32 (n_judged, classes), inference mode
+    final: dict[str, float]  # scores of the net as it is kept, and what `quantities` says of it
+    preactivations: dict[str, np.ndarray]  # conv -> float32 (evaluations, 2): mean, sd on the probe
 
 
 def fit(
@@ -63,43 +68,74 @@ def fit(
     called with each entry of the history: `epoch` (from 1), `objective` (mean training loss with
     penalties, dropout and augmentation on), and where the net was evaluated, which the last epoch
     always is, for clean training images and judged ones `train_accuracy`, `train_nll`, `accuracy`,
-    `nll` (natural logarithm). With a `checkpoint`
-    training goes on from the last epoch that it holds, to the same result to the bit.
+    `nll` (natural logarithm); with early stopping also `stopping_nll`, of the held-back images.
+    With a `checkpoint` training goes on from the last epoch that it holds, to the same result to
+    the bit.
     """
-    steps = -(-len(data.train) // recipe.batch_size)
+    train, held = _held_back(data, recipe, seed)
+    steps = -(-len(train) // recipe.batch_size)
     net = _compiled(recipe, data.images.shape[1:], data.classes, steps)
     net.reset(seed, backbone)
-    saved = checkpoint.load() if checkpoint else None
-    history = saved.history if saved else []
-    if saved:
-        net.state = saved.arrays
+    history: list[dict[str, float]] = []
+    watched: list[np.ndarray] = []  # of each evaluation, (convs, 2)
+    kept: list[np.ndarray] = []  # the best weights so far, or the snapshots' probabilities
+    if saved := checkpoint.load() if checkpoint else None:
+        size, history = len(net.state), saved.history
+        net.state, (past, *kept) = saved.arrays[:size], saved.arrays[size:]
+        watched = list(past)
         for entry in history if on_epoch else []:
             on_epoch(entry)
+    probe = data.images[train[np.linspace(0, len(train) - 1, PROBE).astype(int)]]
 
-    def evaluate(epoch: int, logs: dict[str, float]) -> None:
+    def end(epoch: int, logs: dict[str, float]) -> None:
         entry = {"epoch": epoch + 1, "objective": float(logs["loss"])}
-        last = epoch + 1 == recipe.epochs
-        if last or (epoch + 1) % recipe.evaluate_every == 0:
-            for prefix, rows in (("train_", data.train), ("", data.judged)):
-                probabilities = net.probabilities(data.images, rows)
-                for name, value in scores(probabilities, data.labels[rows]).items():
-                    entry[prefix + name] = value
+        with net.averaged():
+            if held is not None:
+                shares = net.probabilities(data.images, held)
+                entry["stopping_nll"] = scores(shares, data.labels[held])["nll"]
+            stop = epoch + 1 == recipe.epochs or _is_over(recipe, [*history, entry])
+            if stop or (epoch + 1) % recipe.evaluate_every == 0:
+                for prefix, rows in (("train_", train), ("", data.judged)):
+                    got = scores(net.probabilities(data.images, rows), data.labels[rows])
+                    entry |= {prefix + name: value for name, value in got.items()}
+                watched.append(net.preactivations(probe))
+            if held is not None and _best([*history, entry]) == entry["epoch"]:
+                kept[:] = net.weights
+            if recipe.snapshots and _ends_cycle(recipe, epoch + 1):
+                kept.extend(net.probabilities(data.images, r) for r in (train, data.judged))
         history.append(entry)
         if on_epoch:
             on_epoch(entry)
-        if checkpoint and checkpoint.due() and not last:
-            checkpoint.save(net.state, history)
+        if stop:
+            net.model.stop_training = True
+        elif checkpoint and checkpoint.due():
+            checkpoint.save([*net.state, np.array(watched), *kept], history)
 
     net.model.fit(
-        _batches(recipe, data, seed, first=len(history)),
+        _batches(recipe, data, train, seed, first=len(history)),
         initial_epoch=len(history),
         epochs=recipe.epochs,
         steps_per_epoch=steps,
         shuffle=False,  # the batches come in their order
         verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=evaluate)],
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end)],
     )
-    return Fitted(net.model, history, net.probabilities(data.images, data.judged))
+    if recipe.ema:
+        net.average()
+    if held is not None:
+        net.weights = kept
+    if recipe.snapshots:
+        shares = [np.mean(kept[i::2], axis=0) for i in (0, 1)]
+    else:
+        shares = [net.probabilities(data.images, rows) for rows in (train, data.judged)]
+    final = scores(shares[1], data.labels[data.judged])
+    final |= {f"train_{k}": v for k, v in scores(shares[0], data.labels[train]).items()}
+    final |= quantities.of(net.model, data.images, data.judged)
+    stacked = np.array(watched, np.float32)
+    names = [layer.name.removesuffix("_act") for layer in net.activations]
+    preactivations = {name: stacked[:, i] for i, name in enumerate(names)}
+    final["preactivation_drift"] = quantities.drift(preactivations)
+    return Fitted(net.model, history, shares[1], final, preactivations)
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -111,6 +147,44 @@ def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
+def _held_back(data: Data, recipe: Recipe, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """The rows that are trained on, and those that early stopping holds back (None without it).
+
+    Whole groups in random order, until each class has given its share, but never a class's last
+    training image.
+    """
+    if recipe.stopping is None:
+        return data.train, None
+    groups = np.arange(len(data.labels)) if data.groups is None else data.groups
+    own, labels = groups[data.train], data.labels[data.train]
+    left = np.bincount(labels, minlength=data.classes)
+    wanted = np.round(left * recipe.stopping.share).clip(1)
+    held = np.zeros(len(own), bool)
+    for group in np.random.default_rng([seed, 2]).permutation(np.unique(own)):
+        members = own == group
+        counts = np.bincount(labels[members], minlength=data.classes)
+        if ((counts == 0) | (wanted > 0)).all() and ((counts == 0) | (left > counts)).all():
+            held |= members
+            wanted, left = wanted - counts, left - counts
+    return data.train[~held], data.train[held]
+
+
+def _best(history: list[dict[str, float]]) -> int:
+    """The epoch at which the held-back images were predicted best; the first of equals."""
+    return min(history, key=lambda entry: entry["stopping_nll"])["epoch"]
+
+
+def _is_over(recipe: Recipe, history: list[dict[str, float]]) -> bool:
+    stopping = recipe.stopping
+    return stopping is not None and history[-1]["epoch"] - _best(history) >= stopping.patience
+
+
+def _ends_cycle(recipe: Recipe, epoch: int) -> bool:
+    """Whether a cycle of the schedule ends with this epoch, which the last one always does."""
+    cycles = recipe.schedule.cycles
+    return epoch in {round(recipe.epochs * (i + 1) / cycles) for i in range(cycles)}
+
+
 class _Compiled:
     """A net compiled for one recipe, image shape and number of steps, and how to start it anew."""
 
@@ -119,19 +193,37 @@ class _Compiled:
         self.model = self._build()
         for layer in conv_part(self.model):
             layer.trainable = recipe.train_conv
+        config: dict = {"learning_rate": _learning_rate(recipe, steps)}
+        if recipe.decay:
+            config["weight_decay"] = recipe.decay
+        if recipe.ema:
+            config |= {"use_ema": True, "ema_momentum": recipe.ema}
+        optimizer = keras.optimizers.get({"class_name": recipe.optimizer, "config": config})
+        if recipe.decay:
+            flat = [v for v in self.model.trainable_variables if len(v.shape) < 2]
+            optimizer.exclude_from_weight_decay(var_list=flat)
         self.model.compile(
-            optimizer=keras.optimizers.get(
-                {"class_name": recipe.optimizer, "config": {"learning_rate": recipe.learning_rate}}
-            ),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            optimizer=optimizer,
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
             steps_per_execution=steps,
         )
-        optimizer = self.model.optimizer  # which scales the loss, where float16 asks for it
-        optimizer.build(self.model.trainable_variables)
-        self._optimizer_start = [v.numpy() for v in optimizer.variables]
+        self._optimizer = optimizer
+        self.model.optimizer.build(self.model.trainable_variables)
+        self._optimizer_start = [v.numpy() for v in self.model.optimizer.variables]
         self._softmax = tf.function(
             lambda images: tf.nn.softmax(self.model(tf.cast(images, tf.float32), training=False)),
             input_signature=[tf.TensorSpec([None, *shape], tf.uint8)],
+        )
+        self.activations = [a for a in self.model.layers if a.name.endswith("_act")]
+        inner = keras.Model(self.model.inputs, [a.input for a in self.activations])
+
+        def moments(images):
+            maps = inner(tf.cast(images, tf.float32), training=False)
+            each = [tf.cast(m, tf.float32) for m in maps]
+            return tf.stack([[tf.reduce_mean(m), tf.math.reduce_std(m)] for m in each])
+
+        self._moments = tf.function(
+            moments, input_signature=[tf.TensorSpec([None, *shape], tf.uint8)]
         )
 
     def _build(self) -> keras.Model:
@@ -150,16 +242,40 @@ class _Compiled:
     @property
     def state(self) -> list[np.ndarray]:
         """All that training changes: weights, statistics, seed generators, optimizer."""
-        return [v.numpy() for v in self._variables]
+        return [v.numpy() for v in (*self.model.variables, *self.model.optimizer.variables)]
 
     @state.setter
     def state(self, arrays: list[np.ndarray]) -> None:
-        for variable, array in zip(self._variables, arrays, strict=True):
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
 
     @property
-    def _variables(self) -> list[keras.Variable]:
-        return [*self.model.variables, *self.model.optimizer.variables]
+    def weights(self) -> list[np.ndarray]:
+        """The net's part of the state."""
+        return [v.numpy() for v in self.model.variables]
+
+    @weights.setter
+    def weights(self, arrays: list[np.ndarray]) -> None:
+        for variable, array in zip(self.model.variables, arrays, strict=True):
+            variable.assign(array)
+
+    def average(self) -> None:
+        """Put the average over steps, which the optimizer keeps, in the place of the weights."""
+        averages = self._optimizer._model_variables_moving_average
+        for variable, average in zip(self.model.trainable_variables, averages, strict=True):
+            variable.assign(average)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the net has the weights that the recipe judges: with `ema` their average."""
+        if not self.recipe.ema:
+            yield
+            return
+        own = self.weights
+        self.average()
+        yield
+        self.weights = own
 
     def probabilities(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Class probabilities (n, classes) of rows of the pool, in inference mode."""
@@ -168,6 +284,32 @@ class _Compiled:
             for i in range(0, len(rows), EVALUATION_BATCH)
         ]
         return np.concatenate(parts)
+
+    def preactivations(self, images: np.ndarray) -> np.ndarray:
+        """Mean and standard deviation of what goes into each activation, float32 (layers, 2)."""
+        return self._moments(tf.constant(images)).numpy()
+
+
+def _learning_rate(
+    recipe: Recipe, steps: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    plan, total = recipe.schedule, steps * recipe.epochs
+    if plan is None:
+        return recipe.learning_rate
+    schedules = keras.optimizers.schedules
+    if plan.cycles > 1:
+        first = round(total / plan.cycles)
+        return schedules.CosineDecayRestarts(
+            recipe.learning_rate, first, t_mul=1.0, m_mul=1.0, alpha=plan.floor
+        )
+    warmup = round(total * plan.warmup)
+    return schedules.CosineDecay(
+        recipe.learning_rate * plan.start,
+        total - warmup,
+        alpha=plan.floor,
+        warmup_target=recipe.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
 
 
 @contextlib.contextmanager
@@ -219,10 +361,17 @@ def conv_part(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if layer.name.startswith(("conv", "pool"))]
 
 
-def _batches(recipe: Recipe, data: Data, seed: int, first: int) -> tf.data.Dataset:
-    """The batches of all epochs from `first`, each a function of (seed, epoch, step) alone."""
+def _batches(
+    recipe: Recipe, data: Data, train: np.ndarray, seed: int, first: int
+) -> tf.data.Dataset:
+    """The batches of all epochs from `first`, each a function of (seed, epoch, step) alone.
+
+    (images, targets), and with `recipe.balanced` each image's weight in the loss.
+    """
     images, labels = _reader(data.images), tf.constant(data.labels, tf.int32)
-    rows, size = tf.constant(data.train, tf.int64), recipe.batch_size
+    rows, size = tf.constant(train, tf.int64), recipe.batch_size
+    counts = np.bincount(data.labels[train], minlength=data.classes).clip(1)
+    weights = tf.constant(len(train) / (np.count_nonzero(counts) * counts), tf.float32)
 
     def epoch(e):
         order = tf.random.experimental.stateless_shuffle(rows, [tf.constant(seed, tf.int64), e])
@@ -231,12 +380,16 @@ def _batches(recipe: Recipe, data: Data, seed: int, first: int) -> tf.data.Datas
 
     def batch(e, step, chosen):
         x = tf.cast(images(chosen), tf.float32)
+        y = tf.one_hot(tf.gather(labels, chosen), data.classes)
+        w = tf.linalg.matvec(y, weights)
+        y = (1 - recipe.label_smoothing) * y + recipe.label_smoothing / data.classes
         if recipe.ops:
             draw = tf.random.experimental.stateless_fold_in(
                 tf.random.experimental.stateless_fold_in([seed, 1], e), step
             )
-            x = augment(recipe, x, tf.cast(draw, tf.int32))
-        return x, tf.gather(labels, chosen)
+            draw = tf.cast(draw, tf.int32)
+            x, y = mix(recipe, augment(recipe, x, draw), y, draw)
+        return (x, y, w) if recipe.balanced else (x, y)
 
     options = tf.data.Options()
     options.autotune.enabled = False

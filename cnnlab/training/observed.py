@@ -47,4 +47,6 @@ class _Watcher:
     def done(self, record: Record, trained: bool) -> None:
         if not trained:
             self._progress.advance(self._epochs, note=f"{record.trial.key} kept")
+        elif left := self._epochs - len(record.history):  # it stopped early
+            self._progress.advance(left, note=f"{record.trial.key} stopped early")
         self._parent.trial(record)

@@ -1,9 +1,9 @@
 """Records on disk: the one place that writes and reads what trials leave behind.
 
 A variant's folder holds, for each trial, `KEY.json` (who it was, its fingerprint, metrics and
-history: `Record.summary`) and `KEY.npz` (image_id, labels, probabilities of the judged images),
-and `model.keras`, the net of the first trial, to look into. KEY is `r0_f0_m0`: repeat, fold,
-member. Every file is written whole or not at all, and the JSON last: where it is, all is.
+history: `Record.summary`) and `KEY.npz` (image_id, labels, probabilities of the judged images, and
+for each conv `preactivations/NAME`: mean and spread on a probe at each evaluation), and
+`model.keras`, the net of the first trial, to look into. KEY is `r0_f0_m0`: repeat, fold, member. Every file is written whole or not at all, and the JSON last: where it is, all is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from cnnlab.errors import UserError
 from cnnlab.training.trial import Record, Trial
 
 MODEL = "model.keras"
+_WATCHED = "preactivations/"
 
 
 def write(folder: Path, record: Record) -> None:
@@ -37,6 +38,7 @@ def write(folder: Path, record: Record) -> None:
         image_id=record.image_id,
         labels=record.labels,
         probabilities=record.probabilities,
+        **{_WATCHED + name: values for name, values in record.preactivations.items()},
     )
     _write(path.with_suffix(".npz"), _timeless(arrays.getvalue()))
     text = json.dumps(record.summary(), indent=1)
@@ -55,6 +57,12 @@ def read(folder: Path, key: str) -> Record:
                 seed=summary["seed"],
                 n_train=summary["n_train"],
                 history=summary["history"],
+                measured={k: v for k, v in summary["metrics"].items() if k != "gap"},
+                preactivations={
+                    name.removeprefix(_WATCHED): arrays[name]
+                    for name in arrays.files
+                    if name.startswith(_WATCHED)
+                },
                 image_id=arrays["image_id"],
                 labels=arrays["labels"],
                 probabilities=arrays["probabilities"],

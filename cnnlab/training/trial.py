@@ -31,16 +31,17 @@ class Record:
     seed: int
     n_train: int
     history: list[dict[str, float]]  # one entry an epoch, as cnnlab.training.fit.fit gives it
+    measured: dict[str, float]  # of the net as it is kept, as fit's `final` gives it
+    preactivations: dict[str, np.ndarray]  # conv -> float32 (evaluations, 2): mean, sd on a probe
     image_id: np.ndarray  # int (n,): the judged images
     labels: np.ndarray  # int (n,)
     probabilities: np.ndarray  # float32 (n, classes), out of fold
 
     @property
     def final(self) -> dict[str, float]:
-        """The last epoch's evaluation: accuracy, nll, train_accuracy, train_nll and the clean gap
-        (train_accuracy - accuracy)."""
-        last = {k: v for k, v in self.history[-1].items() if k not in ("epoch", "objective")}
-        return {**last, "gap": last["train_accuracy"] - last["accuracy"]}
+        """Of the net as it is kept: accuracy, nll, train_accuracy, train_nll, the clean gap
+        (train_accuracy - accuracy) and what `cnnlab.training.quantities` says of it."""
+        return {**self.measured, "gap": self.measured["train_accuracy"] - self.measured["accuracy"]}
 
     def summary(self) -> dict:
         """The JSON part of the record."""

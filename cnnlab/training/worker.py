@@ -56,7 +56,14 @@ def train(
 
     job, pool = material.job, material.job.pool
     use_threads(job.recipe.threads)
-    data = Data(material.images, pool.labels, planned.train, planned.judged, len(pool.classes))
+    data = Data(
+        material.images,
+        pool.labels,
+        planned.train,
+        planned.judged,
+        len(pool.classes),
+        groups=pool.manifest["group"].to_numpy(),
+    )
     fitted = fit(
         job.recipe,
         data,
@@ -71,6 +78,8 @@ def train(
         seed=planned.seed,
         n_train=len(planned.train),
         history=fitted.history,
+        measured=fitted.final,
+        preactivations=fitted.preactivations,
         image_id=pool.manifest["image_id"].to_numpy()[planned.judged],
         labels=pool.labels[planned.judged],
         probabilities=fitted.probabilities,
