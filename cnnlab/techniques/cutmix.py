@@ -26,9 +26,8 @@ def mix(seed, images, targets, probability, alpha):
     import tensorflow as tf
 
     n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
-    side = tf.sqrt(1 - beta(seed, n, alpha))[
-        :, None, None
-    ]  # of the rectangle, share of the image's
+    # Of the rectangle, as a share of the image's.
+    side = tf.sqrt(1 - beta(seed, n, alpha))[:, None, None]
     u = tf.random.stateless_uniform([3, n, 1, 1], seed + 1)
     side = tf.where(u[2] < probability, side, 0)
     y = tf.range(height, dtype=tf.float32)[None, :, None] + 0.5

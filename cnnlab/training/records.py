@@ -3,7 +3,8 @@
 A variant's folder holds, for each trial, `KEY.json` (who it was, its fingerprint, metrics and
 history: `Record.summary`) and `KEY.npz` (image_id, labels, probabilities of the judged images, and
 for each conv `preactivations/NAME`: mean and spread on a probe at each evaluation), and
-`model.keras`, the net of the first trial, to look into. KEY is `r0_f0_m0`: repeat, fold, member. Every file is written whole or not at all, and the JSON last: where it is, all is.
+`model.keras`, the net of the first trial, to look into. KEY is `r0_f0_m0`: repeat, fold, member.
+Every file is written whole or not at all, and the JSON last: where it is, all is.
 """
 
 from __future__ import annotations

@@ -10,8 +10,17 @@ from cnnlab.errors import UserError
 from cnnlab.training.recipe import MODELS
 
 # A small size of each net; a new net needs a line here.
-SIZES = {"vgg": {"filters": [4, 6], "convs": 2, "kernel": 3, "dense": [10, 8]}}
+SIZES = {
+    "vgg": {"filters": [4, 6], "convs": 2, "kernel": 3, "dense": [10, 8]},
+    "resnet": {"filters": [4, 6, 8], "blocks": 2, "kernel": 3, "batchnorm": False},
+}
 NETS = MODELS.names()
+
+
+def places(net):
+    return MODELS[net].places(SIZES[net])
+
+
 SHAPES = [(8, 8, 1), (32, 32, 3), (9, 12, 3)]
 
 
@@ -21,9 +30,9 @@ def test_every_net_is_tested():
 
 @pytest.fixture
 def build(base):
-    def built(net, shape=(8, 8, 1), classes=3, change=lambda recipe: recipe, seed=1):
+    def built(net, shape=(8, 8, 1), classes=3, change=lambda recipe: recipe, seed=1, **sizes):
         keras.utils.set_random_seed(seed)
-        options = MODELS[net].Options.model_validate(SIZES[net]).model_dump()
+        options = MODELS[net].Options.model_validate(SIZES[net] | sizes).model_dump()
         recipe = change(replace(base, net=net, net_options=options))
         return MODELS[net].build(recipe, shape, classes)
 
@@ -47,8 +56,8 @@ def test_every_net_builds(build, net, shape, classes):
 @pytest.mark.parametrize("net", NETS)
 def test_layers_are_named_and_the_conv_part_is_found_by_name(build, net):
     def crowded(recipe):
-        for place in ("conv", "block", "dense"):
-            recipe = recipe.inserting(place, "BatchNormalization", momentum=0.9)
+        for place in places(net):
+            recipe = recipe.inserting(place, "Dropout", rate=0.5)
         return recipe
 
     names, again = ([layer.name for layer in build(net, change=crowded).layers] for _ in "ab")
@@ -71,8 +80,7 @@ def test_an_image_too_small_is_refused(build, net):
         build(net, (3, 2, 1))
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("place", ["conv", "block", "dense"])
+@pytest.mark.parametrize(("net", "place"), [(n, p) for n in NETS for p in places(n)])
 def test_layers_are_inserted_at_every_place(build, net, place):
     def inserted(model):
         return [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
@@ -80,7 +88,11 @@ def test_layers_are_inserted_at_every_place(build, net, place):
     assert inserted(build(net)) == []
     found = inserted(build(net, change=lambda r: r.inserting(place, "Dropout", rate=0.25)))
     assert found
-    assert all(layer.rate == 0.25 for layer in found)
+    rates = [layer.rate for layer in found]
+    if place == "branch":  # in a straight line up to the last
+        np.testing.assert_allclose(rates, 0.25 * np.arange(1, 7) / 6)
+    else:
+        assert set(rates) == {0.25}
 
 
 @pytest.mark.parametrize(
@@ -126,6 +138,32 @@ def test_a_net_without_penalties_has_no_losses(build, net):
     model = build(net)
     model(np.zeros((2, 8, 8, 1), np.float32), training=True)
     assert model.losses == []
+
+
+def test_a_resnet_s_convs_are_normalised_and_its_blocks_add(build):
+    model = build("resnet", (32, 32, 3), batchnorm=True)
+    kinds = {kind: [x for x in model.layers if type(x).__name__ == kind] for kind in KINDS}
+    convs, norms, adds = kinds.values()
+    # One at the start, two in each of six blocks, two shortcuts where a stage changes the shape.
+    assert len(convs) == len(norms) == 1 + 12 + 2
+    assert len(adds) == 6
+    sizes = [layer.output.shape[1] for layer in adds]
+    assert sizes == [32, 32, 16, 16, 8, 8]
+    assert "conv" not in MODELS["resnet"].places({"batchnorm": True})
+
+
+KINDS = ("Conv2D", "BatchNormalization", "Add")
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_max_norm_limits_the_weights_into_each_unit(build, net):
+    model = build(net, change=lambda r: replace(r, max_norm=0.5))
+    limited = [x for x in model.layers if getattr(x, "kernel_constraint", None)]
+    assert len(limited) == sum(hasattr(x, "kernel") for x in model.layers) > 3
+    for layer in limited:
+        kernel = layer.kernel_constraint(10 * layer.kernel).numpy()
+        norms = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), axis=0)
+        np.testing.assert_allclose(norms, 0.5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("net", NETS)

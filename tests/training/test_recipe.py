@@ -4,7 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -85,12 +85,31 @@ def test_equal_recipes_are_one_and_others_are_not(base):
     assert len({r.json() for r in (base, *variations)}) == len(variations) + 1
 
 
-def test_the_text_is_canonical_json_with_every_field(base):
-    text = base.json()
-    content = json.loads(text)
-    assert list(content) == sorted(content)
-    assert set(content) == set(vars(base))
-    assert json.dumps(content, sort_keys=True) == text
+def test_the_text_is_canonical_json_of_the_fields_that_are_not_at_their_defaults(base):
+    for made in (base, replace(base, ema=0.9), base.inserting("conv", "Dropout", rate=0.5)):
+        text = made.json()
+        content = json.loads(text)
+        assert list(content) == sorted(content)
+        defaults = {f.name: f.default for f in fields(made)}
+        assert set(content) == {k for k, v in vars(made).items() if v != defaults[k]}
+        assert json.dumps(content, sort_keys=True) == text
+    assert "net" in content and "ema" not in content
+
+
+def test_two_techniques_that_set_one_thing_are_refused(base):
+    strengths = recipe.TECHNIQUES.options("Techniques").model_validate(
+        {"cosine": {"floor": 0.0}, "snapshot": {"members": 3}}
+    )
+    with pytest.raises(UserError, match="technique snapshot: schedule is set already.*cosine"):
+        recipe.apply(base, ["snapshot", "cosine"], strengths)
+
+
+def test_a_technique_without_a_place_in_the_net_is_refused(base):
+    strengths = recipe.TECHNIQUES.options("Techniques").model_validate(
+        {"stochastic_depth": {"rate": 0.2}}
+    )
+    with pytest.raises(UserError, match="stochastic_depth would do nothing: vgg has no place"):
+        recipe.apply(base, ["stochastic_depth"], strengths)
 
 
 def test_penalties_on_one_target_add_up(base):

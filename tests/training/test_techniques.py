@@ -1,17 +1,23 @@
 """Techniques: each changes training, and none is on at inference."""
 
+import re
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image, ImageEnhance, ImageOps
 
+from cnnlab.compare.mechanisms import QUANTITIES
+from cnnlab.errors import UserError
 from cnnlab.params import read
 from cnnlab.plugins import chosen
 from cnnlab.techniques.augment import OPS
 from cnnlab.training import recipe
-from cnnlab.training.augmentation import _resample, augment
+from cnnlab.techniques.mixup import beta
+from cnnlab.training.augmentation import _resample, augment, mix
+from cnnlab.training.fit import Data, fit
 from cnnlab.training.recipe import MODELS, TECHNIQUES
 
 PARAMS = read(Path(__file__).parents[2] / "params.yaml")
@@ -19,6 +25,25 @@ PARAMS = read(Path(__file__).parents[2] / "params.yaml")
 STRENGTHS = {
     "augment": {"shift": {"fraction": 0.1}, "rotation": {"degrees": 10}},
     "batchnorm": {"momentum": 0.9},
+    "colour": {"hue": 0.2, "saturation": 0.5},
+    "cosine": {"floor": 0.0},
+    "cutmix": {"probability": 1.0, "alpha": 1.0},
+    "decoupled_decay": {"decay": 0.1},
+    "early_stopping": {"share": 0.25, "patience": 2},
+    "ema": {"momentum": 0.5},
+    "erasing": {"probability": 1.0, "smallest": 0.1, "largest": 0.3},
+    "groupnorm": {"groups": 2},
+    "label_smoothing": {"amount": 0.2},
+    "layernorm": {},
+    "max_norm": {"limit": 0.5},
+    "mixup": {"alpha": 1.0},
+    "noise": {"sd": 0.1},
+    "one_cycle": {"peak": 3.0, "warmup": 0.3, "start": 0.1, "floor": 0.0},
+    "randaugment": {"ops": 2, "magnitude": 0.5},
+    "snapshot": {"members": 2},
+    "spatial_dropout": {"rate": 0.3},
+    "stochastic_depth": {"rate": 0.5},
+    "zoom": {"fraction": 0.3},
     "brightness": {"fraction": 0.2},
     "contrast": {"fraction": 0.2},
     "dropout": {"rate": 0.5},
@@ -39,8 +64,18 @@ def test_every_technique_is_tested():
     assert sorted(STRENGTHS) == TECHNIQUES.names()
 
 
+RESNET = {"filters": [4, 6], "blocks": 1, "kernel": 3, "batchnorm": False}
+MIXES = sorted(name for name, op in OPS.items() if hasattr(op, "mix"))
+ALONE = sorted(set(OPS) - set(MIXES))  # ops on each image by itself
+
+
 def using(*names, **changes):
-    made = recipe.apply(BASE, names, SECTION)
+    try:
+        made = recipe.apply(BASE, names, SECTION)
+    except UserError:  # it needs residual branches
+        made = recipe.apply(
+            recipe.replace(BASE, net="resnet", net_options=RESNET), names, SECTION
+        )
     return recipe.replace(made, **changes)
 
 
@@ -61,29 +96,55 @@ def drawn(made, images, seed=(3, 4)):
 
 @pytest.mark.parametrize("name", TECHNIQUES.names())
 def test_a_technique_changes_training(name):
-    made, images = using(name), pictures()
-    model = build(made)
-    learnt = model(images, training=True).numpy()
-    penalties = float(sum(model.losses))
-    noisy = not np.allclose(learnt, model(images, training=False).numpy(), atol=1e-6)
-    moved = not np.allclose(drawn(made, images), images)
-    assert penalties > 0 or noisy or moved
-    assert made.epochs == BASE.epochs  # and only what it is for
-    plain = build(using())
+    """The same net, seed, images and epochs; other weights come out."""
+    made = using(name, epochs=4, batch_size=8)
+    options = {"filters": [4, 4], "convs": 1, "dense": [8]} if made.net == "vgg" else {}
+    made = recipe.replace(made, net_options={**made.net_options, **options})
+    plain = recipe.replace(BASE, net=made.net, net_options=made.net_options, epochs=4, batch_size=8)
+    rng = np.random.default_rng(0)
+    labels = np.arange(48) % 3
+    images = (rng.integers(0, 60, (48, 8, 8, 3)) + 60 * labels[:, None, None, None]).astype(np.uint8)
+    images[..., 0] //= 2  # there is colour to change
+    rows = rng.permutation(48)
+    data = Data(images, labels, rows[:40], rows[40:], 3)
+    own, others = (fit(r, data, seed=1) for r in (made, plain))
+    kernels = [
+        {v.path: v.numpy() for v in f.model.trainable_variables if v.path.endswith("kernel")}
+        for f in (own, fit(plain, data, seed=1))
+    ]
+    assert any(not np.allclose(kernels[0][k], kernels[1][k], atol=1e-4) for k in kernels[1])
+    assert own.final != others.final
+
+
+def test_without_techniques_nothing_is_on():
+    images, plain = pictures(), build(using())
     assert not plain.losses
     np.testing.assert_array_equal(plain(images, training=True), plain(images, training=False))
     np.testing.assert_array_equal(drawn(using(), images), images)
 
 
 @pytest.mark.parametrize("name", TECHNIQUES.names())
+def test_a_technique_says_what_it_claims_and_how_that_would_show(name):
+    module = TECHNIQUES[name]
+    quantity, way = module.EVIDENCE
+    assert quantity in QUANTITIES and way in ("lower", "higher")
+    assert 10 < len(module.CLAIM) < 80
+    assert re.search(r"\((?:[A-Z][^()]*)\b(19|20)\d\d", module.__doc__), "no source"
+    assert "Mechanism: " in module.__doc__
+
+
+@pytest.mark.parametrize("name", TECHNIQUES.names())
 def test_a_technique_is_off_at_inference(name):
     images = pictures()
-    model, plain = build(using(name)), build(using())
+    model = build(using(name))
+    plain = build(recipe.replace(BASE, net=using(name).net, net_options=using(name).net_options))
     one, two = (model(images, training=False).numpy() for _ in range(2))
     np.testing.assert_array_equal(one, two)
     own, others = ({v.path: v for v in m.trainable_variables} for m in (model, plain))
     for path, variable in others.items():
         own[path].assign(variable)
+    if name in ("layernorm", "groupnorm"):
+        return  # what they do is the same at inference
     same = np.allclose(model(images, training=False), plain(images, training=False), atol=1e-2)
     assert same  # batch norm's statistics are 0 and 1 before training
 
@@ -122,7 +183,7 @@ def test_a_policy_is_its_ops_one_after_another():
     assert [name for name, _ in policy] == sorted(STRENGTHS["augment"])
 
 
-@pytest.mark.parametrize("op", sorted(OPS))
+@pytest.mark.parametrize("op", ALONE)
 @pytest.mark.parametrize(("size", "channels"), [((8, 8), 1), ((8, 8), 3), ((6, 10), 3)])
 @pytest.mark.parametrize("fill", FILLS)
 def test_an_op_keeps_shape_type_and_range(op, size, channels, fill):
@@ -131,18 +192,21 @@ def test_an_op_keeps_shape_type_and_range(op, size, channels, fill):
     assert (made.shape, made.dtype) == (images.shape, np.float32)
     assert made.min() >= 0
     assert made.max() <= 255
-    assert not np.allclose(made, images)
+    if (op, channels) == ("colour", 1):
+        np.testing.assert_array_equal(made, images)
+    else:
+        assert not np.allclose(made, images)
 
 
-@pytest.mark.parametrize("op", [*sorted(OPS), "augment"])
+@pytest.mark.parametrize("op", [*ALONE, "augment"])
 def test_a_seed_decides_the_draw_and_each_image_has_its_own(op):
     made = using(op)
-    same = tf.repeat(pictures(1), 16, axis=0)
+    same = tf.repeat(pictures(1, channels=3), 16, axis=0)
     one, again, *others = (drawn(made, same, seed) for seed in ((3, 4), (3, 4), (4, 4), (3, 5)))
     np.testing.assert_array_equal(one, again)
     for other in others:
         assert not np.array_equal(one, other)
-    assert len(np.unique(one.reshape(16, -1), axis=0)) >= (4 if op == "flip" else 16)
+    assert len(np.unique(one.reshape(16, -1), axis=0)) >= {"flip": 4, "randaugment": 12}.get(op, 16)
 
 
 def test_two_ops_of_a_policy_draw_apart():
@@ -154,7 +218,7 @@ def test_two_ops_of_a_policy_draw_apart():
     assert not np.allclose(moved, 2 * alone, atol=0.5)
 
 
-@pytest.mark.parametrize("op", [*sorted(OPS), "augment"])
+@pytest.mark.parametrize("op", [*ALONE, "augment"])
 def test_an_op_does_the_same_inside_a_graph_of_any_batch_size(op):
     made, images = using(op), pictures(5)
     graph = tf.function(
@@ -168,7 +232,7 @@ def test_an_op_does_the_same_inside_a_graph_of_any_batch_size(op):
     np.testing.assert_allclose(inside, drawn(made, images), atol=1e-3)
 
 
-@pytest.mark.parametrize("op", sorted(OPS))
+@pytest.mark.parametrize("op", [name for name in ALONE if name != "noise"])  # each channel its own
 def test_an_op_treats_all_channels_alike(op):
     grey = pictures(8)
     colour = tf.repeat(grey, 3, axis=3)
@@ -181,6 +245,97 @@ def test_an_op_treats_all_channels_alike(op):
 def test_a_warp_leaves_an_even_image_even(op, fill):
     made = drawn(using(op, fill_mode=fill), tf.fill([16, 8, 8, 3], 100.0))
     np.testing.assert_allclose(made, 100, atol=0.01)
+
+
+@pytest.mark.parametrize("op", MIXES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_mixing_keeps_pixels_and_targets_in_step(op, channels):
+    """Image i holds the value i everywhere, so that its mean tells which were mixed, how much."""
+    n = 16
+    values = tf.range(n, dtype=tf.float32) * 10
+    images = tf.tile(values[:, None, None, None], [1, 10, 6, channels])
+    targets = tf.one_hot(tf.range(n), n)
+    made = using(op)
+    mixed, soft = (x.numpy() for x in mix(made, images, targets, tf.constant([3, 4])))
+    np.testing.assert_allclose(soft.sum(1), 1, atol=1e-5)
+    assert soft.min() >= 0
+    np.testing.assert_allclose(mixed.mean((1, 2, 3)), soft @ values.numpy(), atol=0.02)
+    assert ((soft > 0.01) & (soft < 0.99)).any(1).mean() > 0.5
+    again, _ = mix(made, images, targets, tf.constant([3, 4]))
+    np.testing.assert_array_equal(mixed, again)
+    if op == "cutmix":
+        assert set(np.unique(mixed)) <= set(values.numpy())  # no pixel is a blend
+
+
+def test_mixup_s_shares_have_their_distribution():
+    """Mean and variance of Beta(a, a): 1/2 and 1 / (4 (2a + 1))."""
+    for alpha in (0.2, 1.0, 4.0):
+        drawn_ = beta(tf.constant([1, 2]), 20_000, alpha).numpy()
+        assert drawn_.mean() == pytest.approx(0.5, abs=0.01)
+        assert drawn_.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.05)
+
+
+def test_zoom_magnifies_and_shrinks_alike():
+    matrices = OPS["zoom"].warp(tf.constant([1, 2]), 2000, 1.5, fraction=0.5).numpy()
+    sizes = 1 / matrices[:, 0, 0]
+    np.testing.assert_allclose(matrices[:, 0, 0], matrices[:, 1, 1])
+    assert 1.45 < sizes.max() <= 1.5001 and 1 / 1.5001 <= sizes.min() < 1 / 1.45
+    assert np.mean(sizes > 1) == pytest.approx(0.5, abs=0.05)
+
+
+def test_colour_turns_hue_and_leaves_lightness_alone():
+    red = tf.tile(tf.constant([[[[200.0, 50, 50]]]]), [64, 4, 4, 1])
+    made = drawn(using("colour"), red)
+    assert np.ptp(made, axis=(1, 2)).max() < 0.01
+    np.testing.assert_allclose(made.max(3), 200, atol=0.1)  # the value of HSV
+    assert (made.argmax(3) != 0).any()
+
+
+def test_noise_has_its_standard_deviation():
+    made = drawn(using("noise"), tf.fill([32, 16, 16, 3], 128.0)) - 128
+    assert made.std() == pytest.approx(255 * STRENGTHS["noise"]["sd"], rel=0.03)
+    assert abs(np.corrcoef(made[..., 0].ravel(), made[..., 1].ravel())[0, 1]) < 0.05
+
+
+def test_erasing_paints_one_rectangle_of_its_area_with_the_mean():
+    ramp = np.tile(np.arange(32.0, dtype=np.float32)[:, None] * 7, (64, 1, 32))[..., None]
+    made = drawn(using("erasing"), tf.constant(ramp))
+    changed = made != ramp
+    np.testing.assert_allclose(made[changed], ramp.mean(), rtol=1e-4)
+    rows, columns = changed.any((2, 3)).sum(1), changed.any((1, 3)).sum(1)
+    areas = changed.sum((1, 2, 3))
+    assert (areas >= 0.9 * rows * columns).all()  # a row at the mean itself does not change
+    share = rows * columns / 32**2
+    assert 0.08 < share.min() < 0.16 and 0.25 < share.max() < 0.33
+    half = recipe.replace(using(), ops=(("erasing", {**STRENGTHS["erasing"], "probability": 0.5}),))
+    some = (drawn(half, tf.constant(ramp)) != ramp).any((1, 2, 3)).mean()
+    assert 0.3 < some < 0.7
+
+
+def test_randaugment_s_colours_are_what_pillow_makes_of_them():
+    images = np.random.default_rng(0).integers(30, 200, (4, 16, 16, 3)).astype(np.float32)
+    pillow = [Image.fromarray(image.astype(np.uint8)) for image in images]
+
+    def theirs(change):
+        return np.stack([np.asarray(change(image), np.float32) for image in pillow])
+
+    ours = {name: getattr(OPS["randaugment"], f"_{name}") for name in OPS["randaugment"].COLOURS}
+    factor = tf.fill([4, 1, 1, 1], 1.5)
+    checks = {
+        "autocontrast": (ImageOps.autocontrast, 1.01),
+        "posterize": (lambda image: ImageOps.posterize(image, 8 - 2), 0.01),
+        "solarize": (lambda image: ImageOps.solarize(image, 128), 0.01),
+        "brightness": (lambda image: ImageEnhance.Brightness(image).enhance(1.5), 1.01),
+        "sharpness": (lambda image: ImageEnhance.Sharpness(image).enhance(1.5), 2.01),
+    }
+    for name, (change, tolerance) in checks.items():
+        got, expected = ours[name](tf.constant(images), 0.5, factor).numpy(), theirs(change)
+        if name == "sharpness":  # Pillow leaves the border alone
+            got, expected = got[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1]
+        np.testing.assert_allclose(got, expected, atol=tolerance, err_msg=name)
+    flat = ours["equalize"](tf.constant(images), 0.5, factor).numpy()
+    shares = np.histogram(flat, bins=8, range=(0, 255.01))[0] / flat.size
+    np.testing.assert_allclose(shares, 1 / 8, atol=0.02)
 
 
 def test_brightness_adds_one_amount_within_its_limit():
