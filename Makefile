@@ -7,10 +7,16 @@ VENV := $(CURDIR)/.venv
 READY := $(VENV)/.ready
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: repro track test ray ui lint format study requirements readme
+.PHONY: repro design validate track test ray ui lint format study requirements readme
 
 repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
 	cd $(STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
+
+design: $(READY)  ## write the variants of params.yaml's design into it, and say what they tell and cost
+	cd $(STUDY) && python -m cnnlab.design
+
+validate: $(READY)  ## how often the comparison is wrong: simulated studies; TRAIN=n adds n trained ones
+	python -m cnnlab.validate $(if $(TRAIN),--train $(TRAIN))
 
 track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
 	cd $(STUDY) && python -m cnnlab.track

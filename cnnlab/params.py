@@ -11,10 +11,12 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cnnlab.compare.designs import DESIGNS
+from cnnlab.compare.metrics import METRICS
 from cnnlab.data.sources import SOURCES
 from cnnlab.errors import UserError
 from cnnlab.plugins import Options, chosen
@@ -99,10 +101,35 @@ class Transfer(Options):
     epochs: int = Field(ge=1, le=100_000)
 
 
+class Design(Options):
+    kind: str
+    techniques: list[str] = Field(max_length=20)
+    resolution: int = Field(ge=3, le=8)
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in DESIGNS:
+            raise ValueError(f"unknown design; allowed: {', '.join(DESIGNS)}")
+        return name
+
+
 class Compare(Options):
-    metric: Literal["accuracy", "nll"]
+    metric: str
     confidence: float = Field(ge=0.5, le=0.999)
     alpha: float = Field(ge=0.001, le=0.5)
+    probability: float = Field(gt=0.5, le=0.999)
+    rope: create_model("Rope", __base__=Options, **dict.fromkeys(METRICS, (float, Field(ge=0))))
+    order: int = Field(ge=1, le=5)
+    pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    draws: int = Field(ge=100, le=1_000_000)
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in METRICS:
+            raise ValueError(f"unknown metric; allowed: {', '.join(METRICS)}")
+        return name
 
 
 class Visualize(Options):
@@ -120,6 +147,7 @@ class Params(Options):
     model: MODELS.options("Model")
     train: Train
     techniques: TECHNIQUES.options("Techniques")
+    design: Design
     variants: dict[Name, list[str]] = Field(min_length=1)
     transfer: Transfer
     strategies: STRATEGIES.options("Strategies")
@@ -134,6 +162,7 @@ class Params(Options):
         known = sorted(chosen(self.techniques))
         lists = {f"variants.{name}": names for name, names in self.variants.items()}
         lists["transfer.techniques"] = self.transfer.techniques
+        lists["design.techniques"] = self.design.techniques
         for key, names in lists.items():
             for name in names:
                 _require(name in known, key, name, f"techniques with a strength: {_join(known)}")
@@ -147,13 +176,12 @@ class Params(Options):
         for name, names in self.variants.items():
             twin = sets.setdefault(frozenset(names), name)
             _require(twin == name, f"variants.{name}", names, f"another set than {twin}'s")
-        for name in self.visualize.variants:
-            _require(
-                name in self.variants,
-                "visualize.variants",
-                name,
-                f"variants: {_join(self.variants)}",
-            )
+        chosen_variants = [("visualize.variants", name) for name in self.visualize.variants]
+        for a, b in self.compare.pairs:
+            _require(a != b, "compare.pairs", [a, b], "two different variants")
+            chosen_variants += [("compare.pairs", a), ("compare.pairs", b)]
+        for key, name in chosen_variants:
+            _require(name in self.variants, key, name, f"variants: {_join(self.variants)}")
         transfers = bool(chosen(self.strategies))
         _require(
             transfers == bool(self.data.pretrain.classes),

@@ -6,6 +6,7 @@ nested below. A run is recognised by its tags, never by an id kept elsewhere:
     cnnlab.kind    variant, strategy or backbone    cnnlab.name    of the variant or strategy
     cnnlab.mark    digest of the records it shows; another recipe, seed or design is another run
     cnnlab.trial   key of the trial (r0_f0_m0), on nested runs
+    cnnlab.live    on nested runs that were written while the trial ran: their duration is its own
 
 so that logging the same records again adds nothing. Where MLflow fails or dies, training goes on at
 full speed: one warning says so.
@@ -44,6 +45,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 CONFIDENCE = 0.95  # of the intervals on parent runs
+LIVE = "cnnlab.live"  # tag of a nested run that was written while its trial ran, from its start
 BATCH_SECONDS = 2.0  # between two requests for one running trial
 
 
@@ -149,7 +151,8 @@ class Run:
         """Show an epoch of a trial that is running; batched, so up to `BATCH_SECONDS` late."""
         if trial.key in self._logged:
             return
-        live = self._live.get(trial.key) or self._start(trial)
+        whole = {LIVE: "1"} if entry["epoch"] == 1 else {}  # not resumed from a checkpoint
+        live = self._live.get(trial.key) or self._start(trial, whole)
         live.add(entry)
         if time.monotonic() - live.written > BATCH_SECONDS:
             live.write(self._client)
@@ -162,7 +165,7 @@ class Run:
         trial = record.trial
         if trial.key in self._logged:
             return
-        live = self._live.pop(trial.key, None) or self._start(trial)
+        live = self._live.pop(trial.key, None) or self._start(trial, {})
         for entry in record.history:
             live.add(entry)
         for name, value in record.final.items():
@@ -176,9 +179,9 @@ class Run:
         self._client.set_terminated(live.run_id)
         self._logged.add(trial.key)
 
-    def _start(self, trial: Trial) -> _Live:
-        tags = {"cnnlab.trial": trial.key, "fold": str(trial.fold), "mlflow.parentRunId": self._id}
-        run_id = self._create(f"{trial.variant} {trial.key}", tags).info.run_id
+    def _start(self, trial: Trial, tags: Mapping[str, str]) -> _Live:
+        own = {"cnnlab.trial": trial.key, "fold": str(trial.fold), "mlflow.parentRunId": self._id}
+        run_id = self._create(f"{trial.variant} {trial.key}", {**own, **tags}).info.run_id
         return self._live.setdefault(trial.key, _Live(run_id))
 
     @_later
@@ -244,6 +247,22 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
         local = store().startswith("sqlite:")
         place = (paths.workspace() / "mlartifacts" / study).as_uri() if local else None
         return client, client.create_experiment(study, artifact_location=place)
+
+
+def trial_seconds(study: str) -> list[float]:
+    """How long each trial of the study's variants took that was logged while it ran, seconds; empty
+    where none was, or MLflow cannot say."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client, experiment = _connect(study)
+        text = f"tags.`{LIVE}` = '1' and attributes.status = 'FINISHED'"
+        text += " and tags.`cnnlab.kind` = 'variant'"
+        trials = [r.info for r in client.search_runs([experiment], text, max_results=1000)]
+    except MlflowException as error:
+        print(_safe(f"warning: MLflow at {store()}: {error}"), file=sys.stderr)
+        return []
+    return [(info.end_time - info.start_time) / 1000 for info in trials]
 
 
 def summary(done: list[Record]) -> dict[str, float]:

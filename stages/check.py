@@ -1,11 +1,21 @@
-"""check: the whole params.yaml is valid, before anything long begins."""
+"""check: the whole params.yaml is valid and its variants are its design's, before anything long."""
 
 from cnnlab import params
+from cnnlab.compare import designs
+from cnnlab.errors import UserError
 from stages import run
 
 
 def main() -> None:
-    params.read()
+    whole = params.read()
+    design = whole.design
+    sets = designs.sets_of(**dict(design))
+    lacking = designs.missing(sets, design.techniques, whole.variants)
+    if lacking:
+        raise UserError(
+            f"{params.FILE}: design.kind = {design.kind!r} needs variants with just "
+            f"{'; '.join(lacking)}; run `make design`, or set kind: custom"
+        )
 
 
 if __name__ == "__main__":

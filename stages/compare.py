@@ -3,85 +3,132 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 
 from cnnlab import params, paths, tracking
-from cnnlab.compare import ablation, effect_rows, pair, variant_rows
-from cnnlab.compare.metrics import METRICS
-from cnnlab.compare.tables import EFFECT_COLUMNS, VARIANT_COLUMNS
-from cnnlab.errors import UserError
-from cnnlab.look.effects import effects_figure, scores_figure
+from cnnlab.compare import METRICS, comparison, designs, effects, pair, tables
+from cnnlab.data import pool
+from cnnlab.look import effects as look
 from cnnlab.look.figure import save
 from cnnlab.plugins import chosen
+from cnnlab.seeds import derive
 from cnnlab.training import records
 from stages import run
 
 
 def main() -> None:
-    study, variants, strategies, options = params.load("study", "variants", "strategies", "compare")
+    study, seed, design, variants, strategies, options = params.load(
+        "study", "seed", "design", "variants", "strategies", "compare"
+    )
+    dev = pool.read(paths.PREPARED / "dev").manifest.set_index("image_id").sort_index()
+    for folder in (paths.COMPARE, paths.PLOTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    sets = designs.sets_of(**dict(design))
+    asked = effects(variants, sets, design.techniques, options.order, options.pairs)
     names = list(chosen(strategies))
-    shutil.rmtree(paths.COMPARE, ignore_errors=True)
-    paths.COMPARE.mkdir(parents=True)
+    transfers = [pair(n, "scratch") for n in names if n != "scratch" and "scratch" in names]
     families = {
-        "ablation": (paths.RUNS, "variant", variants, ablation(variants)),
-        "transfer": (
-            paths.TRANSFER,
-            "strategy",
-            dict.fromkeys(names, ()),
-            [pair(name, "scratch") for name in names if name != "scratch" and "scratch" in names],
-        ),
+        "ablation": (paths.RUNS, "variant", variants, asked),
+        "transfer": (paths.TRANSFER, "strategy", dict.fromkeys(names, ()), transfers),
     }
     for title, (folder, kind, members, contrasts) in families.items():
         found = {name: records.read_all(folder / name) for name in members}
-        _compare(title, kind, found, members, contrasts, options, study)
+        grids = {name: records.cells(done) for name, done in found.items()}
+        done = comparison.compare(grids, kind, contrasts, options)
+        costs = {name: records.cost(found[name], folder / name) for name in found}
+        _write_tables(title, members, found, done, options)
+        images = comparison.conditional(done, grids, dev["group"], options, derive(seed, "draws"))
+        _csv(images, paths.COMPARE / f"{title}_conditional.csv", tables.CONDITIONAL_COLUMNS)
+        files = _draw(f"{study}: ", title, kind, grids, done, costs, options)
+        for name, trials in found.items():
+            with tracking.Run(study, kind, name, tracking.mark(trials)) as parent:
+                parent.attach(files, "compare")
+        if title == "ablation":
+            _write_plots(found, grids, done, dev["label"], options)
 
 
-def _compare(title, kind, found, techniques, contrasts, options, study) -> None:
-    """Write the effects as reports/TITLE.csv, headline numbers as reports/TITLE.json, and the
-    scores and figures into reports/compare."""
-    metric = METRICS[options.metric]
-    measured = dict.fromkeys([options.metric, "accuracy", "nll", "train_accuracy", "gap"])
-    scores = {m: {name: records.scores(done, m) for name, done in found.items()} for m in measured}
-    shapes = {name: scores["accuracy"][name].shape for name in found}
-    for name, shape in shapes.items():
-        first = next(iter(shapes))
-        if shape != shapes[first]:
-            raise UserError(
-                f"{kind} {name}: records of {shape[0]} repeats x {shape[1]} folds, {kind} {first}:"
-                f" {shapes[first][0]} x {shapes[first][1]}; run `dvc repro`"
-            )
-    rows = variant_rows(scores, techniques, options.confidence)
-    effects = effect_rows(contrasts, scores[options.metric], options.confidence, options.alpha)
-    _csv(rows, paths.COMPARE / f"{title}_scores.csv", VARIANT_COLUMNS)
-    _csv(effects, paths.REPORTS / f"{title}.csv", EFFECT_COLUMNS)
+def _write_tables(title, techniques, found, done, options) -> None:
+    """Effects as reports/TITLE.csv, headline numbers as reports/TITLE.json, scores beside them."""
+    trained = {
+        metric: {name: records.scores(trials, metric) for name, trials in found.items()}
+        for metric in ("train_accuracy", "gap")
+    }
+    rows = tables.variant_rows(
+        {**done.scores, **trained}, techniques, options.confidence, done.members
+    )
+    _csv(rows, paths.COMPARE / f"{title}_scores.csv", tables.VARIANT_COLUMNS)
+    _csv(done.effects, paths.REPORTS / f"{title}.csv", tables.EFFECT_COLUMNS)
     headline: dict = {options.metric: {row["name"]: row[options.metric] for row in rows}}
-    for row in effects:
+    for row in done.primary:
         headline.setdefault(row["kind"], {})[row["technique"]] = row["effect"]
     if title == "transfer" and found:
         backbone = records.read_all(paths.BACKBONE)[0].final["accuracy"]
         headline["backbone"] = {"accuracy": backbone}
-    text = json.dumps(headline, indent=2)
+    text = json.dumps(headline, indent=2, ensure_ascii=False)
     (paths.REPORTS / f"{title}.json").write_text(text + "\n")
 
+
+def _draw(study, title, kind, grids, done, costs, options) -> list:
+    """The figures, as reports/compare/TITLE_*.png; returns the files."""
+    metric, scores = METRICS[options.metric], done.scores[options.metric]
     figures = {}
-    if rows:
-        columns = {"mean": options.metric, **{k: f"{options.metric}_{k}" for k in ("low", "high")}}
-        shown = [{"name": r["name"], **{k: r[v] for k, v in columns.items()}} for r in rows]
-        figures["scores"] = scores_figure(
-            f"{study}: each {kind} in every fold", metric, scores[options.metric], shown
+    if grids:
+        own = {name: scores[name] for name in grids}
+        figures["scores"] = look.scores_figure(
+            f"{study}each {kind} in every fold", metric, own, options.confidence
         )
-    if effects:
-        figures["effects"] = effects_figure(f"{study}: effects", metric, effects)
-    files = [paths.COMPARE / f"{title}_{name}.png" for name in figures]
-    for picture, path in zip(figures.values(), files, strict=True):
-        save(picture, path)
-    for name, done in found.items():
-        with tracking.Run(study, kind, name, tracking.mark(done)) as parent:
-            parent.attach(files, "compare")
+        figures["calibration"] = look.calibration_figure(
+            f"{study}how far confidence can be believed", grids
+        )
+        members = len(next(iter(grids.values()))[0][0])
+        figures["cost"] = look.cost_figure(
+            f"{study}{metric.title} against the cost of training",
+            metric,
+            scores,
+            comparison.with_ensembles(costs, members),
+        )
+    if done.primary:
+        figures["effects"] = look.effects_figure(f"{study}effects", metric, done.primary)
+    if any(row["kind"] == "interaction" for row in done.primary):
+        figures["interactions"] = look.interactions_figure(
+            f"{study}main effects and two-way interactions", metric, done.primary
+        )
+    files = {name: paths.COMPARE / f"{title}_{name}.png" for name in figures}
+    for name, picture in figures.items():
+        save(picture, files[name])
+    return list(files.values())
 
 
-def _csv(rows: list[dict], path, columns: list[str]) -> None:
-    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+def _write_plots(found, grids, done, labels, options) -> None:
+    """What `dvc plots` shows: effects, learning curves of each variant, one confusion matrix."""
+    m = METRICS[options.metric]
+    shown = [
+        {"effect": f"{r['technique']} ({r['kind']})", m.step: r["effect"] * m.scale}
+        for r in done.primary
+    ]
+    _csv(shown, paths.PLOTS / "effects.csv", ["effect", m.step])
+    for name, trials in found.items():
+        curves = pd.concat(pd.DataFrame(r.history) for r in trials).drop(columns="objective")
+        path = paths.PLOTS / "curves" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        _csv(curves.groupby("epoch", as_index=False).mean(), path, [])
+    best = comparison.best(done.scores[options.metric], list(grids), m)
+    classes = np.array(sorted(labels.unique(), key=pool.natural))
+    answers = [cell[0] for cell in grids[best][0]]  # of the first repeat: each image once
+    truth, said = (
+        classes[np.concatenate(numbers)]
+        for numbers in (
+            [a.labels for a in answers],
+            [a.probabilities.argmax(axis=1) for a in answers],
+        )
+    )
+    _csv(pd.DataFrame({"actual": truth, "predicted": said}), paths.PLOTS / "confusion.csv", [])
+
+
+def _csv(rows, path, columns: list[str]) -> None:
+    table = pd.DataFrame(rows) if len(rows) else pd.DataFrame(columns=columns)
     table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
 
 

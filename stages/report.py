@@ -5,12 +5,19 @@ import json
 import pandas as pd
 
 from cnnlab import params, paths, report
+from cnnlab.compare.metrics import METRICS
+from cnnlab.report.readings import readings
 from stages import run
 
 TITLES = {
     "alone": "Added to the baseline",
     "removed": "What the full recipe has from it",
     "together": "All at once",
+    "main": "Main effects: on average over the others",
+    "interaction": "Interactions: half of what adding one does to the effect of the other",
+    "shapley": "Shapley values: each one's share of what all do",
+    "ensemble": "Averaging the members",
+    "pair": "Asked for besides",
 }
 
 
@@ -18,10 +25,15 @@ def main() -> None:
     study, options, design, probes = params.load("study", "compare", "folds", "visualize.images")
     metric, root = options.metric, paths.REPORTS
     data = json.loads(paths.DATA_FACTS.read_text())
-    scores, effects = (
+    scores, every, images = (
         {t: pd.read_csv(name.format(t), keep_default_na=False) for t in ("ablation", "transfer")}
-        for name in (f"{paths.COMPARE}/{{}}_scores.csv", f"{root}/{{}}.csv")
+        for name in (
+            f"{paths.COMPARE}/{{}}_scores.csv",
+            f"{root}/{{}}.csv",
+            f"{paths.COMPARE}/{{}}_conditional.csv",
+        )
     )
+    effects = {title: rows[rows["metric"] == metric] for title, rows in every.items()}
     strategies = len(scores["transfer"]) > 0
     headline = json.loads((root / "transfer.json").read_text())
 
@@ -31,6 +43,9 @@ def main() -> None:
     def sections(name):
         folders = sorted((paths.FIGURES / name).iterdir())
         return [(report.escaped(f.name), shown(f, "*.png")) for f in folders]
+
+    def read(title):
+        return readings(effects[title].to_dict("records"), METRICS[metric], options.confidence)
 
     page = report.render(
         study=study,
@@ -47,6 +62,13 @@ def main() -> None:
             (kind, TITLES[kind], report.effects_table(table, metric, options.confidence))
             for kind, table in effects["ablation"].groupby("kind", sort=False)
         ],
+        readings=read("ablation"),
+        transfer_readings=read("transfer"),
+        every_metric=len(every["ablation"]) and report.metrics_table(every["ablation"]),
+        conditional=len(images["ablation"])
+        and report.conditional_table(images["ablation"], options.confidence),
+        rope=f"±{getattr(options.rope, metric) * METRICS[metric].scale:g} {METRICS[metric].step}",
+        probability=f"{options.probability:.0%}",
         ablation_figures=shown(paths.COMPARE, "ablation_*.png"),
         pretrain_classes=", ".join(map(report.escaped, data["pretrain_classes"])),
         backbone=f"{headline['backbone']['accuracy']:.1%}" if strategies else "",

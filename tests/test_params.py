@@ -224,6 +224,25 @@ def test_two_nets_are_refused():
         params.Params._consistent(two)
 
 
+@pytest.mark.parametrize(
+    ("key", "bad", "allowed"),
+    [
+        ("design.kind", "plan", "star, factorial, fraction, custom"),
+        ("design.techniques", ["nope"], "techniques with a strength"),
+        ("design.techniques", [ANY, ANY], "each technique once"),
+        ("design.resolution", 2, "3"),
+        ("compare.metric", "loss", "accuracy, nll, balanced_accuracy"),
+        ("compare.probability", 0.5, "greater than 0.5"),
+        ("compare.pairs", [[FIRST]], "at least 2"),
+        ("compare.pairs", [[FIRST, "nope"]], f"variants: {FIRST}"),
+        ("compare.pairs", [[FIRST, FIRST]], "two different variants"),
+    ],
+)
+def test_a_bad_design_or_comparison_is_refused(refusal, key, bad, allowed):
+    message = refusal({key: bad})
+    assert key in message and allowed in message
+
+
 @pytest.mark.parametrize("name", ["a b", "../x", "-x", "x.y", "", "x" * 65])
 def test_a_variant_name_that_is_no_file_name_is_refused(refusal, name):
     message = refusal({("variants", name): []})

@@ -10,6 +10,7 @@ from jinja2 import Environment, UndefinedError, meta
 from cnnlab import report
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look import Picture, save
+from cnnlab.report.readings import SAID, readings
 
 SCORES = pd.DataFrame(
     [
@@ -35,8 +36,18 @@ def effects_of(**rows):
             "effect": effect,
             "low": effect - 0.01,
             "high": effect + 0.01,
+            "low_all": effect - 0.02,
+            "high_all": effect + 0.02,
             "p": 0.01,
             "p_holm": 0.02,
+            "p_helps": 0.2,
+            "p_same": 0.5,
+            "p_hurts": 0.3,
+            "rope": 0.01,
+            "verdict": "undecided",
+            "repeats": 7.0,
+            "floor": 0.005,
+            "metric": "accuracy",
             "n": 15,
             "clear": clear,
             "degenerate": False,
@@ -155,8 +166,10 @@ def facts(**changes):
     text = dict.fromkeys(
         ("study", "answer", "shape", "confidence", "variants", "backbone", "pretrain_classes"), "T"
     )
+    text |= {"rope": "±1 points", "probability": "95%", "every_metric": "ME", "conditional": "CO"}
     numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
-    lists = ("overview", "augmentation", "ablation_figures", "transfer_figures")
+    lists = ("overview", "augmentation", "ablation_figures", "transfer_figures", "readings")
+    lists += ("transfer_readings",)
     lists = {key: [] for key in (*lists, "features", "kernels")}
     rest = {
         "images": {"dev": 11, "test": 12, "pretrain": 13},
@@ -170,14 +183,19 @@ def test_the_page_holds_the_facts():
     page = report.render(
         **facts(
             overview=["![first](1.png)", "![second](2.png)"],
+            readings=["**x**: helps"],
             kernels=[("net", ["![k](k.png)"])],
             features=[("0_1", ["![f](f.png)"])],
         )
     )
     for told in ("11 development images", "A title", "a table", "another table", "![first]"):
         assert told in page
+    for told in ("- **x**: helps", "\nME\n", "\nCO\n", "±1 points"):
+        assert told in page
+    without = report.render(**facts(every_metric=0, conditional=0))
+    assert without.count("<details") == without.count("</details>") == 0
     assert "![second]" not in page
-    assert page.count("<details") == page.count("</details>") == 2
+    assert page.count("<details") == page.count("</details>") == 4
     assert page.endswith("\n")
 
 
@@ -185,6 +203,85 @@ def test_a_study_without_transfer_has_no_such_section():
     page = report.render(**facts(strategies=0, transfer_effects=0, backbone=""))
     assert "## Transfer" not in page
     assert "## Transfer" in report.render(**facts())
+
+
+def test_a_row_of_effects_holds_bounds_chances_verdict_and_plan():
+    table = report.effects_table(EFFECTS.assign(repeats=[7.0, float("inf"), 1.0]), "accuracy", 0.95)
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in table.splitlines()]
+    up, small, down = cells[2:]
+    assert up[1:] == [
+        *("+10.0 [+9.0, +11.0]", "[+8.0, +12.0]", "0.010", "0.020", "20 / 50 / 30"),
+        *("undecided", "1"),
+    ]
+    assert small[-1] == "7" and down[-1] == "no number"
+    one = report.effects_table(EFFECTS.head(1).assign(degenerate=True), "accuracy", 0.95)
+    assert "undecided (all folds agree)" in one
+
+
+def test_every_metric_is_told_in_its_unit():
+    both = pd.concat([EFFECTS, EFFECTS.assign(metric="nll", clear=True)])
+    lines = report.metrics_table(both).splitlines()
+    assert "accuracy (points)" in lines[0] and "nats), less is better" in lines[0]
+    assert lines[2:] == [
+        "| **small** alone | +2.0 · | +0.020 |",
+        "| **down** alone | −5.0 | −0.050 |",
+        "| **up** alone | +10.0 | +0.100 |",
+    ]
+
+
+def test_the_conditional_table():
+    rows = pd.DataFrame(
+        [{"technique": "x", "kind": "alone", "difference": 0.02, "low": -0.01, "high": 0.05}]
+    )
+    assert "| **x** alone | +2.0 [−1.0, +5.0] |" in report.conditional_table(rows, 0.95)
+
+
+M = METRICS["accuracy"]
+
+
+def read(*rows):
+    """Readings of rows given as changes to a common one."""
+    common = EFFECTS.iloc[0].to_dict()
+    return readings([{**common, **row} for row in rows], M, 0.95)
+
+
+def test_a_reading_says_what_is_told_and_what_is_not():
+    (text,) = read({"clear": True, "verdict": "helps"}, {"kind": "removed", "effect": 0.001})
+    assert text.startswith(
+        "**small**: +2.0 points, 95% CI [+1.0, +3.0], when added; removing it from the full recipe"
+        " changes nothing that 15 folds can see (+0.1 points, "
+    )
+    assert "With ±1.0 points as no practical difference: alone helps, removed undecided." in text
+    assert text.endswith("About 7 repeats in all should decide it.")
+
+
+def test_a_reading_says_when_no_number_of_repeats_is_enough():
+    (text,) = read({"repeats": float("inf"), "floor": 0.03})
+    assert text.endswith(
+        "More repeats would not decide it (±3.0 points would stay); more images might."
+    )
+    (text,) = read({"verdict": "no practical difference"})
+    assert text.endswith("as no practical difference: no practical difference.")
+
+
+def test_a_reading_of_equal_folds_claims_no_test():
+    (text,) = read({"degenerate": True, "effect": 0.0, "clear": False})
+    assert "+0.0 points when added in every fold alike, which no test can judge" in text
+
+
+@pytest.mark.parametrize("kind", list(SAID))
+def test_every_kind_of_effect_can_be_read(kind):
+    for clear in (True, False):
+        said = read({"kind": kind, "clear": clear})
+        assert len(said) == (kind != "interaction" or clear)
+        assert all("+2.0 points" in text and "{" not in text for text in said)
+
+
+def test_every_kind_of_effect_has_its_words_and_colour():
+    from cnnlab.look.effects import KINDS
+    from stages.report import TITLES
+
+    assert set(SAID) == set(TITLES) == {*KINDS, "interaction"}
 
 
 TEMPLATE = (Path(report.__file__).parent / "report.md.j2").read_text()

@@ -5,45 +5,72 @@ differences into estimates, intervals and verdicts. Arrays in, dataclasses out: 
 TensorFlow, and no statistical choice (confidence, rope, probability, seed) made for the caller.
 """
 
-from cnnlab.compare.contrasts import Contrast, alone, differences, pair, removed
-from cnnlab.compare.designs import ablation
+from cnnlab.compare.contrasts import (
+    Contrast,
+    Incomparable,
+    alone,
+    averaged,
+    differences,
+    ensemble,
+    factorial,
+    pair,
+    removed,
+    shapley,
+)
+from cnnlab.compare.designs import ablation, effects
 from cnnlab.compare.inference import (
     Bootstrap,
     Estimate,
     Interval,
     Posterior,
+    Spread,
     Verdict,
     cluster_bootstrap,
     corrected_t,
     correlated_t_rope,
     half_width,
     holm,
+    mcnemar,
     mean_interval,
     repeats_to_decide,
     simultaneous,
+    spread,
 )
-from cnnlab.compare.tables import effect_rows, variant_rows
+from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.tables import Rules, effect_rows, variant_rows
 
 __all__ = [
+    "METRICS",
     "Bootstrap",
     "Contrast",
     "Estimate",
+    "Incomparable",
     "Interval",
+    "Metric",
     "Posterior",
+    "Rules",
+    "Spread",
     "Verdict",
     "ablation",
     "alone",
+    "averaged",
     "cluster_bootstrap",
     "corrected_t",
     "correlated_t_rope",
     "differences",
     "effect_rows",
+    "effects",
+    "ensemble",
+    "factorial",
     "half_width",
     "holm",
+    "mcnemar",
     "mean_interval",
     "pair",
     "removed",
     "repeats_to_decide",
+    "shapley",
     "simultaneous",
+    "spread",
     "variant_rows",
 ]

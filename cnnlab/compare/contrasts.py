@@ -2,18 +2,27 @@
 
 Variants share folds and differ only in their techniques, so what a fold adds to every score
 cancels. Main effects, interactions and Shapley values are other weights of the same kind.
+
+Here `variants` maps a name to the techniques that are on.
 """
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cnnlab.errors import UserError
+
 # Scores that are equal on paper differ by rounding once members are averaged. What is left below
 # this share of the terms is that rounding, far under the step of any metric.
 ROUNDING = 1e-12
+
+
+class Incomparable(UserError, ValueError):
+    """Scores that cannot be compared, or an effect that a set of variants does not tell."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,8 @@ class Contrast:
     """An effect to be estimated.
 
     name: what a table shows, such as the technique.
-    kind: which question it answers: "alone", "removed", "pair", ...
+    kind: which question it answers: "alone", "removed", "together", "main", "interaction",
+        "shapley", "ensemble" or "pair".
     weights: variant -> weight; finite, summing to 0.
 
     Raises ValueError, naming the contrast, for weights that are empty, not finite, or sum to
@@ -60,6 +70,80 @@ def pair(a: str, b: str) -> Contrast:
     return _minus(f"{a} - {b}", "pair", a, b)
 
 
+def ensemble(variant: str) -> Contrast:
+    """The gain from averaging the members' probabilities over the mean score of one member."""
+    return _minus(variant, "ensemble", averaged(variant), variant)
+
+
+def averaged(variant: str) -> str:
+    """What the ensemble of a variant's members is called among scores."""
+    return f"{variant}+ensemble"
+
+
+def factorial(effect: Sequence[str], variants: Mapping[str, Sequence[str]]) -> Contrast:
+    """A main effect (one technique) or an interaction (several), of an orthogonal set of variants.
+
+    A main effect is the mean score with the technique minus that without it. An interaction is
+    half the change that one technique's effect undergoes when another is added, and so on for
+    higher orders (Box, Hunter and Hunter, Statistics for Experimenters, 2005). In a fraction of all
+    sets the estimate holds, besides, the effects aliased with it; those of the same order are in
+    its name, "a × b + c × d", and those of higher order are taken to be nothing.
+
+    Raises Incomparable where the variants do not tell the effect: its levels go together, wholly
+    or in part, with the levels of another effect of its order or a lower one, or never change.
+    """
+    order = len(set(effect))
+    name = " × ".join(effect)
+    techniques = sorted({t for on in variants.values() for t in on} | set(effect))
+    signs = _signs(effect, variants)
+    names = [name]
+    for size in range(order + 1):
+        for other in itertools.combinations(techniques, size):
+            if set(other) == set(effect):
+                continue
+            together = float(signs @ _signs(other, variants)) / len(signs)
+            if together == 0:
+                continue
+            alias = " × ".join(other) or "the mean"
+            if abs(together) < 1 or size < order or order == 1:
+                raise Incomparable(
+                    f"the {len(variants)} variants do not tell the effect of {name} from {alias}: "
+                    f"the correlation of their levels is {together:+.2f}"
+                )
+            names.append(f"{'+' if together > 0 else '−'} {alias}")
+    weights = signs / np.sum(signs > 0)
+    kind = "main" if order == 1 else "interaction"
+    return Contrast(" ".join(names), kind, dict(zip(variants, weights.tolist(), strict=True)))
+
+
+def _signs(effect: Sequence[str], variants: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
+    """The levels of an effect, ±1 a variant: the product of ±1 for each technique on or off."""
+    return np.array([math.prod(1 if t in on else -1 for t in effect) for on in variants.values()])
+
+
+def shapley(technique: str, variants: Mapping[str, Sequence[str]]) -> Contrast:
+    """The technique's gain averaged over all orders in which techniques can be added.
+
+    The values of all techniques sum to the score of all of them minus that of none (Shapley 1953).
+    Needs every set of the techniques that the variants use; raises Incomparable for one that is
+    missing.
+    """
+    named = {frozenset(on): name for name, on in variants.items()}
+    others = sorted({t for on in variants.values() for t in on} - {technique})
+    weights = dict.fromkeys(variants, 0.0)
+    for size in range(len(others) + 1):
+        share = 1 / (len(others) + 1) / math.comb(len(others), size)
+        for before in map(frozenset, itertools.combinations(others, size)):
+            for on, sign in ((before | {technique}, 1), (before, -1)):
+                if on not in named:
+                    raise Incomparable(
+                        f"the Shapley value of {technique} needs a variant with just "
+                        f"{', '.join(sorted(on)) or 'no technique'}"
+                    )
+                weights[named[on]] += sign * share
+    return Contrast(technique, "shapley", weights)
+
+
 def _minus(name: str, kind: str, plus: str, minus: str) -> Contrast:
     if plus == minus:
         raise ValueError(f"contrast '{name}' ({kind}) compares variant '{plus}' with itself")
@@ -75,12 +159,12 @@ def differences(contrast: Contrast, scores: Mapping[str, ArrayLike]) -> NDArray[
     Returns float64 (repeats, folds). A difference no larger than the rounding error of its terms
     is returned as exactly 0.
 
-    Raises ValueError for a variant that is missing, that lacks a repeat or fold which another
+    Raises Incomparable for a variant that is missing, that lacks a repeat or fold which another
     has, or that holds a score which is not finite; repeats and folds are counted from 0.
     """
     missing = [variant for variant in contrast.weights if variant not in scores]
     if missing:
-        raise ValueError(
+        raise Incomparable(
             f"contrast '{contrast.name}' needs the scores of variant '{missing[0]}'; "
             f"there are scores for {sorted(scores)}"
         )
@@ -89,7 +173,7 @@ def differences(contrast: Contrast, scores: Mapping[str, ArrayLike]) -> NDArray[
     for variant, (r, k) in ((v, array.shape) for v, array in arrays.items()):
         if (r, k) != (repeats, folds):
             repeat, fold = (r, 0) if r < repeats else (0, k)
-            raise ValueError(
+            raise Incomparable(
                 f"variant '{variant}' has no score at repeat {repeat}, fold {fold}: it holds "
                 f"{r} x {k} (repeats x folds), contrast '{contrast.name}' needs "
                 f"{repeats} x {folds}"
@@ -100,14 +184,14 @@ def differences(contrast: Contrast, scores: Mapping[str, ArrayLike]) -> NDArray[
 
 
 def finite_matrix(values: ArrayLike, what: str) -> NDArray[np.float64]:
-    """`values` as float64 (repeats, folds), or a ValueError that begins with `what`."""
+    """`values` as float64 (repeats, folds), or an Incomparable that begins with `what`."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 2 or not array.size:
-        raise ValueError(f"{what}: shape {array.shape}; it must be (repeats, folds), not empty")
+        raise Incomparable(f"{what}: shape {array.shape}; it must be (repeats, folds), not empty")
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         repeat, fold = bad[0]
-        raise ValueError(
+        raise Incomparable(
             f"{what}: {array[repeat, fold]} at repeat {repeat}, fold {fold} (counted from 0); "
             "values must be finite"
         )

@@ -1,32 +1,248 @@
-"""Designs: which effects a set of variants lets one estimate."""
+"""Designs: sets of techniques to train, and which effects a set of variants lets one estimate.
 
-from collections.abc import Mapping, Sequence
+Here `variants` maps a name to the techniques that are on; a *set* is a frozenset of techniques.
+"""
 
-from cnnlab.compare.contrasts import Contrast, alone, removed
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from cnnlab.compare.contrasts import (
+    Contrast,
+    Incomparable,
+    alone,
+    factorial,
+    pair,
+    removed,
+    shapley,
+)
+
+Variants = Mapping[str, Sequence[str]]
+Sets = list[frozenset[str]]
 
 
-def ablation(variants: Mapping[str, Sequence[str]]) -> list[Contrast]:
+def star(techniques: Sequence[str], resolution: int = 0) -> Sets:
+    """None, each alone, all, all but each: 2 K + 2 sets (fewer where K < 3).
+
+    Tells what each adds to nothing and what the full recipe has from it, not how two interact.
+    """
+    single = [{t} for t in techniques]
+    but_one = [set(techniques) - {t} for t in techniques]
+    return list(dict.fromkeys(map(frozenset, [set(), *single, set(techniques), *but_one])))
+
+
+def full(techniques: Sequence[str], resolution: int = 0) -> Sets:
+    """Every set, 2**K of them in standard order: the first technique changes fastest."""
+    return [
+        frozenset(t for i, t in enumerate(techniques) if run >> i & 1)
+        for run in range(2 ** len(techniques))
+    ]
+
+
+def fraction(techniques: Sequence[str], resolution: int) -> Sets:
+    """The smallest regular fraction 2**(K - p) of `full` with at least the resolution, in standard
+    order; `full` itself where no fraction has it. The set without techniques is in it.
+
+    Resolution 5: main effects and two-way interactions are aliased with nothing below the third
+    order. 4: two-way interactions with each other. 3: main effects with two-way interactions.
+
+    Generators are searched exhaustively, and the result is checked by brute force.
+    """
+    count = len(techniques)
+    for added in range(count - 1, 0, -1):
+        base = count - added
+        # An added technique is on where an odd number of the techniques in its word are.
+        words = [w for w in range(2**base) if w.bit_count() >= resolution - 1]
+        words.sort(key=int.bit_count, reverse=True)
+        for chosen in itertools.combinations(words, added):
+            relation = [word | 1 << (base + i) for i, word in enumerate(chosen)]
+            if all(_product(pick).bit_count() >= resolution for pick in _picks(relation)):
+                runs = []
+                for run in range(2**base):
+                    for i, word in enumerate(chosen):
+                        run |= ((run & word).bit_count() & 1) << (base + i)
+                    runs.append(frozenset(t for i, t in enumerate(techniques) if run >> i & 1))
+                found = resolution_of(runs, techniques)
+                if found < resolution:
+                    raise AssertionError(f"generators {chosen} give resolution {found}")
+                return runs
+    return full(techniques)
+
+
+def custom(techniques: Sequence[str], resolution: int = 0) -> Sets:
+    """Nothing is asked for: the variants are chosen by hand."""
+    return []
+
+
+DESIGNS: dict[str, Callable[[Sequence[str], int], Sets]] = {
+    "star": star,
+    "factorial": full,
+    "fraction": fraction,
+    "custom": custom,
+}
+
+
+def sets_of(kind: str, techniques: Sequence[str], resolution: int) -> Sets:
+    """The sets that a design asks for; none for a custom one."""
+    return DESIGNS[kind](techniques, resolution)
+
+
+def missing(sets: Sets, techniques: Sequence[str], variants: Variants) -> list[str]:
+    """The sets that no variant is, as text. Other variants may stand beside the design's."""
+    there = {frozenset(on) for on in variants.values()}
+    lacking = [on for on in sets if on not in there]
+    return [", ".join(t for t in techniques if t in on) or "no technique" for on in lacking]
+
+
+def _picks(words: Sequence[int]) -> Iterable[tuple[int, ...]]:
+    for size in range(1, len(words) + 1):
+        yield from itertools.combinations(words, size)
+
+
+def _product(words: Iterable[int]) -> int:
+    product = 0
+    for word in words:
+        product ^= word
+    return product
+
+
+def named(sets: Iterable[frozenset[str]], techniques: Sequence[str]) -> dict[str, list[str]]:
+    """Variants for sets: baseline, a, a-b, all_but_c, all; set_7 where that is no short name."""
+    variants = {}
+    for number, on in enumerate(sets):
+        there, lacking = ([t for t in techniques if (t in on) == held] for held in (True, False))
+        name = "-".join(there) or "baseline"
+        if len(there) > 1 and len(lacking) < len(there):
+            name = f"all_but_{'-'.join(lacking)}" if lacking else "all"
+        variants[name if len(name) <= 64 else f"set_{number}"] = there
+    return variants
+
+
+def effects(
+    variants: Variants,
+    sets: Sets,
+    techniques: Sequence[str],
+    order: int,
+    pairs: Iterable[Sequence[str]] = (),
+) -> list[Contrast]:
+    """All contrasts of a study, kind by kind: those of `ablation`, those of an orthogonal design,
+    and the user's `pairs`, [a, b] standing for a minus b.
+
+    `sets`: the design's, of which there must be a variant each; empty: those of all variants that
+    use no other than its `techniques`.
+    Where they are orthogonal (a full factorial, or a regular fraction), main effects and the
+    interactions up to `order` that nothing of lower order is aliased with are added; where they are
+    every set of at least three techniques, Shapley values (of two they are the main effects).
+
+    Raises Incomparable for a set without a variant, or a pair that names none.
+    """
+    by_set = {frozenset(on): name for name, on in variants.items()}
+    for on in sets:
+        if on not in by_set:
+            raise Incomparable(
+                f"no variant has just {', '.join(sorted(on)) or 'no technique'}, which the design "
+                "needs"
+            )
+    sets = sets or [on for on in by_set if on <= set(techniques)]
+    inside = {by_set[on]: variants[by_set[on]] for on in sets}
+    found = ablation(variants)
+    if len(techniques) > 1 and orthogonal(sets, techniques):
+        found += _factorials(inside, techniques, order)
+        if len(inside) == 2 ** len(techniques) > 4:
+            found += [shapley(t, inside) for t in techniques]
+    for a, b in pairs:
+        for name in (a, b):
+            if name not in variants:
+                raise Incomparable(f"pair [{a}, {b}]: there is no variant {name}")
+        found.append(pair(a, b))
+    return found
+
+
+def _factorials(inside: Variants, techniques: Sequence[str], order: int) -> list[Contrast]:
+    """Main effects and interactions; of effects aliased with each other, the first speaks."""
+    found: list[Contrast] = []
+    levels = set()
+    for size in range(1, order + 1):
+        for effect in itertools.combinations(techniques, size):
+            signs = _column(effect, map(frozenset, inside.values()))
+            key = tuple(s * signs[0] for s in signs)
+            if key not in levels and len(set(key)) > 1:
+                levels.add(key)
+                found.append(factorial(effect, inside))
+    return found
+
+
+def orthogonal(sets: Sets, techniques: Sequence[str]) -> bool:
+    """Whether any two effects are either told apart wholly or not at all, main effects wholly."""
+    # A product of two effects' columns is the column of a third effect, so sums tell all.
+    sums = (
+        sum(_column(effect, sets))
+        for size in range(1, len(techniques) + 1)
+        for effect in itertools.combinations(techniques, size)
+    )
+    whole = all(abs(total) in (0, len(sets)) for total in sums)
+    return whole and resolution_of(sets, techniques) >= 3
+
+
+def resolution_of(sets: Sets, techniques: Sequence[str]) -> float:
+    """The lowest order of an effect that is aliased with the mean, found by trying all of them;
+    inf: none is, as in a full factorial."""
+    for size in range(1, len(techniques) + 1):
+        for effect in itertools.combinations(techniques, size):
+            if sum(_column(effect, sets)) != 0:
+                return size
+    return math.inf
+
+
+def aliases(sets: Sets, techniques: Sequence[str], order: int) -> dict[str, list[str]]:
+    """For each effect up to `order`, the effects that a regular design cannot tell from it, lowest
+    order first, with their sign: "a" -> ["−b × c × d × e"]."""
+    columns = {
+        effect: _column(effect, sets)
+        for size in range(1, len(techniques) + 1)
+        for effect in itertools.combinations(techniques, size)
+    }
+    found = {}
+    for effect, levels in columns.items():
+        if len(effect) <= order:
+            found[" × ".join(effect)] = [
+                f"{'' if levels == other else '−'}{' × '.join(alias)}"
+                for alias, other in columns.items()
+                if alias != effect and (levels == other or levels == [-x for x in other])
+            ]
+    return found
+
+
+def _column(effect: Iterable[str], sets: Iterable[frozenset[str]]) -> list[int]:
+    """±1 a set: the product of +1 for each technique of the effect that is on, else -1."""
+    techniques = frozenset(effect)
+    return [(-1) ** len(techniques - on) for on in sets]
+
+
+def ablation(variants: Variants) -> list[Contrast]:
     """The add-one and leave-one-out contrasts that a set of variants allows.
 
-    `variants` maps a name to the techniques that are on. A technique is compared *alone* where
-    there is a variant with just it and one with none, and *removed* where there is the variant with
-    the most techniques (if one has more than all others) and one that lacks just it; and that
-    variant is compared with the one that has none, *together*. What the variants are called does
-    not matter. Order: kind by kind, and in each by the order of `variants`.
+    A technique is compared *alone* where there is a variant with just it and one with none, and
+    *removed* where there is the variant with the most techniques (if one has more than all others)
+    and one that lacks just it; and that variant is compared with the one that has none, *together*.
+    What the variants are called does not matter. Order: kind by kind, and in each by the order of
+    `variants`.
     """
     sets = {frozenset(on): name for name, on in variants.items()}
     sizes = sorted((len(on) for on in sets), reverse=True)
-    full = max(sets, key=len)
+    biggest = max(sets, key=len)
     unique = len(sizes) == 1 or sizes[0] > sizes[1]
     single, without, together = [], [], []
     for on, name in sets.items():
         if len(on) == 1 and frozenset() in sets:
             (technique,) = on
             single.append(alone(technique, name, sets[frozenset()]))
-        if unique and len(full) > 1 and on < full and len(full - on) == 1:
-            (technique,) = full - on
-            without.append(removed(technique, sets[full], name))
-    if unique and len(full) > 1 and frozenset() in sets:
-        weights = {sets[full]: 1.0, sets[frozenset()]: -1.0}
+        if unique and len(biggest) > 1 and on < biggest and len(biggest - on) == 1:
+            (technique,) = biggest - on
+            without.append(removed(technique, sets[biggest], name))
+    if unique and len(biggest) > 1 and frozenset() in sets:
+        weights = {sets[biggest]: 1.0, sets[frozenset()]: -1.0}
         together = [Contrast("all techniques", "together", weights)]
     return single + without + together

@@ -25,7 +25,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats is slow to import
+from scipy.special import (  # scipy.stats is slow to import
+    bdtr,  # binomial
+    chdtrc,  # chi-squared, upper tail
+    stdtr,  # Student's t
+    stdtrit,  # its quantile
+)
 
 from cnnlab.compare.contrasts import finite_matrix
 
@@ -290,6 +295,55 @@ def cluster_bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(totals[:, 0] / totals[:, 1], [tail, 1 - tail])
     return Bootstrap(mean=float(gains.mean()), low=float(low), high=float(high), groups=len(ids))
+
+
+def mcnemar(only_a: int, only_b: int, *, exact: bool) -> tuple[float, float]:
+    """McNemar's test of two trained nets on the same images, conditional on these nets.
+
+    only_a, only_b: how many images just one of the two judged right, at least 0. exact: the
+    binomial test, else chi-squared with Edwards's correction.
+
+    Returns statistic (exact: the smaller count) and two-sided p. It knows nothing of what another
+    training would give: of a technique it is far too sure (see `cnnlab.validate`), so no verdict
+    rests on it. Q. McNemar, Psychometrika 12, 1947; A. Edwards, Psychometrika 13, 1948.
+    """
+    n, smaller = only_a + only_b, min(only_a, only_b)
+    if smaller < 0:
+        raise ValueError(f"only_a = {only_a}, only_b = {only_b}; counts are at least 0")
+    if n == 0:
+        return 0.0, 1.0
+    if exact:
+        return float(smaller), min(1.0, 2 * float(bdtr(smaller, n, 0.5)))
+    statistic = max(0, abs(only_a - only_b) - 1) ** 2 / n
+    return statistic, float(chdtrc(1, statistic))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Standard deviations of a score or difference, in its units: what another draw of images
+    (folds) and another draw of starting weights and batches (seeds, of one net) would change."""
+
+    folds: float
+    seeds: float
+
+
+def spread(values: ArrayLike) -> Spread:
+    """Split the variance into folds and seeds by the one-way random-effects analysis of variance.
+
+    values: (repeats, folds, members), at least 2 members, each another seed on the same fold. A
+    fold component that comes out negative is reported as 0.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 3 or array.shape[2] < 2 or array.shape[0] * array.shape[1] < 2:
+        raise ValueError(
+            f"values: shape {array.shape}; it must be (repeats, folds, members), of at least two "
+            "folds and two members: one seed a fold leaves the two in one"
+        )
+    seeds = float(array.var(axis=2, ddof=1).mean())
+    between = float(array.mean(axis=2).var(ddof=1))
+    return Spread(
+        folds=math.sqrt(max(0.0, between - seeds / array.shape[2])), seeds=math.sqrt(seeds)
+    )
 
 
 def _moments(values: ArrayLike) -> tuple[NDArray[np.float64], float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,18 +66,48 @@ def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
 
 
 def effects_table(effects: pd.DataFrame, metric: str, confidence: float) -> str:
-    """The table of effects in Markdown, largest first."""
+    """The table of effects on one metric in Markdown, largest first."""
     m = METRICS[metric]
     ordered = effects.sort_values("effect", ascending=not m.higher_is_better, kind="stable")
     lines = [
-        f"| | change ({m.step}) [{confidence:.0%} CI] | p | p (Holm) | reading |",
-        "|---|---|---|---|---|",
+        f"| | change ({m.step}) [{confidence:.0%} CI] | [all at once] | p | p (Holm) "
+        "| helps / same / hurts (%) | verdict | repeats to decide |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in ordered.to_dict("records"):
+        chances = " / ".join(f"{row[k] * 100:.0f}" for k in ("p_helps", "p_same", "p_hurts"))
+        repeats = "no number" if math.isinf(row["repeats"]) else f"{row['repeats']:.0f}"
         lines.append(
-            f"| **{row['technique']}** | {effect(row, m)} | {row['p']:.3f} | {row['p_holm']:.3f} "
-            f"| {reading(row, m)} |"
+            f"| **{row['technique']}** | {effect(row, m)} | {bounds(row, m, '_all')} "
+            f"| {row['p']:.3f} | {row['p_holm']:.3f} | {chances} "
+            f"| {row['verdict']}{' (all folds agree)' if row['degenerate'] else ''} | {repeats} |"
         )
+    return "\n".join(lines)
+
+
+def metrics_table(effects: pd.DataFrame) -> str:
+    """Every effect on every metric in Markdown. · marks what is not told from zero."""
+    metrics = [METRICS[name] for name in effects["metric"].unique()]
+    head = [
+        f"{m.title} ({m.step}){'' if m.higher_is_better else ', less is better'}" for m in metrics
+    ]
+    lines = [f"| | {' | '.join(head)} |", "|---" * (len(metrics) + 1) + "|"]
+    for (kind, technique), rows in effects.groupby(["kind", "technique"], sort=False):
+        cells = [
+            f"{signed(row['effect'], m)}{'' if row['clear'] else ' ·'}"
+            for row, m in zip(rows.to_dict("records"), metrics, strict=True)
+        ]
+        lines.append(f"| **{technique}** {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def conditional_table(rows: pd.DataFrame, confidence: float) -> str:
+    """The conditional table in Markdown."""
+    m = METRICS["accuracy"]
+    lines = [f"| | difference in accuracy ({m.step}) [{confidence:.0%}] |", "|---|---|"]
+    for row in rows.to_dict("records"):
+        said = f"{signed(row['difference'], m)} {bounds(row, m)}"
+        lines.append(f"| **{row['technique']}** {row['kind']} | {said} |")
     return "\n".join(lines)
 
 
@@ -104,8 +135,17 @@ def estimate(row: Mapping, column: str, m: Metric) -> str:
 
 def effect(row: Mapping, m: Metric) -> str:
     """An effect with its interval, signed."""
-    mean, low, high = (row[k] * m.scale for k in ("effect", "low", "high"))
-    return f"{mean:+.{m.digits}f} [{low:+.{m.digits}f}, {high:+.{m.digits}f}]".replace("-", "−")
+    return f"{signed(row['effect'], m)} {bounds(row, m)}"
+
+
+def bounds(row: Mapping, m: Metric, which: str = "") -> str:
+    """An interval, signed; `which` "_all": the one that holds for all effects of the kind."""
+    return f"[{signed(row['low' + which], m)}, {signed(row['high' + which], m)}]"
+
+
+def signed(value: float, m: Metric) -> str:
+    """A difference in the metric's step, with its sign and a true minus."""
+    return f"{value * m.scale:+.{m.digits}f}".replace("-", "−")
 
 
 def reading(row: Mapping, m: Metric) -> str:

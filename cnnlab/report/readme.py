@@ -51,6 +51,7 @@ def current() -> str:
     metric = params.load("compare.metric")
     scores = pd.read_csv(paths.COMPARE / "ablation_scores.csv", keep_default_na=False)
     effects = pd.read_csv(paths.REPORTS / "ablation.csv", keep_default_na=False)
+    effects = effects[effects["metric"] == metric]
     return table(scores, effects, METRICS[metric], metric)
 
 

@@ -3,7 +3,8 @@ the backend that the params name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ def run(
     execution: Execution,
     watcher: Watcher,
     use_model: Callable[[Path], None],
+    others: Iterable[Path] = (),
 ) -> list[Record]:
     """Bring a variant's folder up to date and return its records, in the order of the plan.
 
@@ -33,7 +35,8 @@ def run(
     says now (see `cnnlab.training.fingerprint`); records that belong to no trial of it are removed.
     `execution`: where trials run, and how many side by side; it has no effect on records.
     `use_model`: called, in a process that may import TensorFlow, with the net of the first trial
-    when it has been trained and saved.
+    when it has been trained and saved. `others`: folders of other variants; where one of them is
+    the same recipe under another name its records are taken over, and nothing is trained twice.
 
     A worker that dies costs the epochs since its trial's last checkpoint; the trial is tried again.
     Raises UserError, after all others have ended, for trials that failed.
@@ -48,11 +51,49 @@ def run(
         else:
             watcher.done(record, trained=False)
     if missing:
+        missing = _take_over(missing, plan[0], folder, others, watcher)
+    if missing:
         work = Work(job, missing, plan[0], folder, watcher, use_model)
         failed = BACKENDS[execution.backend](work, execution)
         if failed:
             raise UserError("\n\n".join([f"{len(failed)} trials failed", *failed]))
     return [records.read(folder, planned.trial.key) for planned in plan]
+
+
+def _take_over(
+    missing: list[Planned],
+    first: Planned,
+    folder: Path,
+    others: Iterable[Path],
+    watcher: Watcher,
+) -> list[Planned]:
+    """Copy what is missing from a variant that is the same recipe; returns what is still missing.
+
+    A fingerprint covers all that can change a result, so equal ones are equal results.
+    """
+    for other in others:
+        if other == folder or _readable(other, missing[0], missing[0] is first) is None:
+            continue
+        left = []
+        for planned in missing:
+            record = _readable(other, planned, planned is first)
+            if record is None:
+                left.append(planned)
+                continue
+            if planned is first:
+                records.write_model(folder, (other / records.MODEL).read_bytes())
+            own = replace(record, trial=planned.trial)
+            records.write(folder, own)
+            watcher.done(own, trained=False)
+        return left
+    return missing
+
+
+def _readable(folder: Path, planned: Planned, needs_model: bool) -> Record | None:
+    try:
+        return _kept(folder, planned, needs_model)
+    except UserError:  # what is wrong with another variant's records is its own stage's to say
+        return None
 
 
 def _kept(folder: Path, planned: Planned, needs_model: bool) -> Record | None:

@@ -130,25 +130,64 @@ class Checkpoint:
         self._path.unlink(missing_ok=True)
 
 
-def scores(records: list[Record], metric: str) -> np.ndarray:
-    """A metric of one variant's records, float64 (repeats, folds), averaged over members.
+def cells(records: list[Record]) -> list[list[list[Record]]]:
+    """One variant's records as a grid, `[repeat][fold][member]`.
 
     Raises UserError that names the first trial that is missing.
     """
-    values: dict[tuple[int, int], dict[int, float]] = {}
+    by_cell: dict[tuple[int, int], dict[int, Record]] = {}
     for r in records:
-        values.setdefault((r.trial.repeat, r.trial.fold), {})[r.trial.member] = r.final[metric]
-    shape = [1 + max(k[i] for k in values) for i in (0, 1)]
-    members = max(len(v) for v in values.values())
-    for repeat, fold in np.ndindex(*shape):
-        there = len(values.get((repeat, fold), {}))
+        by_cell.setdefault((r.trial.repeat, r.trial.fold), {})[r.trial.member] = r
+    repeats, folds = (1 + max(k[i] for k in by_cell) for i in (0, 1))
+    members = max(len(v) for v in by_cell.values())
+    for repeat, fold in np.ndindex(repeats, folds):
+        there = len(by_cell.get((repeat, fold), {}))
         if there < members:
             raise UserError(
                 f"variant {records[0].trial.variant}: repeat {repeat}, fold {fold} has {there} of "
                 f"{members} trials; run `dvc repro`"
             )
-    cells = [np.mean(list(values[cell].values())) for cell in np.ndindex(*shape)]
-    return np.array(cells).reshape(shape)
+    return [
+        [[by_cell[r, f][m] for m in sorted(by_cell[r, f])] for f in range(folds)]
+        for r in range(repeats)
+    ]
+
+
+def scores(records: list[Record], metric: str) -> np.ndarray:
+    """A metric of the last epoch of one variant's records (`Record.final`), averaged over members:
+    float64 (repeats, folds). Raises UserError as `cells` does."""
+    return np.array(
+        [[np.mean([r.final[metric] for r in cell]) for cell in row] for row in cells(records)]
+    )
+
+
+def weights(path: Path) -> int:
+    """How many weights a saved net has, statistics included. Does not load TensorFlow.
+
+    Raises UserError where the file is missing or is no such net.
+    """
+    import h5py
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = io.BytesIO(archive.read("model.weights.h5"))
+        sizes: list[int] = []
+        with h5py.File(content) as file:
+            file.visititems(
+                lambda _, item: sizes.append(
+                    item.size if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" else 0
+                )
+            )
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a saved net ({error})") from None
+    return sum(sizes)
+
+
+def cost(records: list[Record], folder: Path) -> float:
+    """What it takes to train one net of these records, in weight-images: weights x training images
+    x epochs, averaged over trials. Unlike seconds it is the same on every machine."""
+    seen = [r.n_train * r.history[-1]["epoch"] for r in records]
+    return weights(folder / MODEL) * float(np.mean(seen))
 
 
 def prune(folder: Path, keys: set[str]) -> None:

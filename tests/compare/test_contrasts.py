@@ -4,7 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cnnlab.compare import Contrast, alone, differences, pair, removed
+from cnnlab.compare import (
+    Contrast,
+    Incomparable,
+    alone,
+    corrected_t,
+    differences,
+    ensemble,
+    factorial,
+    pair,
+    removed,
+    shapley,
+)
+from cnnlab.errors import UserError
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(2, 6))
 SCORES = st.floats(-1, 1)
@@ -77,28 +89,148 @@ CELLS = ["".join(f for i, f in enumerate("ABCD") if run >> i & 1) for run in ran
 HALF = [cell for cell in CELLS if len(cell) % 2 == 0]  # the runs where ABCD = +1
 
 
-def factorial(effect: str, cells: list[str]) -> Contrast:
-    signs = {cell: (-1) ** len(set(effect) - set(cell)) for cell in cells}
-    return Contrast(effect, "factorial", {c: sign / (len(cells) / 2) for c, sign in signs.items()})
+@pytest.mark.parametrize(
+    ("cells", "effect", "published", "name"),
+    [
+        (CELLS, "A", 21.625, "A"),
+        (CELLS, "C", 9.875, "C"),
+        (CELLS, "D", 14.625, "D"),
+        (CELLS, "AC", -18.125, "A × C"),
+        (CELLS, "AD", 16.625, "A × D"),
+        (HALF, "A", 19, "A"),
+        (HALF, "C", 14, "C"),
+        (HALF, "D", 16.5, "D"),
+        (HALF, "AC", -18.5, "A × C + B × D"),
+    ],
+)
+def test_factorial_effects_of_the_filtration_experiment(cells, effect, published, name):
+    scores = {cell: [[rate]] for cell, rate in zip(CELLS, FILTRATION, strict=True)}
+    contrast = factorial(effect, {cell: list(cell) for cell in cells})
+    assert differences(contrast, scores) == pytest.approx(published)
+    assert (contrast.name, contrast.kind) == (name, "main" if len(effect) == 1 else "interaction")
+
+
+def test_an_alias_with_the_other_sign_is_named_so():
+    other_half = {cell: list(cell) for cell in CELLS if len(cell) % 2}
+    assert factorial("AC", other_half).name == "A × C − B × D"
+
+
+ALL = {"".join(cell) or "none": list(cell) for cell in CELLS}
+NAMES = list(ALL)
+TABLES = hnp.arrays(np.float64, (16, 2, 3), elements=SCORES)
+
+
+def scored(table):
+    return dict(zip(NAMES, table, strict=True))
+
+
+@given(TABLES)
+def test_shapley_values_sum_to_all_minus_none(table):
+    scores = scored(table)
+    total = sum(differences(shapley(t, ALL), scores) for t in "ABCD")
+    np.testing.assert_allclose(total, scores["ABCD"] - scores["none"], atol=1e-9)
+
+
+@given(TABLES, st.permutations(NAMES))
+def test_effects_do_not_depend_on_the_order_of_variants(table, order):
+    reordered = {name: ALL[name][::-1] for name in order}
+    for make in (lambda v: shapley("B", v), lambda v: factorial("AC", v)):
+        np.testing.assert_allclose(
+            differences(make(reordered), scored(table)),
+            differences(make(ALL), scored(table)),
+            atol=1e-9,
+        )
+
+
+@given(hnp.arrays(np.float64, (1 + 4 + 6, 2, 3), elements=SCORES))
+def test_without_third_order_terms_three_effects_are_one(terms):
+    """Main effect = Shapley value = (what it adds to none + what all have from it) / 2."""
+    pairs = [a + b for i, a in enumerate("ABCD") for b in "ABCD"[i + 1 :]]
+    scores = {
+        name: terms[0]
+        + sum(terms[1 + "ABCD".index(t)] for t in on)
+        + sum(terms[5 + i] for i, p in enumerate(pairs) if set(p) <= set(on))
+        for name, on in ALL.items()
+    }
+    for t in "ABCD":
+        without = "".join(x for x in "ABCD" if x != t)
+        half = (
+            differences(alone(t, t, "none"), scores)
+            + differences(removed(t, "ABCD", without), scores)
+        ) / 2
+        np.testing.assert_allclose(differences(factorial(t, ALL), scores), half, atol=1e-9)
+        np.testing.assert_allclose(differences(shapley(t, ALL), scores), half, atol=1e-9)
+
+
+def test_anova_with_repeated_measures_gives_the_uncorrected_t_squared():
+    """And F / (1 + J n_test / n_train) the corrected one: statsmodels' AnovaRM, fold as subject."""
+    import pandas as pd
+    from statsmodels.stats.anova import AnovaRM
+
+    rng = np.random.default_rng(0)
+    repeats, folds = 2, 5
+    two = {"none": [], "A": ["A"], "B": ["B"], "AB": ["A", "B"]}
+    fold = rng.normal(size=(repeats, folds))
+    scores = {name: fold + 0.3 * len(on) + rng.normal(size=fold.shape) for name, on in two.items()}
+    rows = [
+        {"fold": i, "A": "A" in on, "B": "B" in on, "score": scores[name].ravel()[i]}
+        for name, on in two.items()
+        for i in range(repeats * folds)
+    ]
+    table = AnovaRM(pd.DataFrame(rows), "score", "fold", within=["A", "B"]).fit().anova_table
+    for effect, row in (("A", "A"), ("B", "B"), ("AB", "A:B")):
+        found = differences(factorial(effect, two), scores)
+        f = table.loc[row, "F Value"]
+        uncorrected = found.mean() / (found.std(ddof=1) / np.sqrt(found.size))
+        assert uncorrected**2 == pytest.approx(f)
+        corrected = f / (1 + found.size / (folds - 1))
+        assert corrected_t(found, 0.95).t ** 2 == pytest.approx(corrected)
+
+
+def test_relabelling_two_variants_flips_the_sign():
+    swapped = {"none": [], "A": ["A"]}, {"none": ["A"], "A": []}
+    scores = {"none": [[0.1, 0.2]], "A": [[0.4, 0.3]]}
+    one, other = (differences(factorial("A", v), scores) for v in swapped)
+    np.testing.assert_array_equal(one, -other)
+
+
+def test_ensemble_is_the_averaged_answer_minus_the_mean_member():
+    assert ensemble("x").weights == {"x+ensemble": 1, "x": -1}
+    assert (ensemble("x").name, ensemble("x").kind) == ("x", "ensemble")
 
 
 @pytest.mark.parametrize(
-    ("cells", "effect", "published"),
+    ("effect", "variants", "message"),
     [
-        (CELLS, "A", 21.625),
-        (CELLS, "C", 9.875),
-        (CELLS, "D", 14.625),
-        (CELLS, "AC", -18.125),
-        (CELLS, "AD", 16.625),
-        (HALF, "A", 19),
-        (HALF, "C", 14),
-        (HALF, "D", 16.5),
-        (HALF, "AC", -18.5),
+        ("A", {"none": [], "ab": ["A", "B"]}, "effect of A from B.*[+]1.00"),
+        ("A", {"a": ["A"], "ab": ["A", "B"]}, "effect of A from the mean.*[+]1.00"),
+        ("A", {"none": [], "a": ["A"], "b": ["B"]}, "effect of A from the mean.*-0.33"),
+        ("AB", {"a": ["A"], "b": ["B"]}, "effect of A × B from the mean.*-1.00"),
+        ("AB", {"n": [], "c": ["C"], "abc": ["A", "B", "C"], "ab": ["A", "B"]}, "from the mean"),
+        ("C", {"none": [], "a": ["A"]}, "effect of C from the mean"),
     ],
 )
-def test_factorial_effects_are_only_other_weights(cells, effect, published):
-    scores = {cell: [[rate]] for cell, rate in zip(CELLS, FILTRATION, strict=True)}
-    assert differences(factorial(effect, cells), scores) == pytest.approx(published)
+def test_an_effect_that_the_variants_do_not_tell_is_refused(effect, variants, message):
+    with pytest.raises(Incomparable, match=message):
+        factorial(effect, variants)
+
+
+def test_a_star_does_not_tell_main_effects():
+    star = {"none": [], "all": list("ABC"), **{t: [t] for t in "ABC"}}
+    star |= {f"no_{t}": [x for x in "ABC" if x != t] for t in "ABC"}
+    assert factorial("A", star)  # of three techniques it is every set
+    del star["no_A"], star["A"]
+    with pytest.raises(Incomparable, match=r"effect of A from B: the correlation .*0.33"):
+        factorial("A", star)
+
+
+def test_a_shapley_value_needs_every_set():
+    with pytest.raises(Incomparable, match="Shapley value of A needs a variant with just B"):
+        shapley("A", {"none": [], "A": ["A"], "AB": ["A", "B"]})
+
+
+def test_what_cannot_be_compared_is_the_user_s_to_mend():
+    assert issubclass(Incomparable, UserError) and issubclass(Incomparable, ValueError)
 
 
 def test_a_missing_variant_is_named():

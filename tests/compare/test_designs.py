@@ -1,15 +1,18 @@
 """Designs: which effects a set of variants allows."""
 
+import collections
+import itertools
+import math
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnlab.compare import ablation
+from cnnlab.compare import Incomparable, ablation, designs
 
 
-def effects(contrasts):
+def steps(contrasts):
     """Each contrast as (technique, kind, plus, minus)."""
     found = set()
     for c in contrasts:
@@ -45,7 +48,7 @@ def test_the_committed_variants_tell_of_every_technique(committed):
 
 
 def test_a_star_gives_what_its_names_say():
-    assert effects(ablation(star("abc"))) == {
+    assert steps(ablation(star("abc"))) == {
         *((n, "alone", f"only_{n}", "none") for n in "abc"),
         *((n, "removed", "every", f"no_{n}") for n in "abc"),
         ("all techniques", "together", "every", "none"),
@@ -63,12 +66,12 @@ def test_a_star_gives_what_its_names_say():
 def test_neither_order_nor_names_matter_and_each_effect_is_one_step(variants, chance):
     unlike = {frozenset(on): name for name, on in variants.items()}
     variants = {name: list(on) for on, name in unlike.items()}
-    found = effects(ablation(variants))
+    found = steps(ablation(variants))
 
     items = [(f"v_{name}", on) for name, on in variants.items()]
     chance.shuffle(items)
     renamed = {name: chance.sample(on, len(on)) for name, on in items}
-    again = {(t, k, p[2:], m[2:]) for t, k, p, m in effects(ablation(renamed))}
+    again = {(t, k, p[2:], m[2:]) for t, k, p, m in steps(ablation(renamed))}
     assert again == found
 
     for technique, kind, plus, minus in found:
@@ -109,3 +112,124 @@ def test_effects_come_kind_by_kind_in_the_order_of_variants():
     random.Random(0).shuffle(items)
     kinds = [c.kind for c in ablation(dict(items))]
     assert kinds == sorted(kinds, key=["alone", "removed", "together"].index)
+
+
+# What designs ask for -----------------------------------------------------------------------------
+
+
+def kinds(contrasts):
+    return dict(collections.Counter(c.kind for c in contrasts))
+
+
+def study(sets, techniques):
+    variants = designs.named(sets, techniques)
+    assert [frozenset(on) for on in variants.values()] == sets
+    return variants
+
+
+@pytest.mark.parametrize(("count", "variants"), [(1, 2), (2, 4), (3, 8), (5, 12), (20, 42)])
+def test_a_star_has_none_each_all_and_all_but_each(count, variants):
+    techniques = [f"t{i}" for i in range(count)]
+    sets = designs.star(techniques)
+    assert len(sets) == len(set(sets)) == variants
+    found = ablation(study(sets, techniques))
+    for kind in ("alone", "removed") if count > 1 else ("alone",):
+        assert {c.name for c in found if c.kind == kind} == set(techniques)
+
+
+@pytest.mark.parametrize(
+    ("count", "resolution", "runs", "reached"),
+    [
+        *((3, 3, 4, 3), (4, 4, 8, 4), (4, 5, 16, math.inf), (5, 5, 16, 5), (6, 5, 32, 6)),
+        *((7, 3, 8, 3), (7, 4, 16, 4), (7, 5, 64, 7), (8, 4, 16, 4), (8, 5, 64, 5)),
+    ],
+)
+def test_a_fraction_has_its_resolution_and_the_known_size(count, resolution, runs, reached):
+    """Sizes as in table 8.14 of Montgomery, Design and Analysis of Experiments."""
+    techniques = [f"t{i}" for i in range(count)]
+    sets = designs.fraction(techniques, resolution)
+    assert (len(set(sets)), designs.resolution_of(sets, techniques)) == (runs, reached)
+    assert frozenset() in sets and designs.orthogonal(sets, techniques)
+    for t in techniques:
+        assert sum(t in on for on in sets) == runs / 2
+
+
+def test_the_resolution_is_found_by_counting():
+    """Of the half of 2^3 with an odd number on, the product of all three never changes."""
+    odd = [frozenset(c) for n in (1, 3) for c in itertools.combinations("abc", n)]
+    assert designs.resolution_of(odd, "abc") == 3
+    assert designs.resolution_of(designs.full("abc"), "abc") == math.inf
+    assert designs.resolution_of([frozenset("ab"), frozenset()], "ab") == 2
+    assert not designs.orthogonal([frozenset("ab"), frozenset()], "ab")
+    assert not designs.orthogonal(designs.star("abcd"), "abcd")
+
+
+def test_aliases_of_a_half_fraction():
+    found = designs.aliases(designs.fraction("abcd", 4), "abcd", 2)
+    assert found["a"] == ["b × c × d"] and found["a × b"] == ["c × d"]
+    nothing = designs.aliases(designs.full("abc"), "abc", 3)
+    assert list(nothing) == ["a", "b", "c", "a × b", "a × c", "b × c", "a × b × c"]
+    assert not any(nothing.values())
+
+
+def test_names_say_what_is_on():
+    assert list(designs.named(designs.full("abc"), "abc")) == [
+        *("baseline", "a", "b", "all_but_c", "c", "all_but_b", "all_but_a", "all")
+    ]
+    long = [f"technique_with_a_long_name_{i}" for i in range(5)]
+    names = list(designs.named(designs.full(long), long))
+    assert len(set(names)) == 32 and max(map(len, names)) <= 64
+
+
+def test_every_kind_of_effect_of_a_full_factorial():
+    sets = designs.full("abc")
+    variants = study(sets, "abc")
+    found = designs.effects(variants, sets, "abc", 3, [("a", "b")])
+    assert kinds(found) == {
+        **{"alone": 3, "removed": 3, "together": 1, "main": 3, "interaction": 4, "shapley": 3},
+        "pair": 1,
+    }
+    assert kinds(designs.effects(variants, sets, "abc", 1))["main"] == 3
+    assert "interaction" not in kinds(designs.effects(variants, sets, "abc", 1))
+    order = [c.kind for c in found]
+    assert order == sorted(order, key=list(kinds(found)).index)
+
+
+def test_effects_of_a_fraction_are_told_with_those_they_stand_for():
+    sets = designs.fraction("abcd", 4)
+    found = designs.effects(study(sets, "abcd"), sets, "abcd", 3)
+    names = [c.name for c in found if c.kind in ("main", "interaction")]
+    assert names == [*"abcd", "a × b + c × d", "a × c + b × d", "a × d + b × c"]
+    five = designs.fraction("abcde", 5)
+    assert kinds(designs.effects(study(five, "abcde"), five, "abcde", 2))["interaction"] == 10
+
+
+def test_variants_beside_the_design_do_not_spoil_it():
+    sets = designs.fraction("abc", 3)
+    variants = {**study(sets, "abc"), "extra": ["a", "d"], "lone": ["b"]}
+    found = designs.effects(variants, sets, "abc", 2, [("extra", "lone")])
+    assert kinds(found)["main"] == 3 and kinds(found)["pair"] == 1
+
+
+def test_a_star_of_many_tells_no_main_effects():
+    sets = designs.star("abcd")
+    assert set(kinds(designs.effects(study(sets, "abcd"), sets, "abcd", 2))) == {
+        *("alone", "removed", "together")
+    }
+
+
+def test_a_missing_variant_of_the_design_is_named():
+    sets = designs.full("ab")
+    variants = study(sets, "ab")
+    del variants["all"]
+    assert designs.missing(sets, "ab", variants) == ["a, b"]
+    with pytest.raises(Incomparable, match="no variant has just a, b, which the design needs"):
+        designs.effects(variants, sets, "ab", 2)
+    assert designs.missing(sets, "ab", {}) == ["no technique", "a", "b", "a, b"]
+    with pytest.raises(Incomparable, match=r"pair \[a, z\]: there is no variant z"):
+        designs.effects(variants, [], "ab", 2, [("a", "z")])
+
+
+def test_a_design_by_hand_asks_for_nothing():
+    assert designs.sets_of("custom", ["a", "b"], 5) == []
+    assert kinds(designs.effects({"x": ["a"], "y": []}, [], ["a"], 2)) == {"alone": 1}

@@ -13,9 +13,11 @@ from cnnlab.compare import (
     correlated_t_rope,
     half_width,
     holm,
+    mcnemar,
     mean_interval,
     repeats_to_decide,
     simultaneous,
+    spread,
 )
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(2, 6))
@@ -414,3 +416,59 @@ def test_bootstrap_of_a_variant_with_itself_is_zero(correct):
 def test_bootstrap_bad_input(a, b, groups, changes, message):
     with pytest.raises(ValueError, match=message):
         cluster_bootstrap(a, b, groups, **SETTINGS | changes)
+
+
+# McNemar ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "exact", "published"),
+    [
+        ([[101, 121], [59, 33]], False, (20.67222, 5.450095e-06)),
+        ([[101, 70], [59, 33]], True, (59, 0.378688)),
+        ([[101, 10], [30, 33]], True, (10, 0.002221)),
+    ],
+)
+def test_statsmodels_mcnemar(table, exact, published):
+    found = mcnemar(table[0][1], table[1][0], exact=exact)
+    assert found == pytest.approx(published, rel=3e-4)
+    assert mcnemar(table[1][0], table[0][1], exact=exact) == found
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.booleans())
+def test_mcnemar_agrees_with_statsmodels(only_a, only_b, exact):
+    from statsmodels.stats.contingency_tables import mcnemar as reference
+
+    assume(only_a + only_b > 0 and (exact or only_a != only_b))  # it subtracts 1 from nothing
+    expected = reference([[9, only_a], [only_b, 9]], exact=exact, correction=True)
+    assert mcnemar(only_a, only_b, exact=exact)[1] == pytest.approx(expected.pvalue)
+
+
+def test_mcnemar_of_equal_nets():
+    assert mcnemar(0, 0, exact=True) == mcnemar(0, 0, exact=False) == (0, 1)
+    with pytest.raises(ValueError, match="only_a = -1"):
+        mcnemar(-1, 3, exact=True)
+
+
+# Spread -------------------------------------------------------------------------------------------
+
+
+def test_the_spread_is_split_as_it_was_made():
+    rng = np.random.default_rng(0)
+    folds, seeds = 0.03 * rng.normal(size=(40, 50, 1)), 0.02 * rng.normal(size=(40, 50, 4))
+    found = spread(0.9 + folds + seeds)
+    assert (found.folds, found.seeds) == pytest.approx((0.03, 0.02), rel=0.05)
+    assert spread(0.9 + folds + 0 * seeds).seeds == pytest.approx(0, abs=1e-12)
+    assert spread(0.9 + seeds).folds < 0.004
+
+
+def test_a_spread_by_hand():
+    """Two folds, two members: within (0.02 + 0.02) / 2, between 0.5; 0.5 - 0.02 / 2 is left."""
+    found = spread([[[0.0, 0.2], [1.0, 1.2]]])
+    assert (found.folds, found.seeds) == pytest.approx((math.sqrt(0.49), math.sqrt(0.02)))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3, 5, 1), (1, 1, 4)])
+def test_a_spread_needs_members(shape):
+    with pytest.raises(ValueError, match="at least two"):
+        spread(np.zeros(shape))

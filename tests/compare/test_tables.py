@@ -1,14 +1,41 @@
 """The rows of the committed tables."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
-from cnnlab.compare import ablation, effect_rows, holm, pair, variant_rows
+from cnnlab.compare import (
+    Rules,
+    ablation,
+    alone,
+    cluster_bootstrap,
+    corrected_t,
+    effect_rows,
+    ensemble,
+    holm,
+    pair,
+    simultaneous,
+    spread,
+    variant_rows,
+)
 from cnnlab.compare.metrics import METRICS
-from cnnlab.compare.tables import EFFECT_COLUMNS, VARIANT_COLUMNS
+from cnnlab.compare.tables import (
+    CONDITIONAL_COLUMNS,
+    EFFECT_COLUMNS,
+    VARIANT_COLUMNS,
+    conditional_rows,
+)
 
+RULES = Rules(
+    metric="accuracy",
+    higher_is_better=True,
+    rope=0.01,
+    confidence=0.95,
+    alpha=0.05,
+    probability=0.95,
+)
 VARIANTS = {"none": [], "x": ["x"], "y": ["y"], "xy": ["x", "y"]}
 
 
@@ -24,7 +51,7 @@ def test_columns_are_those_that_are_documented():
         for metric in metrics:
             expected |= {metric, f"{metric}_sd", f"{metric}_low", f"{metric}_high"}
         assert set(row) == expected
-    for row in effect_rows(ablation(VARIANTS), scores_of(), 0.95, 0.05):
+    for row in effect_rows(ablation(VARIANTS), scores_of(), RULES):
         assert list(row) == EFFECT_COLUMNS
 
 
@@ -32,7 +59,7 @@ def test_an_effect_as_worked_out_by_hand():
     """Differences 0.1, 0.2, 0.3 over three folds: mean 0.2, sd 0.1, standard error
     0.1 * sqrt(1/3 + 1/2), two degrees of freedom, for which Student's t has a closed form."""
     scores = {"a": np.array([[0.6, 0.8, 0.8]]), "b": np.array([[0.5, 0.6, 0.5]])}
-    (row,) = effect_rows([pair("a", "b")], scores, confidence=0.95, alpha=0.05)
+    (row,) = effect_rows([pair("a", "b")], scores, RULES)
     error = 0.1 * math.sqrt(5 / 6)
     t = 0.2 / error
     p = 1 - t / math.sqrt(2 + t**2)
@@ -54,7 +81,7 @@ def test_a_variant_as_worked_out_by_hand():
 
 
 def test_effects_of_one_kind_are_one_family():
-    rows = effect_rows(ablation(VARIANTS), scores_of(), 0.95, 0.05)
+    rows = effect_rows(ablation(VARIANTS), scores_of(), RULES)
     kinds = [row["kind"] for row in rows]
     assert sorted(kinds) == ["alone"] * 2 + ["removed"] * 2 + ["together"]
     for kind in set(kinds):
@@ -67,17 +94,19 @@ def test_effects_of_one_kind_are_one_family():
 
 
 def test_clear_follows_the_adjusted_p():
-    rows = effect_rows(ablation(VARIANTS), scores_of(), 0.95, 0.05)
+    rows = effect_rows(ablation(VARIANTS), scores_of(), RULES)
     row = next(row for row in rows if row["p"] < row["p_holm"])
     between = (row["p"] + row["p_holm"]) / 2
     for alpha, clear in ((between, False), (row["p_holm"] + 1e-9, True)):
-        again = effect_rows(ablation(VARIANTS), scores_of(), 0.95, alpha)
+        again = effect_rows(
+            ablation(VARIANTS), scores_of(), dataclasses.replace(RULES, alpha=alpha)
+        )
         assert again[rows.index(row)]["clear"] is clear
 
 
 def test_equal_scores_are_degenerate_and_leave_no_nan():
     scores = dict.fromkeys(VARIANTS, np.full((2, 4), 0.7)) | {"x": np.full((2, 4), 0.8)}
-    rows = effect_rows(ablation(VARIANTS), scores, 0.95, 0.05)
+    rows = effect_rows(ablation(VARIANTS), scores, RULES)
     assert all(row["degenerate"] for row in rows)
     assert not any(isinstance(v, float) and math.isnan(v) for row in rows for v in row.values())
     by_kind = {(row["technique"], row["kind"]): row for row in rows}
@@ -86,17 +115,78 @@ def test_equal_scores_are_degenerate_and_leave_no_nan():
 
 
 def test_rows_are_plain_values():
-    rows = effect_rows(ablation(VARIANTS), scores_of(), 0.95, 0.05)
+    rows = effect_rows(ablation(VARIANTS), scores_of(), RULES)
     rows += variant_rows({"nll": scores_of()}, VARIANTS, 0.95)
     assert {type(v) for row in rows for v in row.values()} <= {str, int, float, bool}
 
 
 def test_no_contrasts_no_rows():
-    assert effect_rows([], scores_of(), 0.95, 0.05) == []
+    assert effect_rows([], scores_of(), RULES) == []
     assert variant_rows({"nll": {}}, {}, 0.95) == []
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_params_allow_exactly_the_metrics_that_can_be_shown(name, committed):
     assert type(committed.compare).model_validate({**dict(committed.compare), "metric": name})
-    assert METRICS[name].higher_is_better == (name == "accuracy")
+    assert hasattr(committed.compare.rope, name)
+
+
+def test_bounds_of_a_family_and_what_would_decide():
+    rows = effect_rows(ablation(VARIANTS), scores_of(), RULES)
+    for row in rows:
+        size = sum(other["kind"] == row["kind"] for other in rows)
+        plus, minus = (scores_of()[row[side]] for side in ("plus", "minus"))
+        bounds = simultaneous(corrected_t(plus - minus, 0.95), size, 0.95)
+        assert (row["low_all"], row["high_all"]) == pytest.approx((bounds.low, bounds.high))
+        assert row["p_helps"] + row["p_same"] + row["p_hurts"] == pytest.approx(1)
+        undecidable = abs(abs(row["effect"]) - row["rope"]) < row["floor"]
+        assert math.isinf(row["repeats"]) == undecidable
+
+
+def test_of_a_loss_less_helps():
+    loss = dataclasses.replace(RULES, metric="nll", higher_is_better=False)
+    rows, losses = (effect_rows(ablation(VARIANTS), scores_of(), r) for r in (RULES, loss))
+    for gain, cost in zip(rows, losses, strict=True):
+        assert (gain["p_helps"], gain["p_hurts"]) == (cost["p_hurts"], cost["p_helps"])
+        assert (gain["effect"], cost["metric"]) == (cost["effect"], "nll")
+    assert any(row["verdict"] == "helps" for row in rows)
+    assert any(row["verdict"] == "hurts" for row in losses)
+
+
+def test_members_split_the_spread_where_every_variant_has_them():
+    rng = np.random.default_rng(3)
+    members = {name: rng.normal(size=(2, 4, 3)) for name in ("a", "b")}
+    scores = {name: cells.mean(axis=2) for name, cells in members.items()}
+    scores["a+ensemble"] = scores["a"] + 0.1
+    first, other = effect_rows([pair("a", "b"), ensemble("a")], scores, RULES, members)
+    expected = spread(members["a"] - members["b"])
+    assert (first["sd_folds"], first["sd_seeds"]) == (expected.folds, expected.seeds)
+    assert "sd_folds" not in other
+    (row,) = variant_rows({"nll": scores}, {"a": []}, 0.95, {"nll": members})
+    assert row["nll_sd_seeds"] == spread(members["a"]).seeds
+    single = {name: cells[..., :1] for name, cells in members.items()}
+    assert "sd_folds" not in effect_rows([pair("a", "b")], scores, RULES, single)[0]
+
+
+def test_the_conditional_table_is_the_bootstrap():
+    rng = np.random.default_rng(0)
+    correct = {name: (rng.random((2, 50)) < 0.8).astype(float) for name in VARIANTS}
+    settings = {"draws": 500, "confidence": 0.9, "seed": 1}
+    contrasts = [alone("x", "x", "none"), ensemble("x")]
+    (row,) = conditional_rows(contrasts, correct, np.arange(50), **settings)
+    assert list(row) == CONDITIONAL_COLUMNS
+    found = cluster_bootstrap(correct["x"], correct["none"], np.arange(50), **settings)
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx(
+        (found.mean, found.low, found.high), abs=1e-11
+    )
+
+
+def test_a_weighted_contrast_is_drawn_as_a_weighted_sum():
+    from cnnlab.compare import factorial
+
+    rng = np.random.default_rng(0)
+    correct = {name: (rng.random((2, 50)) < 0.8).astype(float) for name in VARIANTS}
+    main = factorial(["x"], VARIANTS)
+    (row,) = conditional_rows([main], correct, np.arange(50), draws=500, confidence=0.9, seed=1)
+    by_hand = sum(w * correct[v].mean() for v, w in main.weights.items())
+    assert row["difference"] == pytest.approx(by_hand) and row["low"] < by_hand < row["high"]

@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab.compare import ablation, effect_rows, variant_rows
+from cnnlab.compare import Rules, effect_rows, effects, mean_interval
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look.augmentation import augmentation_figure
-from cnnlab.look.effects import KINDS, effects_figure, scores_figure
+from cnnlab.look.effects import (
+    KINDS,
+    calibration_figure,
+    cost_figure,
+    effects_figure,
+    interactions_figure,
+    scores_figure,
+)
 from cnnlab.look.figure import WIDTH, save
 from cnnlab.training import recipe
 
@@ -22,20 +29,39 @@ def scores_of(shape=(3, 5)):
     return {name: mean + rng.normal(0, 0.02, shape) for name, mean in means.items()}
 
 
-def score_rows(scores, metric="accuracy"):
-    rows = variant_rows({metric: scores}, dict.fromkeys(scores, ()), 0.95)
-    columns = {"mean": metric, "low": f"{metric}_low", "high": f"{metric}_high", "name": "name"}
-    return [{k: row[v] for k, v in columns.items()} for row in rows]
-
-
 def scores_picture(metric="accuracy", scores=None):
     scores = scores or scores_of()
-    return scores_figure("Variants", METRICS[metric], scores, score_rows(scores, metric))
+    return scores_figure("Variants", METRICS[metric], scores, 0.95)
 
 
 def effects_picture(metric="accuracy", scores=None, variants=VARIANTS):
-    rows = effect_rows(ablation(variants), scores or scores_of(), 0.95, 0.05)
+    rows = rows_of(metric, scores, variants)
     return effects_figure("Effects", METRICS[metric], rows), rows
+
+
+def rows_of(metric="accuracy", scores=None, variants=VARIANTS):
+    rules = Rules(
+        metric=metric,
+        higher_is_better=METRICS[metric].higher_is_better,
+        rope=0.01,
+        confidence=0.95,
+        alpha=0.05,
+        probability=0.95,
+    )
+    contrasts = effects(variants, [], ["x", "y"], 2)
+    return effect_rows(contrasts, scores or scores_of(), rules)
+
+
+class Answer:
+    def __init__(self, seed):
+        rng = np.random.default_rng(seed)
+        self.labels = rng.integers(0, 3, 40)
+        self.probabilities = rng.dirichlet([0.3, 0.3, 0.3], 40).astype(np.float32)
+        self.image_id = np.arange(40)
+
+
+GRIDS = {name: [[[Answer(i + 9 * f)] for f in range(5)]] for i, name in enumerate(VARIANTS)}
+COSTS = {"none": 2e8, "x": 2e8, "y": 1e8, "xy": 4e8}
 
 
 def augmentation_picture(base, images=4, channels=1, seed=5):
@@ -61,6 +87,9 @@ MAKERS = {
     "scores": lambda base: scores_picture(),
     "effects": lambda base: effects_picture()[0],
     "augmentation": augmentation_picture,
+    "interactions": lambda base: interactions_figure("I", METRICS["accuracy"], rows_of()),
+    "cost": lambda base: cost_figure("Cost", METRICS["accuracy"], scores_of(), COSTS),
+    "calibration": lambda base: calibration_figure("Calibration", GRIDS),
 }
 
 
@@ -88,8 +117,10 @@ def test_the_scores_figure_says_which_mean_is_best(metric, best):
 def test_the_effects_figure_says_every_number(metric):
     m = METRICS[metric]
     picture, rows = effects_picture(metric)
-    numbers = {float(n) for n in re.findall(r"[+-][\d.]+", picture.alt)}
-    for row in rows:
+    said = picture.alt.replace("−", "-")
+    numbers = {float(n) for n in re.findall(r"[+-][\d.]+", said)}
+    for row in (row for row in rows if row["kind"] != "interaction"):
+        assert f"] {row['verdict']}" in picture.alt
         assert f"{row['technique']} {row['kind']} " in picture.alt
         for key in ("effect", "low", "high"):
             assert round(row[key] * m.scale, m.digits) in numbers
@@ -103,9 +134,10 @@ def test_the_scores_figure_draws_a_dot_a_fold_and_the_interval():
     assert len(dots) == len(scores)
     for drawn, values in zip(dots, scores.values(), strict=True):
         np.testing.assert_allclose(np.sort(drawn), np.sort(values.ravel() * 100))
-    for row in score_rows(scores):
+    for values in scores.values():
+        interval = mean_interval(values, 0.95)
         ends = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
-        assert any(np.allclose(e, [row["low"] * 100, row["high"] * 100]) for e in ends)
+        assert any(np.allclose(e, [interval.low * 100, interval.high * 100]) for e in ends)
 
 
 def test_equal_scores_stand_side_by_side():
@@ -117,6 +149,7 @@ def test_equal_scores_stand_side_by_side():
 
 def test_filled_marks_are_the_clear_effects():
     picture, rows = effects_picture()
+    rows = [row for row in rows if row["kind"] != "interaction"]
     axes = next(a for a in picture.figure.axes if a.lines)
     colours = {colour for colour, _ in KINDS.values()}
     marks = [line for line in axes.lines if line.get_marker() == "o"]
@@ -134,7 +167,7 @@ def test_one_kind_of_effect_needs_no_legend(saved, variants):
     assert len(rows) == 1
     texts = [text.get_text() for text in picture.figure.texts]
     assert not any(text.startswith("●") for text in texts)
-    assert sum(t.get_text().startswith("●") for t in effects_picture()[0].figure.texts) == 3
+    assert sum(t.get_text().startswith("●") for t in effects_picture()[0].figure.texts) == 4
 
 
 def test_degenerate_scores_can_be_drawn(saved):
@@ -142,6 +175,45 @@ def test_degenerate_scores_can_be_drawn(saved):
     for picture in (scores_picture(scores=scores), effects_picture(scores=scores)[0]):
         assert saved(picture).stat().st_size > 0
         assert "nan" not in picture.alt
+
+
+def test_the_band_is_the_rope_and_the_thin_line_the_bounds_of_all():
+    picture, rows = effects_picture()
+    axes = next(a for a in picture.figure.axes if a.lines)
+    (band,) = axes.patches
+    assert (band.get_x(), band.get_width()) == pytest.approx((-1, 2))
+    ends = [np.round(line.get_xdata(), 6).tolist() for line in axes.lines]
+    for row in (row for row in rows if row["kind"] != "interaction"):
+        for low, high in (("low", "high"), ("low_all", "high_all")):
+            assert [round(row[low] * 100, 6), round(row[high] * 100, 6)] in ends
+
+
+def test_interactions_stand_beside_main_effects():
+    rows = rows_of()
+    picture = interactions_figure("I", METRICS["accuracy"], rows)
+    texts = [t.get_text() for axes in picture.figure.axes for t in axes.texts]
+    for row in (row for row in rows if row["kind"] in ("main", "interaction")):
+        said = f"{row['effect'] * 100:+.1f}".replace("-", "−")
+        assert said in texts and f"{row['technique']} {said}" in picture.alt
+
+
+def test_cost_tells_which_variants_nothing_cheaper_beats():
+    picture = cost_figure("Cost", METRICS["accuracy"], scores_of(), COSTS)
+    told = picture.alt.split(": ")[-1]
+    means = {name: values.mean() for name, values in scores_of().items()}
+    assert means["xy"] > means["x"] > means["y"] > means["none"]
+    assert [part.split()[0] for part in told.split(", ")] == ["xy", "x", "y"]
+    loss = cost_figure("Cost", METRICS["nll"], scores_of(), COSTS).alt.split(": ")[-1]
+    assert [part.split()[0] for part in loss.split(", ")] == ["none", "y"]
+
+
+def test_calibration_says_each_error():
+    from cnnlab.compare.metrics import ece
+    from cnnlab.compare.scores import pooled
+
+    alt = calibration_figure("Calibration", GRIDS).alt
+    for name, grid in GRIDS.items():
+        assert f"{name} {ece(*pooled(grid)) * 100:.1f}" in alt
 
 
 @pytest.mark.parametrize("channels", [1, 3])

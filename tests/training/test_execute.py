@@ -115,6 +115,31 @@ def test_one_more_repeat_trains_only_its_own_trials(job, undisturbed, tmp_path):
     assert sorted(watcher.trained) == ["r1_f0_m0", "r1_f1_m0", "r1_f2_m0"]
 
 
+def test_the_same_recipe_under_another_name_is_trained_once(job, undisturbed, tmp_path):
+    twin, own = replace(job, name="twin"), tmp_path / "twin"
+    other = tmp_path / "other"
+    run_it(replace(job, recipe=replace(RECIPE, epochs=1)), other)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/r0_f0_m0.json").write_text("{")
+    watcher, execution = Watcher(), params.Execution(backend="local", workers=1, gpus=0)
+    others = [tmp_path / "damaged", other, own, undisturbed]
+    done = run(twin, twin.plan(), own, execution, watcher, os.fspath, others)
+    assert watcher.trained == [] and len(watcher.kept) == 3
+    assert {record.trial.variant for record in done} == {"twin"}
+    for name, content in contents(undisturbed).items():
+        if not name.endswith(".json"):
+            assert contents(own)[name] == content
+    (own / "r0_f1_m0.json").unlink()
+    (tmp_path / "part").mkdir()
+    for name in ("r0_f0_m0", "r0_f2_m0"):
+        for end in ("json", "npz"):
+            content = (undisturbed / f"{name}.{end}").read_bytes()
+            (tmp_path / f"part/{name}.{end}").write_bytes(content)
+    watcher = Watcher()
+    run(twin, twin.plan(), own, execution, watcher, os.fspath, [tmp_path / "part"])
+    assert watcher.trained == ["r0_f1_m0"]  # which the other does not have either
+
+
 def test_a_worker_that_dies_costs_its_trial_only(job, undisturbed, tmp_path):
     died = []
 
