@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 
 from cnnlab import params, paths, tracking
-from cnnlab.compare import METRICS, comparison, designs, effects, pair, tables
+from cnnlab.compare import METRICS, comparison, designs, effects, mechanisms, pair, tables
 from cnnlab.data import pool
 from cnnlab.look import effects as look
 from cnnlab.look.figure import save
+from cnnlab.look.mechanisms import mechanisms_figure, preactivations_figure
 from cnnlab.plugins import chosen
 from cnnlab.seeds import derive
 from cnnlab.training import records
+from cnnlab.training.recipe import TECHNIQUES
 from stages import run
 
 
@@ -42,6 +44,8 @@ def main() -> None:
         images = comparison.conditional(done, grids, dev["group"], options, derive(seed, "draws"))
         _csv(images, paths.COMPARE / f"{title}_conditional.csv", tables.CONDITIONAL_COLUMNS)
         files = _draw(f"{study}: ", title, kind, grids, done, costs, options)
+        if title == "ablation":
+            files += _mechanisms(study, contrasts, grids, options)
         for name, trials in found.items():
             with tracking.Run(study, kind, name, tracking.mark(trials)) as parent:
                 parent.attach(files, "compare")
@@ -96,6 +100,32 @@ def _draw(study, title, kind, grids, done, costs, options) -> list:
             f"{study}main effects and two-way interactions", metric, done.primary
         )
     files = {name: paths.COMPARE / f"{title}_{name}.png" for name in figures}
+    for name, picture in figures.items():
+        save(picture, files[name])
+    return list(files.values())
+
+
+def _mechanisms(study, contrasts, grids, options) -> list:
+    """The table of mechanisms and its figures; returns their files."""
+    claims = {name: mechanisms.claim(TECHNIQUES[name]) for name in TECHNIQUES.names()}
+    rows = mechanisms.mechanism_rows(contrasts, claims, grids, options.confidence, options.alpha)
+    _csv(rows, paths.COMPARE / "mechanisms.csv", mechanisms.COLUMNS)
+    asked = {(c.name, c.kind): c for c in contrasts}
+    figures, values = {}, {}
+    for row in rows:
+        contrast = asked[row["technique"], row["kind"]]
+        values[row["technique"]] = mechanisms.sides(contrast, grids, row["quantity"])
+        if row["quantity"] == "preactivation_drift" and row["kind"] != "main":
+            names = tuple(sorted(contrast.weights, key=contrast.weights.get))
+            figures[f"preactivations_{row['technique']}"] = preactivations_figure(
+                f"{study}: pre-activations without and with {row['technique']}",
+                *mechanisms.preactivations(*(grids[name] for name in names)),
+                names,
+            )
+    if rows:
+        title = f"{study}: do techniques do what theory says?"
+        figures["mechanisms"] = mechanisms_figure(title, rows, values)
+    files = {name: paths.COMPARE / f"{name}.png" for name in figures}
     for name, picture in figures.items():
         save(picture, files[name])
     return list(files.values())

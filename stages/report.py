@@ -34,6 +34,7 @@ def main() -> None:
         )
     )
     effects = {title: rows[rows["metric"] == metric] for title, rows in every.items()}
+    mechanisms = pd.read_csv(paths.COMPARE / "mechanisms.csv", keep_default_na=False)
     strategies = len(scores["transfer"]) > 0
     headline = json.loads((root / "transfer.json").read_text())
 
@@ -64,6 +65,9 @@ def main() -> None:
         ],
         readings=read("ablation"),
         transfer_readings=read("transfer"),
+        mechanisms=len(mechanisms) and report.mechanisms_table(mechanisms, options.confidence),
+        mechanism_figures=shown(paths.COMPARE, "mechanisms.png")
+        + shown(paths.COMPARE, "preactivations_*.png"),
         every_metric=len(every["ablation"]) and report.metrics_table(every["ablation"]),
         conditional=len(images["ablation"])
         and report.conditional_table(images["ablation"], options.confidence),

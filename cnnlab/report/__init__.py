@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS, Metric
 
 
@@ -98,6 +99,28 @@ def metrics_table(effects: pd.DataFrame) -> str:
             for row, m in zip(rows.to_dict("records"), metrics, strict=True)
         ]
         lines.append(f"| **{technique}** {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def mechanisms_table(rows: pd.DataFrame, confidence: float) -> str:
+    """The table of mechanisms in Markdown."""
+    lines = [
+        "| technique | claim | measured | without | with "
+        f"| change [{confidence:.0%} CI] | holds? |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows.to_dict("records"):
+        q = QUANTITIES[row["quantity"]]
+        values = [
+            f"{row[column] * q.scale:{form}.{q.digits}f}".replace("-", "−")
+            for column, form in (("without", ""), ("with", ""), ("change", "+"))
+        ]
+        low, high = (f"{row[k] * q.scale:+.{q.digits}f}".replace("-", "−") for k in ("low", "high"))
+        unit = f" ({q.unit})" if q.unit else ""
+        lines.append(
+            f"| **{row['technique']}** | {row['claim']} | {q.title}{unit}: {row['way']} "
+            f"| {values[0]} | {values[1]} | {values[2]} [{low}, {high}] | **{row['holds']}** |"
+        )
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from cnnlab.strategies import STRATEGIES
 from cnnlab.training import fit as fitting
 from cnnlab.training import recipe as recipes
 from cnnlab.training.fit import Data, conv_part, fit
+from cnnlab.training.recipe import TECHNIQUES
 from cnnlab.training.records import Checkpoint
 from cnnlab.training.trial import Trial
 
@@ -82,6 +83,150 @@ def forbid_large(gather, shape):
         return gather(params, *rest, **options)
 
     return checked
+
+
+def on(*names, **strengths):
+    section = TECHNIQUES.options("Techniques").model_validate(strengths)
+    return recipes.apply(BASE, names, section)
+
+
+def test_early_stopping_stops_with_its_best_weights_and_never_sees_the_judged_fold():
+    data = some_data(60)
+    made = replace(
+        on("early_stopping", early_stopping={"share": 0.25, "patience": 3}),
+        epochs=200,
+        learning_rate=0.01,
+    )
+    fitted = fit(made, data, seed=1)
+    losses = [entry["stopping_nll"] for entry in fitted.history]
+    assert len(losses) < 200 and len(losses) - 1 - int(np.argmin(losses)) == 3
+    train, held = fitting._held_back(data, made, 1)
+    assert sorted([*train, *held]) == sorted(data.train)
+    assert np.bincount(data.labels[held]).tolist() == [4, 4, 4]  # a quarter of 16 each
+    shares = fitted.model.predict(data.images[held].astype(np.float32), verbose=0)
+    odds = np.exp(shares) / np.exp(shares).sum(1, keepdims=True)
+    kept = fitting.scores(odds, data.labels[held])["nll"]
+    assert kept == pytest.approx(min(losses), rel=1e-4)
+    images = data.images.copy()
+    images[data.judged] = 0
+    again = fit(made, replace(data, images=images), seed=1)
+    assert same(weights(fitted), weights(again))
+
+
+def test_early_stopping_keeps_groups_together():
+    data = replace(some_data(60), groups=np.arange(60) // 6)
+    made = on("early_stopping", early_stopping={"share": 0.2, "patience": 3})
+    for seed in range(5):
+        train, held = fitting._held_back(data, made, seed)
+        assert len(held) and not set(data.groups[train]) & set(data.groups[held])
+        assert set(data.labels[train]) == {0, 1, 2}
+
+
+def test_averaged_weights_are_the_moving_average_of_all_steps():
+    data = some_data()
+    made = replace(on("ema", ema={"momentum": 0.8}), epochs=1, batch_size=len(data.train))
+    steps = [
+        weights(fit(replace(BASE, epochs=n, batch_size=len(data.train)), data, 1))
+        for n in (1, 2, 3)
+    ]
+    averaged = weights(fit(replace(made, epochs=3), data, seed=1))
+    for ours, *each in zip(averaged, *steps, strict=True):
+        expected = each[0]
+        for step in each[1:]:
+            expected = 0.8 * expected + 0.2 * step
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_snapshots_vote():
+    data = some_data()
+    made = replace(on("snapshot", snapshot={"members": 2}), epochs=4)
+    fitted = fit(made, data, seed=1)
+    seen = []
+
+    def watch(entry):
+        net = fitting._compiled(made, (8, 8, 1), 3, 4)
+        seen.append(net.probabilities(data.images, data.judged))
+
+    again = fit(made, data, seed=1, on_epoch=watch)
+    np.testing.assert_allclose(again.probabilities, (seen[1] + seen[3]) / 2, atol=1e-6)
+    np.testing.assert_array_equal(fitted.probabilities, again.probabilities)
+    assert (
+        fitted.final["nll"] == fitting.scores(fitted.probabilities, data.labels[data.judged])["nll"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "strength", "expected"),
+    [
+        ("cosine", {"floor": 0.1}, [1.0, 0.55, 0.1]),
+        ("one_cycle", {"peak": 2.0, "warmup": 0.5, "start": 0.1, "floor": 0.0}, [0.2, 2.0, 0.0]),
+        ("snapshot", {"members": 2}, [1.0, 1.0, 0.0]),
+    ],
+)
+def test_schedules_go_where_they_say(name, strength, expected):
+    """Learning rate at the start, halfway and at the end, as a factor of the params' rate."""
+    made = replace(on(name, **{name: strength}), epochs=10)
+    rate = fitting._learning_rate(made, 100)
+    got = [float(rate(step)) / BASE.learning_rate for step in (0, 500, 999.999)]
+    np.testing.assert_allclose(got, expected, atol=0.01)
+
+
+def test_decoupled_decay_shrinks_kernels_alone():
+    data = replace(some_data(), train=np.arange(8))
+    still = replace(BASE, epochs=1, batch_size=8, learning_rate=1e-9)
+    made = replace(still, decay=0.5, learning_rate=1e-3)
+    start = weights(fit(still, data, seed=1))
+    plain = weights(fit(replace(still, learning_rate=1e-3), data, seed=1))
+    decayed = weights(fit(made, data, seed=1))
+    for first, without, with_it in zip(start, plain, decayed, strict=True):
+        share = 1e-3 * 0.5 if first.ndim > 1 else 0
+        np.testing.assert_allclose(without - with_it, share * first, atol=2e-7)
+
+
+def test_balanced_weights_make_each_class_count_the_same():
+    images, labels = some_data().images, np.array([0] * 30 + [1] * 10)
+    data = Data(images, labels, np.arange(40), np.arange(40), 2)
+    batches = fitting._batches(replace(BASE, balanced=True, epochs=1), data, data.train, 1, 0)
+    truth, weight = (np.concatenate(x) for x in zip(*[(y, w) for _, y, w in batches], strict=True))
+    np.testing.assert_allclose((truth * weight[:, None]).sum(0), [20, 20], rtol=1e-5)
+
+
+def test_label_smoothing_spreads_its_share():
+    data, made = some_data(), on("label_smoothing", label_smoothing={"amount": 0.3})
+    _, targets = next(iter(fitting._batches(made, data, data.train, 1, 0)))
+    np.testing.assert_allclose(np.sort(targets, axis=1), [[0.1, 0.1, 0.8]] * 8, rtol=1e-5)
+
+
+INTERRUPTED = {
+    "early_stopping": {"share": 0.2, "patience": 2},
+    "ema": {"momentum": 0.9},
+    "snapshot": {"members": 3},
+    "one_cycle": {"peak": 2.0, "warmup": 0.3, "start": 0.1, "floor": 0.0},
+}
+
+
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_what_techniques_carry_along_survives_an_interruption(tmp_path, name):
+    data, made = some_data(), replace(on(name, **{name: INTERRUPTED[name]}), epochs=6)
+    whole = fit(made, data, seed=1)
+    expected = weights(whole)
+
+    class Cut(Exception):
+        pass
+
+    def cut(entry):
+        if entry["epoch"] == 4:
+            raise Cut
+
+    checkpoint = Checkpoint(tmp_path, Trial("v", 0, 0, 0), "mark", seconds=0)
+    with pytest.raises(Cut):
+        fit(made, data, 1, checkpoint=checkpoint, on_epoch=cut)
+    resumed = fit(made, data, 1, checkpoint=checkpoint)
+    assert same(expected, weights(resumed))
+    assert resumed.history == whole.history and resumed.final == whole.final
+    np.testing.assert_array_equal(resumed.probabilities, whole.probabilities)
+    for layer, values in whole.preactivations.items():
+        np.testing.assert_array_equal(resumed.preactivations[layer], values)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])

@@ -100,7 +100,7 @@ def test_two_techniques_that_set_one_thing_are_refused(base):
     strengths = recipe.TECHNIQUES.options("Techniques").model_validate(
         {"cosine": {"floor": 0.0}, "snapshot": {"members": 3}}
     )
-    with pytest.raises(UserError, match="technique snapshot: schedule is set already.*cosine"):
+    with pytest.raises(UserError, match=r"technique snapshot: schedule is set already.*cosine"):
         recipe.apply(base, ["snapshot", "cosine"], strengths)
 
 

@@ -14,8 +14,8 @@ from cnnlab.errors import UserError
 from cnnlab.params import read
 from cnnlab.plugins import chosen
 from cnnlab.techniques.augment import OPS
-from cnnlab.training import recipe
 from cnnlab.techniques.mixup import beta
+from cnnlab.training import recipe
 from cnnlab.training.augmentation import _resample, augment, mix
 from cnnlab.training.fit import Data, fit
 from cnnlab.training.recipe import MODELS, TECHNIQUES
@@ -73,9 +73,7 @@ def using(*names, **changes):
     try:
         made = recipe.apply(BASE, names, SECTION)
     except UserError:  # it needs residual branches
-        made = recipe.apply(
-            recipe.replace(BASE, net="resnet", net_options=RESNET), names, SECTION
-        )
+        made = recipe.apply(recipe.replace(BASE, net="resnet", net_options=RESNET), names, SECTION)
     return recipe.replace(made, **changes)
 
 
@@ -103,7 +101,9 @@ def test_a_technique_changes_training(name):
     plain = recipe.replace(BASE, net=made.net, net_options=made.net_options, epochs=4, batch_size=8)
     rng = np.random.default_rng(0)
     labels = np.arange(48) % 3
-    images = (rng.integers(0, 60, (48, 8, 8, 3)) + 60 * labels[:, None, None, None]).astype(np.uint8)
+    images = (rng.integers(0, 60, (48, 8, 8, 3)) + 60 * labels[:, None, None, None]).astype(
+        np.uint8
+    )
     images[..., 0] //= 2  # there is colour to change
     rows = rng.permutation(48)
     data = Data(images, labels, rows[:40], rows[40:], 3)
