@@ -35,12 +35,13 @@ def augmentation_figure(
     """
     import tensorflow as tf
 
-    from cnnlab.training.augmentation import augment
+    from cnnlab.training.augmentation import augment, mix
 
-    pixels = tf.constant(images, tf.float32)
-    drawn = [
-        augment(recipe, pixels, tf.constant([seed, i], tf.int32)).numpy() for i in range(draws)
-    ]
+    pixels, targets = tf.constant(images, tf.float32), tf.zeros([len(images), 1])
+    drawn = []
+    for i in range(draws):
+        draw = tf.constant([seed, i], tf.int32)
+        drawn.append(mix(recipe, augment(recipe, pixels, draw), targets, draw)[0].numpy())
     top, labelled = 92, 110
     room = (10_000, WIDTH - MARGIN - labelled - 84)
     grid = fit(draws, images.shape[1:3], room, GAP, columns=draws)

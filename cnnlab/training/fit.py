@@ -156,17 +156,18 @@ def _held_back(data: Data, recipe: Recipe, seed: int) -> tuple[np.ndarray, np.nd
     if recipe.stopping is None:
         return data.train, None
     groups = np.arange(len(data.labels)) if data.groups is None else data.groups
-    own, labels = groups[data.train], data.labels[data.train]
-    left = np.bincount(labels, minlength=data.classes)
+    names, own = np.unique(groups[data.train], return_inverse=True)
+    counts = np.zeros((len(names), data.classes), int)
+    np.add.at(counts, (own, data.labels[data.train]), 1)
+    left = counts.sum(0)
     wanted = np.round(left * recipe.stopping.share).clip(1)
-    held = np.zeros(len(own), bool)
-    for group in np.random.default_rng([seed, 2]).permutation(np.unique(own)):
-        members = own == group
-        counts = np.bincount(labels[members], minlength=data.classes)
-        if ((counts == 0) | (wanted > 0)).all() and ((counts == 0) | (left > counts)).all():
-            held |= members
-            wanted, left = wanted - counts, left - counts
-    return data.train[~held], data.train[held]
+    held = np.zeros(len(names), bool)
+    for group in np.random.default_rng([seed, 2]).permutation(len(names)):
+        there = counts[group] > 0
+        if (wanted[there] > 0).all() and (left[there] > counts[group, there]).all():
+            held[group] = True
+            wanted, left = wanted - counts[group], left - counts[group]
+    return data.train[~held[own]], data.train[held[own]]
 
 
 def _best(history: list[dict[str, float]]) -> int:
@@ -329,7 +330,9 @@ def use_threads(threads: int) -> None:
     Must come before TensorFlow computes anything, or be the same again.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)  # ops side by side only get in each other's way
+    tf.config.threading.set_inter_op_parallelism_threads(
+        1
+    )  # ops side by side only get in each other's way
 
 
 @functools.lru_cache(maxsize=1)
