@@ -330,9 +330,7 @@ def use_threads(threads: int) -> None:
     Must come before TensorFlow computes anything, or be the same again.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(
-        1
-    )  # ops side by side only get in each other's way
+    tf.config.threading.set_inter_op_parallelism_threads(1)  # each op has all of the others
 
 
 @functools.lru_cache(maxsize=1)
