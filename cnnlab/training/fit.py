@@ -216,7 +216,7 @@ class _Compiled:
             input_signature=[tf.TensorSpec([None, *shape], tf.uint8)],
         )
         self.activations = [a for a in self.model.layers if a.name.endswith("_act")]
-        inner = keras.Model(self.model.inputs, [a.input for a in self.activations])
+        inner = keras.Model(self.model.inputs[0], [a.input for a in self.activations])
 
         def moments(images):
             maps = inner(tf.cast(images, tf.float32), training=False)

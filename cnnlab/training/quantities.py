@@ -69,5 +69,5 @@ def drift(preactivations: Mapping[str, np.ndarray]) -> float:
 
 def _last_units(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """float32 (n, units) that the logits are made from, in inference mode."""
-    inner = keras.Model(model.inputs, model.get_layer("logits").input)
+    inner = keras.Model(model.inputs[0], model.get_layer("logits").input)
     return np.asarray(inner(images.astype(np.float32), training=False), np.float32)
