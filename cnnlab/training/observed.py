@@ -27,7 +27,7 @@ def run_observed(job: Job, folder: Path, execution: Execution, study: str, kind:
     ):
         parent.describe({**vars(job.recipe), **design, "seed": job.seed}, job.pool)
         watcher = _Watcher(progress, parent, job.recipe.epochs)
-        others = sorted(path for path in folder.parent.iterdir() if path.is_dir())
+        others = sorted(path.parent for path in folder.parent.glob(f"*/{records.MODEL}"))
         log_model = parent.model_logger(job.pool)
         done = run(job, plan, folder, execution, watcher, log_model, others)
         parent.finish(done, folder / records.MODEL, job.pool)
