@@ -135,10 +135,10 @@ def _write_plots(found, grids, done, labels, options) -> None:
     """What `dvc plots` shows: effects, learning curves of each variant, one confusion matrix."""
     m = METRICS[options.metric]
     shown = [
-        {"effect": f"{r['technique']} ({r['kind']})", m.step: r["effect"] * m.scale}
+        {"effect": f"{r['technique']} ({r['kind']})", "change": r["effect"] * m.scale}
         for r in done.primary
     ]
-    _csv(shown, paths.PLOTS / "effects.csv", ["effect", m.step])
+    _csv(shown, paths.PLOTS / "effects.csv", ["effect", "change"])
     for name, trials in found.items():
         curves = pd.concat(pd.DataFrame(r.history) for r in trials).drop(columns="objective")
         path = paths.PLOTS / "curves" / f"{name}.csv"

@@ -22,7 +22,7 @@ SCORES = pd.DataFrame(
         )
     ]
 )
-for metric in METRICS:
+for metric in ("accuracy", "nll"):
     for end, by in (("sd", 0.03), ("low", -0.0625), ("high", 0.0625)):
         SCORES[f"{metric}_{end}"] = by + (SCORES[metric] if end != "sd" else 0)
 
@@ -83,7 +83,7 @@ def test_a_name_cannot_break_out_of_its_place(text, safe):
     assert report.escaped(text) == safe
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ["accuracy", "nll"])
 def test_the_best_variant_comes_first(metric):
     table = report.scores_table(SCORES, metric, 0.95)
     assert firsts(table) == ["best", "middle", "worst"]

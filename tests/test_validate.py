@@ -107,6 +107,8 @@ def test_the_table_holds_the_documented_columns(table):
 
 def test_the_page_says_what_was_counted(table, tmp_path):
     figure = tmp_path / "validity.png"
+    axes = validity_figure("Wrong?", table, 0.05).figure.axes[0]
+    assert axes.get_xlim()[0] == 0 and axes.get_xlim()[1] > 100 * table["naive_high"].max()
     save(validity_figure("Wrong?", table, 0.05), figure)
     with Image.open(figure) as image:
         assert image.width == 900 and figure.stat().st_size < 1_000_000

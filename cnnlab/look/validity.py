@@ -40,11 +40,10 @@ def validity_figure(title: str, table: pd.DataFrame, alpha: float) -> Picture:
         figure = blank(96 + height + 76 + 330 + 64)
         write(figure, MARGIN, 14, title, TITLE, weight="bold")
         for i, (colour, name) in enumerate(TESTS.values()):
-            write(figure, LABELS + i * 230, 54, f"●  {name}", color=colour)
+            write(figure, LABELS + i * 236, 54, f"●  {name}", color=colour)
         axes = box(figure, LABELS, 96, WIDTH - LABELS - MARGIN, height)
         axes.set_axis_on()
         axes.set_ylim(height, 0)
-        axes.set_xlim(left=0)
         axes.axvline(alpha * 100, color=GREY, linewidth=0.8, zorder=0)
         for i, row in enumerate(none.to_dict("records")):
             middle = (i + 0.5) * ROW
@@ -59,6 +58,7 @@ def validity_figure(title: str, table: pd.DataFrame, alpha: float) -> Picture:
                     ends = [row[f"{column}_low"] * 100, row[f"{column}_high"] * 100]
                     axes.plot(ends, [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
                     axes.plot([row[column] * 100], [y], "o", ms=5, color=colour)
+        axes.set_xlim(left=0)
         axes.set_yticks([])
         axes.set_xlabel(
             f"studies without any effect in which one is seen (%); line: {alpha:.0%}", fontsize=BODY

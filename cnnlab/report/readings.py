@@ -27,7 +27,7 @@ SAID = {  # of an effect of each kind: one that is told from zero, and one that 
         "averaging its nets adds {effect}",
         "averaging its nets adds nothing {seen}",
     ),
-    "interaction": ("together {effect} more than either alone lets expect", ""),
+    "interaction": ("they change each other's effect by {effect}", ""),
     "pair": ("{effect}", "no difference {seen}"),
 }
 

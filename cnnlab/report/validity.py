@@ -31,7 +31,10 @@ exact binomial {confidence:.0%} intervals.
 
 *interval holds 0*: how often the {confidence:.0%} interval of a single effect does. The first row
 is no training but normal differences, correlated just as far as the correction assumes: there the
-test is exact. Folds of real nets are correlated less, so it is conservative.
+corrected test is exact by theory. In the other rows two names of one recipe differ by their seeds
+alone, which folds do not share, so that their differences are nearly independent: the plain t test
+may then be right, and the corrected one is conservative. Which of the two a comparison of different
+recipes is like is not known beforehand.
 
 ## A true effect: power (%)
 
