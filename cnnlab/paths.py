@@ -16,6 +16,7 @@ REPORTS = Path("reports")
 DATA_FACTS = REPORTS / "data.json"  # shape, classes and number of images, by prepare
 AUGMENT = REPORTS / "augment"
 COMPARE = REPORTS / "compare"
+CURVES = REPORTS / "curves"
 FIGURES = REPORTS / "figures"
 
 

@@ -57,8 +57,14 @@ def main() -> None:
         transfer_figures=shown(paths.COMPARE, "transfer_*.png"),
         augmentation=shown(paths.AUGMENT, "*.png"),
         overview=shown(paths.FIGURES / "overview", "*.png")[::probes],
+        curves=shown(paths.CURVES, "*.png"),
         features=sections("features"),
         kernels=sections("kernels"),
+        peaks=sections("peaks"),
+        grad_cam=[
+            (report.escaped(path.stem), report.picture(path, root))
+            for path in sorted((paths.FIGURES / "gradcam").glob("*.png"))
+        ],
     )
     (root / "report.md").write_text(page)
 
