@@ -157,7 +157,7 @@ def facts(**changes):
     )
     numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
     lists = ("overview", "augmentation", "ablation_figures", "transfer_figures")
-    lists = {key: [] for key in (*lists, "features", "kernels")}
+    lists = {key: [] for key in (*lists, "curves", "features", "kernels", "peaks", "grad_cam")}
     rest = {
         "images": {"dev": 11, "test": 12, "pretrain": 13},
         "effects": [("alone", "A title", "a table")],
@@ -172,12 +172,17 @@ def test_the_page_holds_the_facts():
             overview=["![first](1.png)", "![second](2.png)"],
             kernels=[("net", ["![k](k.png)"])],
             features=[("0_1", ["![f](f.png)"])],
+            peaks=[("net", ["![p](p.png)"])],
+            grad_cam=[("net", "![g](g.png)")],
+            curves=["![c](c.png)"],
         )
     )
-    for told in ("11 development images", "A title", "a table", "another table", "![first]"):
+    figures = [f"![{letter}]({letter}.png)" for letter in "kfpgc"]
+    texts = ("11 development images", "A title", "a table", "another table", "![first]")
+    for told in (*texts, *figures):
         assert told in page
     assert "![second]" not in page
-    assert page.count("<details") == page.count("</details>") == 2
+    assert page.count("<details") == page.count("</details>") == 4
     assert page.endswith("\n")
 
 

@@ -50,8 +50,8 @@ def curves_figure(
     all held-out bands after the first quarter of the epochs, and reach on to where a metric is
     perfect; what leaves them before is cut off. Made for 1 to 30 variants.
     """
-    columns = 3 if len(curves) <= 9 else 4 if len(curves) <= 20 else 5
-    columns = min(columns, len(curves))
+    fewest_empty = min((4, 3), key=lambda columns: -len(curves) % columns)
+    columns = min(fewest_empty if len(curves) <= 9 else 4, len(curves))
     rows = -(-len(curves) // columns)
     wide = (WIDTH - 2 * MARGIN - AXIS + GAP) // max(columns, 2) - GAP
     names = {name: wrapped(name, wide // 11, 2) for name in curves}

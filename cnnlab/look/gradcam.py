@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import matplotlib
 import numpy as np
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from PIL import Image
 
 from cnnlab.look.capture import forward, pools
@@ -29,7 +30,9 @@ from cnnlab.look.figure import (
     house_style,
     plural,
     resize,
+    wrapped,
     write,
+    write_lines,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 MOST = 6  # right predictions, and as many wrong ones
 COLOURS = "inferno"
 SHARE = 0.6  # of the heat in the blend with the image
-GAP, LARGEST_TILE = 22, 108  # pixels
+GAP, LARGEST_TILE, HEAD = 22, 108, 46  # pixels; HEAD: of the words above a group
 
 
 def grad_cam(
@@ -167,50 +170,53 @@ def grad_cam_figure(
     wrong = [case for case in found if case.other is not None]
     head = f"{title}: what speaks for the class, by Grad-CAM at {layer}"
     hint = f"{accuracy:.1%} of {whose} right; shown: a class's surest right one, the surest wrong"
-    left, top, high = MARGIN + 92, 122, 60
+    left, top = MARGIN + 92, 110
     room = (10_000, WIDTH - left - 92)
     grid = fit(MOST, found[0].image.shape[:2], room, GAP, LARGEST_TILE, columns=MOST)
-    pitch = grid.height + 8
-    tall = (high + 2 * pitch if right else 44) + (high + 3 * pitch if wrong else 44)
     with house_style():
-        figure = blank(top + tall + MARGIN)
+        heights = [_height(len(right), 2, grid), _height(len(wrong), 3, grid)]
+        figure = blank(top + sum(heights) + MARGIN)
         write(figure, MARGIN, 18, head, TITLE, weight="bold")
-        write(figure, MARGIN, 50, hint, SMALL, color=GREY)
         note = "heat: brighter speaks more for the class; each map on its own scale"
-        write(figure, MARGIN, 72, note, SMALL, color=GREY)
-        y = top
-        for name, group in (("right", right), ("wrong", wrong)):
-            if not group:
-                write(figure, MARGIN, y, f"no {name} prediction", color=GREY)
-                y += 44
-                continue
-            write(figure, MARGIN, y, name, weight="bold")
-            for i, case in enumerate(group):
-                x = left + i * (grid.width + GAP)
-                lines = [f"{case.said}  {case.sure:.2f}"]
-                lines += [f"truly {case.truth}"] if case.other is not None else []
-                for j, line in enumerate(lines):
-                    write(figure, x, y + 20 * j, line, SMALL, grid.width + GAP - 6)
-            y += high - 14
-            rows = [("image", [displayed(case.image) for case in group])]
-            rows.append(("for what it\nsaid", [_blend(c.image, c.heat, grid) for c in group]))
-            if name == "wrong":
-                rows.append(("for the\ntruth", [_blend(c.image, c.other, grid) for c in group]))
-            for text, tiles in rows:
-                for j, line in enumerate(text.split("\n")):
-                    write(figure, MARGIN, y + 20 * j, line, SMALL, left - MARGIN - 8, color=GREY)
-                draw_tiles(figure, left, y, np.stack(tiles), grid, GAP, framed=True)
-                y += pitch
-            y += 14
+        write_lines(figure, MARGIN, 50, [hint, note], 22, size=SMALL, color=GREY)
+        _group(figure, "right", right, left, top, grid)
+        _group(figure, "wrong", wrong, left, top + heights[0], grid)
         x = left + MOST * (grid.width + GAP) - GAP + 20
         scale = Scale(Normalize(0, 1), COLOURS)
-        colour_bar(figure, x, top + high, 160, scale, "of its max")
+        colour_bar(figure, x, top + HEAD, 160, scale, "of its max")
     said = [
         f"said {c.said} ({c.sure:.2f})" + ("" if c.other is None else f", truly {c.truth}")
         for c in (*right, *wrong)
     ]
     counts = f"{plural(len(right), 'right prediction')} and {len(wrong)} wrong"
     return Picture(figure, f"{head}: {counts}; {'; '.join(said)}. {accuracy:.1%} of {whose} right.")
+
+
+def _height(count: int, rows: int, grid: Grid) -> int:
+    return HEAD + rows * (grid.height + 8) + 14 if count else HEAD
+
+
+def _group(figure: Figure, name: str, group: list[Case], left: int, top: int, grid: Grid) -> None:
+    """A column a case: what was said, the image, and the heat."""
+    write(figure, MARGIN, top, name if group else f"no {name} prediction", weight="bold")
+    if not group:
+        return
+    for i, case in enumerate(group):
+        lines = [f"{case.said}  {case.sure:.2f}"]
+        lines += [f"truly {case.truth}"] if case.other is not None else []
+        x, room = left + i * (grid.width + GAP), grid.width + GAP - 6
+        write_lines(figure, x, top + 20 * (2 - len(lines)), lines, 20, size=SMALL, room=room)
+    rows = {
+        "image": [displayed(case.image) for case in group],
+        "for what was said": [_blend(case.image, case.heat, grid) for case in group],
+    }
+    if name == "wrong":
+        rows["for the truth"] = [_blend(case.image, case.other, grid) for case in group]
+    for i, (text, tiles) in enumerate(rows.items()):
+        y = top + HEAD + i * (grid.height + 8)
+        room = left - MARGIN - 8
+        write_lines(figure, MARGIN, y, wrapped(text, 8, 2), 20, size=SMALL, room=room, color=GREY)
+        draw_tiles(figure, left, y, np.stack(tiles), grid, GAP, framed=True)
 
 
 def _blend(image: np.ndarray, heat: np.ndarray, grid: Grid) -> np.ndarray:

@@ -132,24 +132,24 @@ def kernel_figure(
         figure = blank(top + max(tall, 120) + MARGIN)
         write(figure, MARGIN, 18, f"{what}, {title}" if title else what, TITLE, weight="bold")
         write(figure, MARGIN, 48, numbers, SMALL, color=GREY)
-        y, bar_left = top, 0
+        y = top
+        pitch = GAP + max(max(block.width for block in blocks), 140 if names_line else 0)
         for i, block in enumerate(blocks):
             if block.hint:
                 line = y - HINT - (names_line if i == 0 else 0)
                 write(figure, MARGIN, line, block.hint, SMALL, color=GREY)
-            x = left
-            for name, tiles in block.tiles.items():
+            for j, (name, tiles) in enumerate(block.tiles.items()):
+                x = left + j * pitch
                 if names_line and i == 0:
-                    write(figure, x, y - HINT, name, room=room, weight="bold")
+                    write(figure, x, y - HINT, name, room=pitch - GAP, weight="bold")
                 style = {"scale": block.scale, "framed": True}
-                _, wide = draw_tiles(figure, x, y, tiles, block.grid, GUTTER, **style)
-                x += max(wide, 130 if names_line else 0) + GAP
-            bar_left = max(bar_left, x)
+                draw_tiles(figure, x, y, tiles, block.grid, GUTTER, **style)
             for row, index in enumerate(order if table else ()):
                 middle = y + row * (block.grid.height + GUTTER) + block.grid.height / 2
                 style = {"color": GREY, "ha": "right", "va": "center"}
                 write(figure, left - 8, middle, f"{index}", SMALL, **style)
             y += block.height + GAP + HINT
+        bar_left = left + pitch * len(panels)
         colour_bar(figure, bar_left, top, min(max(tall, 120), 300), scale)
     return Picture(figure, f"Kernels of {title + ', ' if title else ''}{what}; {numbers}.")
 
@@ -163,9 +163,16 @@ class _Block(NamedTuple):
     grid: Grid
 
     @property
+    def count(self) -> int:
+        return len(next(iter(self.tiles.values())))
+
+    @property
     def height(self) -> int:
-        count = len(next(iter(self.tiles.values())))
-        return -(-count // self.grid.columns) * (self.grid.height + GUTTER) - GUTTER
+        return -(-self.count // self.grid.columns) * (self.grid.height + GUTTER) - GUTTER
+
+    @property
+    def width(self) -> int:
+        return min(self.grid.columns, self.count) * (self.grid.width + GUTTER) - GUTTER
 
 
 # These make the blocks of `slices`, panel -> (filters, inputs, h, w), `room` pixels a panel.
@@ -184,7 +191,7 @@ def _coloured(slices: dict[str, np.ndarray], scale: Scale, room: int) -> list[_B
     said = "the same, slice by slice: red, green and blue input"
     return [
         _Block("in RGB, grey is 0", rgb, None, _grid(rgb, (340, room))),
-        _Block(said, apart, scale, _grid(apart, (340, room), 3 * LARGEST_TILE)),
+        _Block(said, apart, scale, _grid(apart, (660, room), 3 * LARGEST_TILE)),
     ]
 
 

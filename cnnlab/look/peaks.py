@@ -177,7 +177,7 @@ def peaks_figure(
     dead = f"{found.dead.sum()} dead"
     hint = f"{most} strongest of {found.images} {whose}, one row a filter; {dead}"
 
-    left, top, right = MARGIN + 84, 110, 150
+    left, top, right = MARGIN + 108, 106, 130
     shape = images.shape[1:3]
     room = (10_000, WIDTH - left - right - MARGIN)
     grid = fit(most, shape, room, GUTTER, LARGEST_TILE, columns=most)
@@ -200,7 +200,7 @@ def peaks_figure(
             if framed:
                 _draw_frames(figure, left, y, grid, frame[:, channel])
             values = found.value[:, channel]
-            span = f"{number(values[0])} … {number(values[-1])}"
+            span = f"{number(values[0])} to {number(values[-1])}"
             kind, times = Counter(labels[j] for j in shown).most_common(1)[0]
             write(figure, MARGIN, y + 2, f"filter {channel}", SMALL, left - MARGIN - 8)
             write(figure, MARGIN, y + 22, span, SMALL, left - MARGIN - 8, color=GREY)
