@@ -25,6 +25,9 @@ def main() -> None:
     shutil.rmtree(paths.FIGURES, ignore_errors=True)
     views, written = {}, {name: [] for name in done}
 
+    from cnnlab.training.fit import use_threads  # imports TensorFlow
+
+    use_threads(train.threads)  # their number shows in the last bits
     with bar("visualize: variants", len(done)) as progress:
         for name, record in firsts.items():
             net = records.load_model(paths.RUNS / name / records.MODEL)

@@ -51,12 +51,11 @@ class View:
 def view(net: keras.Model, start: keras.Model, probabilities: np.ndarray, probe: Probe) -> View:
     """Look into `net`.
 
-    `start`: the same net before training. `probabilities`: (n, classes), of `net` on the probe.
+    `start`: the same net before training, its layers named alike. `probabilities`: (n, classes),
+    of `net` on the probe.
     """
     maps = feature_maps(net, probe.images[probe.shown].astype(np.float32))
-    trained = kernels(net)
-    # By order: names that Keras makes up depend on what was built before.
-    fresh = dict(zip(trained, kernels(start).values(), strict=True))
+    trained, fresh = kernels(net), kernels(start)
     chosen = np.concatenate(telling(probabilities, probe.labels))
     layer, found = cases(net, probe.images, probe.labels, probabilities, probe.classes, chosen)
     return View(
@@ -64,7 +63,7 @@ def view(net: keras.Model, start: keras.Model, probabilities: np.ndarray, probe:
         peaks=peaks(net, probe.images),
         reach=reach(net, probe.images.shape[1:]),
         kernels={name: trained[name] for name in maps if name in trained},
-        before=fresh,
+        before={name: fresh[name] for name in maps if name in trained},
         layer=layer,
         cases=found,
         accuracy=float(np.mean(probabilities.argmax(1) == probe.labels)),
