@@ -149,8 +149,8 @@ def peaks_figure(
 ) -> Picture:
     """The images that excite each filter most: a row a filter, the strongest first.
 
-    A frame shows what the unit with the largest value sees of the image; there is none where it
-    sees all of it. Of more than ten filters those with the largest responses are shown, and the
+    A frame shows what the unit with the largest value sees of the image; there is none where all
+    units see all of it. Of more than ten filters those with the largest responses are shown, and the
     title says so; filters that are dead are left out, and counted.
 
     Args:
@@ -182,8 +182,8 @@ def peaks_figure(
     room = (10_000, WIDTH - left - right - MARGIN)
     grid = fit(most, shape, room, GUTTER, LARGEST_TILE, columns=most)
     pitch = max(grid.height, 40) + GUTTER + 4
-    frame = _frames(found, reach, shape)
-    framed = frame is not None
+    frames = _frames(found, reach, shape)
+    framed = (frames[:, rows] != [0, 0, 1, 1]).any()
     said = []
     with house_style():
         figure = blank(top + pitch * max(len(rows), 1) + MARGIN)
@@ -198,25 +198,23 @@ def peaks_figure(
             tiles = np.stack([displayed(images[j]) for j in shown])
             draw_tiles(figure, left, y, tiles, grid, GUTTER, framed=True)
             if framed:
-                _draw_frames(figure, left, y, grid, frame[:, channel])
+                _draw_frames(figure, left, y, grid, frames[:, channel])
             values = found.value[:, channel]
             span = f"{number(values[0])} to {number(values[-1])}"
             kind, times = Counter(labels[j] for j in shown).most_common(1)[0]
             write(figure, MARGIN, y + 2, f"filter {channel}", SMALL, left - MARGIN - 8)
             write(figure, MARGIN, y + 22, span, SMALL, left - MARGIN - 8, color=GREY)
             x = left + most * (grid.width + GUTTER) + 8
-            write(figure, x, y + 2, f"{times} of {most}:", SMALL, color=GREY)
+            write(figure, x, y + 2, f"{times} of {most} are", SMALL, color=GREY)
             write(figure, x, y + 22, kind, SMALL, WIDTH - x - 8)
             said.append(f"filter {channel}: max {number(values[0])}, {times} of {most} are {kind}")
     return Picture(figure, f"{what}, {title}, {hint}. {'; '.join(said) or 'No filter answers'}.")
 
 
-def _frames(found: Peaks, reach: tuple[int, int, int, int], shape: tuple[int, int]):
-    """What the unit at each peak sees, as shares of the image: float (most, channels, 4) of top,
-    left, bottom, right; None where that is all of it."""
+def _frames(found: Peaks, reach: tuple[int, int, int, int], shape: tuple[int, int]) -> np.ndarray:
+    """What the unit at each peak sees: float (most, channels, 4) of top, left, bottom and right,
+    as shares 0..1 of the image."""
     (height, width), (above, below, before, behind) = shape, reach
-    if below - above + 1 >= height and behind - before + 1 >= width:
-        return None
     row, column = np.divmod(found.place, found.size[1])
     y, x = row * height // found.size[0], column * width // found.size[1]
     edges = [(y + above) / height, (x + before) / width]

@@ -118,10 +118,11 @@ def test_nested_backbone():
 
 def residual(x, name: str, filters: int):
     """Two convolutions with normalisation, a projection, their sum, and an activation."""
+    shift = keras.initializers.Constant(-0.5)
     y = k.Conv2D(filters, 3, padding="same", name=f"{name}_1")(x)
     y = k.ReLU(name=f"{name}_1_act")(k.BatchNormalization(name=f"{name}_1_norm")(y))
     y = k.Conv2D(filters, 3, padding="same", name=f"{name}_2")(y)
-    y = k.BatchNormalization(name=f"{name}_2_norm", beta_initializer="ones")(y)
+    y = k.BatchNormalization(name=f"{name}_2_norm", beta_initializer=shift)(y)
     x = k.Conv2D(filters, 1, name=f"{name}_skip")(x)
     return k.ReLU(name=f"{name}_act")(k.Add(name=f"{name}_sum")([x, y]))
 

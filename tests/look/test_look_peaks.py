@@ -118,7 +118,7 @@ def test_frames_lie_around_the_peaks():
         c
         for axes in figure(maps).figure.axes
         for c in axes.collections
-        if isinstance(c, LineCollection) and c.get_linewidths()[0] > 0.6
+        if isinstance(c, LineCollection) and c.get_segments() and c.get_linewidths()[0] > 0.6
     ]
     corners = np.array(lines.get_segments()[0])
     tile = 64 / 8
