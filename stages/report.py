@@ -54,10 +54,13 @@ def main() -> None:
         and report.scores_table(scores["transfer"], metric, options.confidence),
         transfer_effects=len(effects["transfer"])
         and report.effects_table(effects["transfer"], metric, options.confidence),
-        transfer_figures=shown(paths.COMPARE, "transfer_*.png"),
+        transfer_figures=[
+            *shown(paths.COMPARE, "transfer_*.png"),
+            *shown(paths.CURVES, "strategy_*.png"),
+        ],
         augmentation=shown(paths.AUGMENT, "*.png"),
         overview=shown(paths.FIGURES / "overview", "*.png")[::probes],
-        curves=shown(paths.CURVES, "*.png"),
+        curves=shown(paths.CURVES, "variant_*.png"),
         features=sections("features"),
         kernels=sections("kernels"),
         peaks=sections("peaks"),

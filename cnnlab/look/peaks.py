@@ -150,8 +150,8 @@ def peaks_figure(
     """The images that excite each filter most: a row a filter, the strongest first.
 
     A frame shows what the unit with the largest value sees of the image; there is none where all
-    units see all of it. Of more than ten filters those with the largest responses are shown, and the
-    title says so; filters that are dead are left out, and counted.
+    units see all of it. Of more than ten filters those with the largest responses are shown, and
+    the title says so; filters that are dead are left out, and counted.
 
     Args:
         found: The layer's peaks over `images`.
