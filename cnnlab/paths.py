@@ -17,6 +17,7 @@ DATA_FACTS = REPORTS / "data.json"  # shape, classes and number of images, by pr
 AUGMENT = REPORTS / "augment"
 COMPARE = REPORTS / "compare"
 PLOTS = REPORTS / "plots"  # what dvc.yaml's `plots` show
+CURVES = REPORTS / "curves"
 FIGURES = REPORTS / "figures"
 
 

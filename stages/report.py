@@ -80,11 +80,20 @@ def main() -> None:
         and report.scores_table(scores["transfer"], metric, options.confidence),
         transfer_effects=len(effects["transfer"])
         and report.effects_table(effects["transfer"], metric, options.confidence),
-        transfer_figures=shown(paths.COMPARE, "transfer_*.png"),
+        transfer_figures=[
+            *shown(paths.COMPARE, "transfer_*.png"),
+            *shown(paths.CURVES, "strategy_*.png"),
+        ],
         augmentation=shown(paths.AUGMENT, "*.png"),
         overview=shown(paths.FIGURES / "overview", "*.png")[::probes],
+        curves=shown(paths.CURVES, "variant_*.png"),
         features=sections("features"),
         kernels=sections("kernels"),
+        peaks=sections("peaks"),
+        grad_cam=[
+            (report.escaped(path.stem), report.picture(path, root))
+            for path in sorted((paths.FIGURES / "gradcam").glob("*.png"))
+        ],
     )
     (root / "report.md").write_text(page)
 

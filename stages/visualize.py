@@ -1,4 +1,5 @@
-"""visualize: kernels, and feature maps of the same probe images, for chosen variants."""
+"""visualize: for chosen variants, kernels before and after training, feature maps of the same
+images, the images that excite each filter most, and where the net looks (Grad-CAM)."""
 
 import shutil
 
@@ -6,63 +7,57 @@ import numpy as np
 
 from cnnlab import look, params, paths, tracking
 from cnnlab.data import pool
+from cnnlab.errors import UserError
 from cnnlab.progress import bar
-from cnnlab.training import records
+from cnnlab.training import recipe, records
+from cnnlab.training.initial import initial
 from stages import run
-
-PROBES = 64  # images on which a filter that never answers counts as dead
 
 
 def main() -> None:
-    study, options = params.load("study", "visualize")
+    study, model, train, techniques, variants, options = params.load(
+        "study", "model", "train", "techniques", "variants", "visualize"
+    )
     dev = pool.read(paths.PREPARED / "dev")
     done = {name: records.read_all(paths.RUNS / name) for name in options.variants}
-    probe = _probe(dev, next(iter(done.values()))[0].image_id, options.images)
+    firsts = {name: found[0] for name, found in done.items()}  # the trials whose nets are kept
+    probe = _probe(dev, firsts, options.images)
     shutil.rmtree(paths.FIGURES, ignore_errors=True)
-    models, maps, written = {}, {}, {}
-    for name in options.variants:
-        models[name] = records.load_model(paths.RUNS / name / records.MODEL)
-        maps[name] = look.feature_maps(models[name], probe.images.astype(np.float32))
-    layers = list(dict.fromkeys(layer for by_layer in maps.values() for layer in by_layer))
-    labels = list(probe.manifest["label"])
+    views, written = {}, {name: [] for name in done}
 
-    with bar("visualize: variants and layers", len(models) + len(layers)) as progress:
-        for name, model in models.items():
-            written[name] = []
-            for layer, weights in look.kernels(model).items():
-                picture = look.kernel_figure(weights, layer, name)
-                _save(picture, f"kernels/{name}/{layers.index(layer):02d}_{layer}", written[name])
-            for i in range(options.images):
-                picture = look.overview_figure(maps[name], probe.images[i], labels[i], name, i)
-                _save(picture, f"overview/{name}_{i}_{labels[i]}", written[name])
+    from cnnlab.training.fit import use_threads  # imports TensorFlow
+
+    use_threads(train.threads)  # their number shows in the last bits
+    with bar("visualize: variants", len(done)) as progress:
+        for name, record in firsts.items():
+            net = records.load_model(paths.RUNS / name / records.MODEL)
+            made = recipe.apply(recipe.base(model, train), variants[name], techniques)
+            start = initial(made, record.seed, dev.images.shape[1:], len(dev.classes))
+            views[name] = look.view(net, start, record.probabilities, probe)
             progress.advance(note=name)
-        for number, layer in enumerate(layers):
-            there = {name: by_layer[layer] for name, by_layer in maps.items() if layer in by_layer}
-            for i in range(options.images):
-                picture = look.feature_figure(there, layer, probe.images[i], labels[i], i)
-                stem = f"features/{i}_{labels[i]}/{number:02d}_{layer}"
-                _save(picture, stem, *(written[name] for name in there))
-            progress.advance(note=layer)
+    for stem, names, picture in look.figures(views, probe):
+        path = paths.FIGURES / f"{stem}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        look.save(picture, path)
+        for name in names:
+            written[name].append(path)
     for name, files in written.items():
         with tracking.Run(study, "variant", name, tracking.mark(done[name])) as parent:
             parent.attach(files, "figures")
 
 
-def _probe(dev: pool.Pool, judged: np.ndarray, images: int) -> pool.Pool:
-    """Images that none of the nets drawn has trained on: those that judged the first trial, the
-    first `images` of them, which are shown, each of another class."""
-    rows = np.flatnonzero(dev.manifest["image_id"].isin(judged))[:PROBES]
-    _, firsts = np.unique(dev.labels[rows], return_index=True)
-    shown = np.sort(firsts)[:images]
-    return dev.take(np.concatenate([rows[shown], np.delete(rows, shown)]))
-
-
-def _save(picture: look.Picture, stem: str, *lists: list) -> None:
-    path = paths.FIGURES / f"{stem}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    look.save(picture, path)
-    for files in lists:
-        files.append(path)
+def _probe(dev: pool.Pool, firsts: dict, images: int) -> look.Probe:
+    """What no net drawn has trained on: the images that judged the first trial, of which the first
+    ones of `images` different classes are shown. Raises UserError where trials differ in them."""
+    name, record = next(iter(firsts.items()))
+    for other, another in firsts.items():
+        if not np.array_equal(record.image_id, another.image_id):
+            raise UserError(f"variants {name} and {other} differ in their folds; run `dvc repro`")
+    row = dict(zip(dev.manifest["image_id"], range(len(dev.manifest)), strict=True))
+    held = dev.take(np.array([row[image] for image in record.image_id]))
+    _, firsts_of_class = np.unique(held.labels, return_index=True)
+    shown = np.sort(firsts_of_class)[:images]
+    return look.Probe(held.images, held.labels, held.classes, shown, "held-out images")
 
 
 if __name__ == "__main__":

@@ -167,10 +167,12 @@ def facts(**changes):
         ("study", "answer", "shape", "confidence", "variants", "backbone", "pretrain_classes"), "T"
     )
     text |= {"rope": "±1 points", "probability": "95%", "every_metric": "ME", "conditional": "CO"}
+    text |= {"mechanisms": "MT"}
     numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
     lists = ("overview", "augmentation", "ablation_figures", "transfer_figures", "readings")
-    lists += ("transfer_readings",)
-    lists = {key: [] for key in (*lists, "features", "kernels")}
+    lists += ("transfer_readings", "curves", "features", "kernels", "peaks", "grad_cam")
+    lists += ("mechanism_figures",)
+    lists = {key: [] for key in lists}
     rest = {
         "images": {"dev": 11, "test": 12, "pretrain": 13},
         "effects": [("alone", "A title", "a table")],
@@ -186,11 +188,16 @@ def test_the_page_holds_the_facts():
             readings=["**x**: helps"],
             kernels=[("net", ["![k](k.png)"])],
             features=[("0_1", ["![f](f.png)"])],
+            peaks=[("net", ["![p](p.png)"])],
+            grad_cam=[("net", "![g](g.png)")],
+            curves=["![c](c.png)"],
         )
     )
-    for told in ("11 development images", "A title", "a table", "another table", "![first]"):
+    figures = [f"![{letter}]({letter}.png)" for letter in "kfpgc"]
+    texts = ("11 development images", "A title", "a table", "another table", "![first]")
+    for told in (*texts, *figures):
         assert told in page
-    for told in ("- **x**: helps", "\nME\n", "\nCO\n", "±1 points"):
+    for told in ("- **x**: helps", "\nME\n", "\nCO\n", "\nMT\n", "±1 points"):
         assert told in page
     without = report.render(**facts(every_metric=0, conditional=0))
     assert without.count("<details") == without.count("</details>") == 0

@@ -1,24 +1,41 @@
-"""Look into trained nets: kernels and feature maps as matplotlib figures with alt text.
+"""Look into trained nets: kernels, feature maps, what excites a filter, where a net looks.
 
-Takes Keras models and arrays and returns `Picture`s; only `save` writes a file. Imports TensorFlow
-and Keras late, where a model is looked into.
+Takes Keras models and arrays and returns `Picture`s, matplotlib figures with alt text; only `save`
+writes a file. Imports TensorFlow and Keras late, where a model is looked into.
 """
 
-from cnnlab.look.capture import feature_maps, layers
-from cnnlab.look.features import dead_filters, feature_figure, overview_figure
+from cnnlab.look.capture import feature_maps, forward, layers
+from cnnlab.look.features import feature_figure, overview_figure
 from cnnlab.look.figure import Picture, montage, save
-from cnnlab.look.kernels import kernel_figure, kernels, near_zero_share
+from cnnlab.look.gradcam import Case, cases, grad_cam, grad_cam_figure, telling
+from cnnlab.look.kernels import kernel_figure, kernels, near_zero_share, relative_change
+from cnnlab.look.peaks import Peaks, peaks, peaks_figure, reach
+from cnnlab.look.view import Probe, View, figures, view
 
 __all__ = [
+    "Case",
+    "Peaks",
     "Picture",
-    "dead_filters",
+    "Probe",
+    "View",
+    "cases",
     "feature_figure",
     "feature_maps",
+    "figures",
+    "forward",
+    "grad_cam",
+    "grad_cam_figure",
     "kernel_figure",
     "kernels",
     "layers",
     "montage",
     "near_zero_share",
     "overview_figure",
+    "peaks",
+    "peaks_figure",
+    "reach",
+    "relative_change",
     "save",
+    "telling",
+    "view",
 ]

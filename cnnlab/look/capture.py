@@ -25,17 +25,13 @@ def layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
     pooling does not count: it leaves no maps. Parallel branches come in either order, and the
     layers of a subclassed model, where no graph says what comes first, as they were assigned.
     """
-    found = [(path, layer) for path, layer in _walk(model) if isinstance(layer, _kinds("shown"))]
-    short = Counter(path[-1] for path, _ in found)
-    named: dict[str, keras.layers.Layer] = {}
-    for path, layer in found:
-        name = path[-1] if short[path[-1]] == 1 else "/".join(path)
-        first, number = name, 1
-        while name in named:
-            number += 1
-            name = f"{first}#{number}"
-        named[name] = layer
-    return named
+    kinds = _kinds("shown")
+    return {name: layer for name, layer in _named(model).items() if isinstance(layer, kinds)}
+
+
+def pools(model: keras.Model) -> set[str]:
+    """Which of `layers(model)` pool."""
+    return {name for name, layer in layers(model).items() if isinstance(layer, _kinds("pooling"))}
 
 
 def feature_maps(
@@ -45,14 +41,15 @@ def feature_maps(
 
     The map of a convolution is what its activation layer gives out: the first one that its output
     reaches through layers such as normalisation or dropout, before another convolution, pooling,
-    dense or merging layer. It is the convolution's own output where the activation is fused into
-    the layer, where no activation layer follows, or where it is a bare function and no layer. A
-    layer called more than once shows its first call.
+    dense or merging layer. Where none does, as in the branch of a residual block, it is what the
+    last of those layers gives out, or the convolution itself. An activation that belongs to no
+    convolution, as after the sum in a residual block, is shown under its own name. (What is no
+    layer but a bare function is not seen.) A layer called more than once shows its first call.
 
     Args:
         model: A built, channels-last model that takes one image tensor.
         images: (n, h, w, c), as the model takes them. All go through in one pass: a probe set.
-        names: Names from `layers(model)`; all of them if None.
+        names: Names from `layers(model)`, or of such activations; all of them if None.
 
     Returns:
         Layer name -> float32 (n, h, w, channels), in the order of the calls.
@@ -63,44 +60,86 @@ def feature_maps(
     """
     import keras
 
-    known = layers(model)
-    wanted = list(known) if names is None else list(names)
-    for name in wanted:
-        if name not in known:
-            raise ValueError(f"no convolution or pooling layer {name!r}; there are {list(known)}")
-
-    wanted_ids = {id(known[name]): name for name in wanted}
-    maps: dict[str, Any] = {}
-    # Tensor id -> (tensor, name of the convolution whose activation is still to come). The tensor
-    # is kept so that its id stays its own.
-    waiting: dict[int, tuple[Any, str]] = {}
-
-    def note(layer: keras.layers.Layer, given: Any, result: Any) -> None:
-        name = wanted_ids.get(id(layer))
-        if name is not None and name not in maps:
-            maps[name] = result
-            if getattr(layer, "activation", None) is keras.activations.linear:
-                waiting[id(result)] = (result, name)
-        elif id(given) in waiting and not isinstance(layer, _kinds("barrier")):
-            name = waiting[id(given)][1]
-            if _activates(layer):
-                maps[name] = result
-                # Only the first activation counts, also where the tensor goes to several.
-                for key in [key for key, (_, owner) in waiting.items() if owner == name]:
-                    del waiting[key]
-            elif getattr(result, "shape", None) == given.shape:
-                waiting[id(result)] = (result, name)
-
-    with _listening(model, note):
-        model(keras.ops.convert_to_tensor(images), training=False)
-
-    missing = [name for name in wanted if name not in maps]
-    if missing and (names is not None or not maps):
-        raise ValueError(f"layers {missing} take no part in the forward pass, as far as is seen")
+    maps, _ = forward(model, images, names)
     return {
         name: np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")))
         for name, tensor in maps.items()
     }
+
+
+def forward(
+    model: keras.Model, images: Any, names: Sequence[str] | None = None
+) -> tuple[dict[str, Any], Any]:
+    """The maps that `feature_maps` describes, as tensors of the layers' own dtypes, and the output.
+
+    `images`: array or tensor. Inside a `tf.GradientTape` that watches them, gradients can be taken
+    of everything returned, with respect to any of it.
+    """
+    import keras
+
+    known = _named(model)
+    asked = list(layers(model)) if names is None else list(names)
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"no convolution or pooling layer {name!r}; there are {list(known)}")
+
+    wanted = {id(known[name]): name for name in (known if names is None else asked)}
+    maps: dict[str, Any] = {}
+    # What a convolution gave out and no activation has taken yet, followed through normalisation
+    # and the like: tensor id -> (tensor, id of the convolution's own output). The tensors are kept
+    # so that their ids stay their own.
+    waiting: dict[int, tuple[Any, int]] = {}
+    shown: dict[int, str] = {}  # id of a convolution's own output -> the name its map has
+
+    def note(layer: keras.layers.Layer, given: Any, result: Any) -> None:
+        name = wanted.get(id(layer))
+        fresh = name is not None and name not in maps
+        if isinstance(layer, _kinds("shown")):
+            if fresh:
+                maps[name] = result
+            if getattr(layer, "activation", None) is keras.activations.linear:
+                waiting[id(result)] = (result, id(result))
+                if fresh:
+                    shown[id(result)] = name
+        elif isinstance(layer, _kinds("barrier")):
+            return
+        elif id(given) in waiting and getattr(result, "shape", None) == given.shape:
+            _, origin = waiting[id(given)]
+            if origin in shown:
+                maps[shown[origin]] = result
+            if _activates(layer):
+                # Only the first activation counts, also where the tensor goes to several.
+                for key in [key for key, (_, first) in waiting.items() if first == origin]:
+                    del waiting[key]
+                shown.pop(origin, None)
+            else:
+                waiting[id(result)] = (result, origin)
+        elif fresh and _activates(layer) and len(result.shape) == 4:
+            maps[name] = result
+
+    with _listening(model, note):
+        output = model(keras.ops.convert_to_tensor(images), training=False)
+
+    missing = [name for name in asked if name not in maps]
+    if missing and (names is not None or not maps):
+        raise ValueError(f"layers {missing} take no part in the forward pass, as far as is seen")
+    return maps, output
+
+
+def _named(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """All layers that may have maps, by the names that `layers` describes, in forward order."""
+    kinds = (*_kinds("shown"), *_kinds("activation"))
+    found = [(path, layer) for path, layer in _walk(model) if isinstance(layer, kinds)]
+    short = Counter(path[-1] for path, _ in found)
+    named: dict[str, keras.layers.Layer] = {}
+    for path, layer in found:
+        name = path[-1] if short[path[-1]] == 1 else "/".join(path)
+        first, number = name, 1
+        while name in named:
+            number += 1
+            name = f"{first}#{number}"
+        named[name] = layer
+    return named
 
 
 @contextmanager
@@ -156,14 +195,17 @@ def _activates(layer: keras.layers.Layer) -> bool:
 
 
 def _kinds(role: str) -> tuple[type, ...]:
-    """The layer classes of a role: "shown" (has maps), "barrier" (ends a search), "activation"."""
+    """The layer classes of a role: "pooling", "shown" (has maps), "barrier" (ends a search) or
+    "activation"."""
     from keras import layers as k
 
     # Keras derives none of these four from another.
-    shown = (k.Conv2D, k.DepthwiseConv2D, k.SeparableConv2D, k.Conv2DTranspose)
-    shown += (k.MaxPooling2D, k.AveragePooling2D)
+    convolution = (k.Conv2D, k.DepthwiseConv2D, k.SeparableConv2D, k.Conv2DTranspose)
+    pooling = (k.MaxPooling2D, k.AveragePooling2D)
+    shown = (*convolution, *pooling)
     return {
+        "pooling": pooling,
         "shown": shown,
         "barrier": (*shown, k.Dense, k.EinsumDense),
-        "activation": (k.ReLU, k.LeakyReLU, k.PReLU, k.ELU, k.Softmax),
+        "activation": (k.Activation, k.ReLU, k.LeakyReLU, k.PReLU, k.ELU, k.Softmax),
     }[role]

@@ -33,6 +33,7 @@ from cnnlab.look.figure import (
     write,
     write_lines,
 )
+from cnnlab.look.peaks import Peaks
 
 MOST_MAPS = 64  # a variant
 MOST_ABREAST = 4  # variants in a row of panels
@@ -42,20 +43,9 @@ FEW_LAYERS = 12  # up to which its rows are high
 GUTTER = 3  # pixels
 
 
-def dead_filters(maps: np.ndarray) -> np.ndarray:
-    """Which channels never rise above 0.
-
-    Args:
-        maps: (n, h, w, channels): the maps of one layer on a whole probe set.
-
-    Returns:
-        Boolean (channels,): True where the maximum over all images and pixels is not above 0.
-    """
-    return ~(np.max(maps, axis=(0, 1, 2)) > 0)
-
-
 def feature_figure(
     maps_by_variant: Mapping[str, np.ndarray],
+    peaks_by_variant: Mapping[str, Peaks],
     layer: str,
     image: np.ndarray,
     label: str,
@@ -66,12 +56,13 @@ def feature_figure(
     The scale goes from 0 to the 99.5th percentile of what is shown, over all variants; it is
     symmetric about 0 where values go below 0. Of more than 64 maps the first 64 are shown: the
     order of the channels means nothing, and a choice by strength would hide the dead ones, which
-    are outlined and crossed. Dead is judged over the whole probe set, and counted over all
+    are outlined and crossed. Dead is judged over all images of the peaks, and counted over all
     channels. Meant for up to about 12 variants.
 
     Args:
         maps_by_variant: Variant -> (n, h, w, channels) on the same n probe images; finite. The
             numbers of channels may differ.
+        peaks_by_variant: Variant -> the layer's peaks over many images.
         layer: The layer's name.
         image: The probe image shown: (h, w), (h, w, 1) or (h, w, 3).
         label: What the image shows, as "digit 3".
@@ -89,10 +80,11 @@ def feature_figure(
     sizes = {maps.shape[:3] for maps in maps_by_variant.values()}
     if len(sizes) > 1:
         raise ValueError(f"{layer}: the variants' maps differ in (n, h, w): {sorted(sizes)}")
-    probes, height, width = sizes.pop()
+    _, height, width = sizes.pop()
+    judges = max(peaks_by_variant[variant].images for variant in maps_by_variant)
     tiles = {v: _tiles(maps, shown)[:MOST_MAPS] for v, maps in maps_by_variant.items()}
-    dead = {v: dead_filters(maps) for v, maps in maps_by_variant.items()}
-    captions = {v: _caption(maps, shown) for v, maps in maps_by_variant.items()}
+    dead = {v: peaks_by_variant[v].dead for v in tiles}
+    captions = {v: _caption(maps, dead[v], shown) for v, maps in maps_by_variant.items()}
     scale = scale_of(list(tiles.values()))
     signed = scale.norm.vmin < 0
     channels = max(maps.shape[3] for maps in maps_by_variant.values())
@@ -136,7 +128,7 @@ def feature_figure(
         y = _probe(figure, MARGIN, top + head, 140, image) + 18
         if any(flags[:MOST_MAPS].any() for flags in dead.values()):
             draw_tiles(figure, MARGIN, y, np.zeros((1, 1, 1)), Grid(1, 16, 16), 0, scale, [0])
-            hints = ["dead: never > 0", f"on {plural(probes, 'probe image')}"]
+            hints = ["dead: never > 0", f"on {plural(judges, 'image')}"]
             write_lines(figure, MARGIN + 24, y - 2, hints, 20, size=SMALL, room=156, color=GREY)
         length = min(max(tall, 160), 300)
         extend = "both" if signed else "max"
@@ -148,6 +140,7 @@ def feature_figure(
 
 def overview_figure(
     maps_by_layer: Mapping[str, np.ndarray],
+    peaks_by_layer: Mapping[str, Peaks],
     image: np.ndarray,
     label: str,
     title: str,
@@ -165,6 +158,7 @@ def overview_figure(
     Args:
         maps_by_layer: Layer -> (n, h, w, channels) on n probe images, as `capture.feature_maps`
             returns them; finite.
+        peaks_by_layer: Layer -> its peaks over many images, on which filters count as dead.
         image: The probe image shown: (h, w), (h, w, 1) or (h, w, 3).
         label: What the image shows, as "digit 3".
         title: What the maps belong to, as the name of a variant.
@@ -178,7 +172,8 @@ def overview_figure(
         raise ValueError("no layer to show")
     for layer, maps in maps_by_layer.items():
         _check(maps, layer)
-    captions = {layer: _caption(maps, shown) for layer, maps in maps_by_layer.items()}
+    dead = {layer: peaks_by_layer[layer].dead for layer in maps_by_layer}
+    captions = {layer: _caption(maps, dead[layer], shown) for layer, maps in maps_by_layer.items()}
     picks = np.linspace(0, len(captions) - 1, min(len(captions), MOST_LAYERS)).round().astype(int)
     drawn = dict(list(maps_by_layer.items())[i] for i in picks)
     some = f"{len(drawn)} of {len(captions)} layers; " if len(drawn) < len(captions) else ""
@@ -201,8 +196,8 @@ def overview_figure(
             before = height, width
             what = f"{plural(count, 'map')} of {height}×{width}"
             write(figure, MARGIN, y + high / 2 + 2, what, SMALL, room, color=GREY)
-            dead = dead_filters(maps).sum()
-            flag = f"{dead} dead" if dead else ""
+            gone = dead[layer].sum()
+            flag = f"{gone} dead" if gone else ""
             style = {"ha": "right", "color": WARNING}
             line = y + high / 2 - 20
             taken = write(figure, MARGIN + room, line, flag, SMALL, 80, **style).get_window_extent()
@@ -237,9 +232,8 @@ def _strengths(tiles: np.ndarray) -> np.ndarray:
     return tiles.std((1, 2))
 
 
-def _caption(maps: np.ndarray, shown: int) -> str:
-    dead = dead_filters(maps).sum()
-    return f"{plural(maps.shape[3], 'map')}, {dead} dead, max {number(maps[shown].max())}"
+def _caption(maps: np.ndarray, dead: np.ndarray, shown: int) -> str:
+    return f"{plural(maps.shape[3], 'map')}, {dead.sum()} dead, max {number(maps[shown].max())}"
 
 
 def _probe(figure: Figure, left: int, top: int, side: int, image: np.ndarray) -> int:

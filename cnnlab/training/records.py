@@ -190,6 +190,27 @@ def cost(records: list[Record], folder: Path) -> float:
     return weights(folder / MODEL) * float(np.mean(seen))
 
 
+def curve(records: list[Record], metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """A metric of one variant's records over training, averaged over members.
+
+    Returns the epochs at which it was measured, int (points,), and the values, float64 (splits,
+    points), a row for each (repeat, fold). A trial that stopped early keeps its last value, as its
+    net does; points before every trial was measured once are left out.
+    """
+    measured = {
+        r.trial: {int(e["epoch"]): e[metric] for e in r.history if metric in e} for r in records
+    }
+    first = max(min(values) for values in measured.values())
+    epochs = np.array(sorted({e for values in measured.values() for e in values if e >= first}))
+    splits: dict[tuple[int, int], list[np.ndarray]] = {}
+    for trial, values in sorted(measured.items()):
+        own = np.array(sorted(values))
+        held = own[np.searchsorted(own, epochs, side="right") - 1]
+        line = np.array([values[int(epoch)] for epoch in held])
+        splits.setdefault((trial.repeat, trial.fold), []).append(line)
+    return epochs, np.array([np.mean(lines, axis=0) for lines in splits.values()], np.float64)
+
+
 def prune(folder: Path, keys: set[str]) -> None:
     """Remove what belongs to no trial of the design, and what a killed run left half-written."""
     kept = {MODEL, *(f"{k}.json" for k in keys), *(f"{k}.npz" for k in keys)}

@@ -70,9 +70,9 @@ def test_which_activation_belongs_to_a_convolution(images):
     x = k.Concatenate()([a, b])
     x = shared(k.SeparableConv2D(4, 3, padding="same", name="separable")(x))
     x = k.DepthwiseConv2D(3, padding="same", activation="tanh", name="fused")(x)
-    x = k.ReLU()(x)
+    x = k.ReLU(name="after_fused")(x)
     y = k.Conv2D(4, 1, name="before_merge")(x)
-    x = k.ReLU()(k.Add()([x, y]))
+    x = k.ReLU(name="after_merge")(k.Add()([x, y]))
     x = shared(k.Conv2DTranspose(2, 3, strides=2, name="transpose")(x))
     x = k.Activation("linear")(k.Conv2D(2, 3, name="linear")(x))
     x = k.AveragePooling2D(2, name="mean")(x)
@@ -82,6 +82,7 @@ def test_which_activation_belongs_to_a_convolution(images):
         model.get_layer(name).moving_mean.assign([0.1, 0.2, 0.3])
     inner = {name: name for name in ("a", "b", "separable", "fused", "before_merge")}
     inner |= {name: name for name in ("transpose", "linear", "mean", "last")}
+    inner |= {name: name for name in ("after_fused", "after_merge")}  # of no convolution
     maps = feature_maps(model, images)
     for name in ("separable", "transpose"):
         raw = keras.Model(model.inputs, model.get_layer(name).output)([images])
@@ -113,6 +114,37 @@ def test_nested_backbone():
     feature_maps(model, images)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def residual(x, name: str, filters: int):
+    """Two convolutions with normalisation, a projection, their sum, and an activation."""
+    shift = keras.initializers.Constant(-0.5)
+    y = k.Conv2D(filters, 3, padding="same", name=f"{name}_1")(x)
+    y = k.ReLU(name=f"{name}_1_act")(k.BatchNormalization(name=f"{name}_1_norm")(y))
+    y = k.Conv2D(filters, 3, padding="same", name=f"{name}_2")(y)
+    y = k.BatchNormalization(name=f"{name}_2_norm", beta_initializer=shift)(y)
+    x = k.Conv2D(filters, 1, name=f"{name}_skip")(x)
+    return k.ReLU(name=f"{name}_act")(k.Add(name=f"{name}_sum")([x, y]))
+
+
+def test_residual_blocks_nested_and_not(images):
+    inputs = keras.Input((8, 8, 1))
+    inside = keras.Model(inputs, k.MaxPooling2D(name="pool")(residual(inputs, "in", 3)), name="net")
+    outer = keras.Input((8, 8, 1))
+    x = k.Flatten()(residual(inside(k.Rescaling(1 / 255)(outer)), "out", 2))
+    model = keras.Model(outer, k.Dense(3)(x))
+    names = {name: name for name in ("in_skip", "in_act", "pool")}
+    names |= {"in_1": "in_1_act", "in_2": "in_2_norm"}  # what the branch gives to the sum
+    maps = feature_maps(model, images)
+    assert set(maps) == {*names, "out_1", "out_2", "out_skip", "out_act"}
+    assert list(maps)[-1] == "out_act"
+    assert set(layers(model)) == set(maps) - {"in_act", "out_act"}
+    nested = {name: maps[name] for name in names}
+    agrees(nested, inside, images / np.float32(255), names)
+    assert maps["in_2"].min() < 0 == maps["in_act"].min()
+    assert list(feature_maps(model, images, ["out_act"])) == ["out_act"]
+    with pytest.raises(ValueError, match="in_1_act"):  # it is shown as in_1
+        feature_maps(model, images, ["in_1_act"])
 
 
 def test_equal_names_are_told_apart(images):
@@ -184,11 +216,13 @@ def test_a_compiled_call_is_refused(images):
         feature_maps(model, images / np.float32(255))
 
 
-def test_half_precision_becomes_float32():
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
+def test_half_precision_becomes_float32(dtype):
     x = inputs = keras.Input((4, 4, 1))
-    x = k.ReLU(dtype="float16")(k.Conv2D(1, 1, name="conv", dtype="float16")(x))
+    x = k.ReLU(dtype=dtype)(k.Conv2D(1, 1, name="conv", dtype=dtype)(x))
     maps = feature_maps(keras.Model(inputs, x), np.ones((1, 4, 4, 1), np.float32))
     assert maps["conv"].dtype == np.float32
+    assert kernels(keras.Model(inputs, x))["conv"].dtype == np.float32
 
 
 def instance_calls(model: keras.Model) -> list[str]:

@@ -9,7 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cnnlab.look import Picture, feature_figure, kernel_figure, montage, overview_figure, save
+from cnnlab.compare.metrics import METRICS
+from cnnlab.look import (
+    Case,
+    Peaks,
+    Picture,
+    feature_figure,
+    grad_cam_figure,
+    kernel_figure,
+    montage,
+    overview_figure,
+    peaks_figure,
+    save,
+)
+from cnnlab.look.curves import Curve, curves_figure
 from cnnlab.look.figure import fit, resize, wrapped
 
 
@@ -78,14 +91,33 @@ def test_wrapped_loses_nothing(string, characters, most):
 def pictures() -> dict[str, Picture]:
     rng = np.random.default_rng(0)
     noise = np.maximum(rng.normal(size=(2, 16, 16, 64)), 0)
-    image = rng.integers(0, 256, (40, 40, 3), np.uint8)
+    peaks, many = Peaks.of(noise), Peaks.of(np.maximum(rng.normal(size=(12, 4, 4, 64)), 0))
+    images = rng.integers(0, 256, (12, 40, 40, 3), np.uint8)
     long = "a name that is much longer than any figure of this width could hold at its size " * 2
+    variants = {f"variant {i}": noise for i in range(12)}
+    layers = {f"{i} {long}": noise for i in range(30)}
+    first, deep = rng.normal(size=(7, 7, 3, 64)), rng.normal(size=(3, 3, 64, 128))
+    heat = rng.random((5, 5))
+    right = [Case(image, long, long, 0.99, heat) for image in images[:6]]
+    wrong = [Case(image, long, "no", 0.99, heat, heat) for image in images[6:]]
+    curve = Curve(np.arange(1, 61), 0.5 + rng.random((15, 60)) / 2, 1 - rng.random((15, 60)) / 9)
+    curves = {f"{i} {long}": curve for i in range(30)} | {"plain": curve}
     return {
-        "features": feature_figure({f"variant {i}": noise for i in range(12)}, "c", image, long),
-        "overview": overview_figure({f"{i} {long}": noise for i in range(30)}, image, long, long),
+        "features": feature_figure(variants, dict.fromkeys(variants, peaks), "c", images[0], long),
+        "overview": overview_figure(layers, dict.fromkeys(layers, peaks), images[0], long, long),
         "grey": kernel_figure(rng.normal(size=(3, 3, 1, 200)), "c", long),
-        "rgb": kernel_figure(rng.normal(size=(7, 7, 3, 64)), "c", long),
-        "deep": kernel_figure(rng.normal(size=(3, 3, 64, 128)), long, long),
+        "rgb": kernel_figure(first, "c", long),
+        "deep": kernel_figure(deep, long, long),
+        "grey, two": kernel_figure(
+            noise[:1, :3].reshape(3, 4, 1, -1), "c", long, noise[:1, :3].reshape(3, 4, 1, -1)
+        ),
+        "rgb, two": kernel_figure(first, "c", long, -first),
+        "deep, two": kernel_figure(deep, long, long, deep / 2),
+        "one, two": kernel_figure(np.ones((3, 3, 1, 1)), "c", "v", np.ones((3, 3, 1, 1))),
+        "peaks": peaks_figure(many, (-3, 6, -3, 6), long, long, images, [long] * 12, long),
+        "grad_cam": grad_cam_figure([*right, *wrong], long, long, 0.5, long),
+        "accuracy": curves_figure(long, METRICS["accuracy"], curves, "plain"),
+        "nll": curves_figure(long, METRICS["nll"], dict(list(curves.items())[:2]), None),
     }
 
 

@@ -6,12 +6,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import CenteredNorm
 
 from cnnlab.look import (
+    Peaks,
     Picture,
-    dead_filters,
     feature_figure,
     kernel_figure,
     near_zero_share,
     overview_figure,
+    relative_change,
 )
 
 IMAGE = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
@@ -21,6 +22,16 @@ def maps(seed: int, channels: int = 6, dead: tuple[int, ...] = (), size: int = 4
     values = np.random.default_rng(seed).random((5, size, size, channels), np.float32)
     values[..., list(dead)] = 0
     return values
+
+
+def features(by_variant, layer, image, label, shown=0):
+    peaks = {name: Peaks.of(values) for name, values in by_variant.items() if values.ndim == 4}
+    return feature_figure(by_variant, peaks, layer, image, label, shown)
+
+
+def overview(by_layer, image, label, title, shown=0):
+    peaks = {layer: Peaks.of(values) for layer, values in by_layer.items()}
+    return overview_figure(by_layer, peaks, image, label, title, shown)
 
 
 def drawn(picture: Picture) -> list[tuple[CenteredNorm, np.ndarray]]:
@@ -42,18 +53,10 @@ def crossed(picture: Picture) -> int:
     return sum(len(c.get_segments()) for c in lines if c.get_linewidths()[0] > 0.6) // 3
 
 
-def test_dead_filters_are_judged_over_the_whole_probe_set():
-    values = maps(0, dead=(1, 4))
-    values[..., 2] = 0
-    values[3, 1, 1, 2] = 1e-6  # alive in one pixel of one image
-    values[..., 5] = -1
-    assert dead_filters(values).tolist() == [False, True, False, False, True, True]
-
-
 def test_feature_figure_shares_one_scale_and_counts_the_dead():
     small, large = maps(1, dead=(0, 3)), 10 * maps(2)
     small[2, ..., 5] = 0  # dark on the image shown, yet alive
-    picture = feature_figure({"plain": small, "other": large}, "conv2", IMAGE, "digit 3", 2)
+    picture = features({"plain": small, "other": large}, "conv2", IMAGE, "digit 3", 2)
     scales = {(norm.vmin, norm.vmax) for norm, _ in drawn(picture)}
     shown = np.concatenate([small[2].ravel(), large[2].ravel()])
     assert scales == {(0.0, float(np.percentile(shown, 99.5)))}
@@ -63,24 +66,24 @@ def test_feature_figure_shares_one_scale_and_counts_the_dead():
         f"other: 6 maps, 0 dead, max {large[2].max():.3g}."
     )
     assert crossed(picture) == 2 + 1  # and one in the legend
-    assert "on 5 probe images" in words(picture)
+    assert "on 5 images" in words(picture)
 
 
 def test_feature_figure_shows_the_image_that_is_asked_for():
     values = maps(3, channels=1)
-    picture = feature_figure({"v": values}, "conv", IMAGE, "digit", 4)
+    picture = features({"v": values}, "conv", IMAGE, "digit", 4)
     ((_, sheet),) = [d for d in drawn(picture) if np.unique(d[1]).size > 1]
     np.testing.assert_array_equal(np.unique(sheet), np.unique(values[4]))
 
 
 def test_feature_figure_is_symmetric_where_values_are_negative():
-    picture = feature_figure({"v": maps(1) - 0.9}, "conv", IMAGE, "digit 3")
+    picture = features({"v": maps(1) - 0.9}, "conv", IMAGE, "digit 3")
     ((norm, _),) = drawn(picture)
     assert norm.vmin == -norm.vmax < 0
 
 
 def test_feature_figure_says_where_it_is_cut():
-    picture = feature_figure({"v": maps(1, channels=100)}, "conv", IMAGE, "digit 3")
+    picture = features({"v": maps(1, channels=100)}, "conv", IMAGE, "digit 3")
     assert "64 of 100" in words(picture)
     assert picture.alt.startswith("conv: 64 of 100 feature maps of digit 3. ")
     assert "100 maps" in picture.alt
@@ -97,18 +100,18 @@ def test_feature_figure_says_where_it_is_cut():
 )
 def test_feature_figure_refuses(by_variant, message):
     with pytest.raises(ValueError, match=message):
-        feature_figure(by_variant, "conv", IMAGE, "digit 3")
+        features(by_variant, "conv", IMAGE, "digit 3")
 
 
 def test_maps_that_are_zero_everywhere_can_be_shown():
     nothing = np.zeros((2, 4, 4, 3), np.float32)
-    assert "3 maps, 3 dead, max 0" in feature_figure({"v": nothing}, "c", IMAGE, "digit").alt
-    assert "3 maps, 3 dead, max 0" in overview_figure({"c": nothing}, IMAGE, "digit", "v").alt
+    assert "3 maps, 3 dead, max 0" in features({"v": nothing}, "c", IMAGE, "digit").alt
+    assert "3 maps, 3 dead, max 0" in overview({"c": nothing}, IMAGE, "digit", "v").alt
 
 
 def test_overview_has_a_row_and_a_scale_a_layer():
     by_layer = {"conv1": maps(1, dead=(2,)), "pool1": 5 * maps(2, size=2), "one": maps(3, size=1)}
-    picture = overview_figure(by_layer, IMAGE, "digit 3", "baseline", 1)
+    picture = overview(by_layer, IMAGE, "digit 3", "baseline", 1)
     tops = [float(np.percentile(values[1], 99.5)) for values in by_layer.values()]
     assert [norm.vmax for norm, _ in drawn(picture)[::2]] == pytest.approx(tops)
     said = words(picture)
@@ -121,18 +124,18 @@ def test_overview_puts_the_strongest_contrast_first():
     values = np.zeros((1, 2, 2, 3), np.float32)
     values[0, ..., 0] = 9  # bright all over
     values[0, 0, 0, 2] = 5
-    sheet = drawn(overview_figure({"conv": values}, IMAGE, "digit", "v"))[0][1]
+    sheet = drawn(overview({"conv": values}, IMAGE, "digit", "v"))[0][1]
     assert sheet[0, 0] == 5
 
 
 def test_overview_of_a_deep_net_is_thinned_and_says_so():
     by_layer = {f"conv{i}": maps(i) for i in range(40)}
-    picture = overview_figure(by_layer, IMAGE, "digit 3", "deep")
+    picture = overview(by_layer, IMAGE, "digit 3", "deep")
     assert "28 of 40 layers" in words(picture)
     assert len(drawn(picture)) == 2 * 28
     assert all(f"conv{i}: " in picture.alt for i in range(40))
     with pytest.raises(ValueError, match="no layer"):
-        overview_figure({}, IMAGE, "digit 3", "deep")
+        overview({}, IMAGE, "digit 3", "deep")
 
 
 def test_near_zero_share_and_its_place_in_the_texts():
@@ -161,7 +164,8 @@ def test_kernels_with_three_inputs_are_rgb_on_one_scale():
     weights[0, 0, :, 0] = [2, 0, -2]
     weights[0, 0, :, 1] = [1, -1, 0]
     picture = kernel_figure(weights, "conv1", "v")
-    (sheet,) = [i.get_array() for axes in picture.figure.axes for i in axes.get_images()]
+    sheets = [i.get_array() for axes in picture.figure.axes for i in axes.get_images()]
+    (sheet,) = [sheet for sheet in sheets if sheet.ndim == 3]
     np.testing.assert_allclose(sheet[0, 0], [1, 0.5, 0])
     np.testing.assert_allclose(sheet[0, -1], [0.75, 0.25, 0.5])
 
@@ -190,3 +194,74 @@ def test_few_filters_and_inputs_need_no_of():
 def test_kernel_figure_refuses(weights):
     with pytest.raises(ValueError, match="conv: weights"):
         kernel_figure(weights, "conv", "v")
+
+
+def test_a_filter_is_dead_where_all_images_say_so():
+    values = maps(1, dead=(0, 3))
+    alive = values.copy()
+    alive[4, 0, 0, 3] = 1  # on an image that is not shown
+    picture = feature_figure({"v": values[:2]}, {"v": Peaks.of(alive)}, "conv", IMAGE, "digit")
+    assert "v: 6 maps, 1 dead" in picture.alt
+    assert crossed(picture) == 1 + 1
+    assert "on 5 images" in words(picture)
+    said = overview_figure({"c": values[:2]}, {"c": Peaks.of(alive)}, IMAGE, "digit", "v").alt
+    assert "6 maps, 1 dead" in said
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        ([3, 4], [3, 4], 0),
+        ([3, 4], [0, 0], 1),
+        ([3, 4], [6, 8], 1),
+        ([0], [0], 0),
+        ([0], [1], np.inf),
+    ],
+)
+def test_relative_change(before, after, moved):
+    assert relative_change(np.array(before), np.array(after)) == pytest.approx(moved)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3, 20])
+def test_kernels_before_and_after_share_filters_slices_and_scale(inputs):
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=(3, 3, inputs, 5))
+    after = before.copy()
+    after[..., 2] *= -2
+    picture = kernel_figure(after, "conv", "v", before)
+    said = f"moved by {relative_change(before, after):.3g} of their initial norm"
+    assert said in words(picture) and said in picture.alt
+    assert "before training" in words(picture) and "after training" in words(picture)
+    panels = drawn(picture)
+    if inputs == 3:
+        rgb = [i.get_array() for axes in picture.figure.axes for i in axes.get_images()]
+        rgb = [i for i in rgb if i.ndim == 3]
+        largest = np.abs(after).max()
+        old, new = (np.asarray(sheet) for sheet in rgb)
+        np.testing.assert_allclose(old[0, 0], before[0, 0, :, 0] / 2 / largest + 0.5, rtol=1e-5)
+        np.testing.assert_array_equal(old[:5, :5], new[:5, :5])
+    (norm, old), (other, new) = panels
+    assert (norm.vmin, norm.vmax) == (other.vmin, other.vmax)
+    assert norm.vmax == pytest.approx(np.abs(after).max())
+    assert old.shape == new.shape
+    told = ~np.isnan(old)
+    share = np.isclose(new[told], -2 * old[told], rtol=1e-5).mean()
+    assert share == pytest.approx(1 / 5)  # a filter of five, at the same place
+    assert np.isclose(new[told], old[told], rtol=1e-5).mean() == pytest.approx(4 / 5)
+
+
+def test_three_inputs_are_shown_as_slices_too():
+    weights = np.random.default_rng(0).normal(size=(2, 2, 3, 1))
+    ((norm, sheet),) = drawn(kernel_figure(weights, "conv1", "v"))
+    assert norm.vmin == -norm.vmax
+    size = sheet.shape[0] // 2  # screen pixels a weight
+    tile = sheet[::size, ::size]
+    expected = np.full((2, 8), np.nan)
+    for channel in range(3):
+        expected[:, 3 * channel : 3 * channel + 2] = weights[:, :, channel, 0]
+    np.testing.assert_allclose(tile, expected, rtol=1e-6)
+
+
+def test_kernels_of_another_shape_before_are_refused():
+    with pytest.raises(ValueError, match="conv"):
+        kernel_figure(np.ones((3, 3, 1, 2)), "conv", "v", np.ones((3, 3, 1, 3)))

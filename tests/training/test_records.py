@@ -238,3 +238,37 @@ def test_a_record_says_what_its_docstring_says(tmp_path, record):
     with zipfile.ZipFile(tmp_path / "r0_f0_m0.npz") as arrays:
         names = {name.removesuffix(".npy") for name in arrays.namelist()}
     assert names == {"image_id", "labels", "probabilities"}
+
+
+def told(record, member, repeat, fold, **values):
+    """A record whose accuracy was `values` at epochs, as e3=0.5, and else not measured."""
+    history = [
+        {"epoch": e, "objective": 1.0}
+        | ({"accuracy": values[f"e{e}"]} if f"e{e}" in values else {})
+        for e in range(1, 1 + max(int(name[1:]) for name in values))
+    ]
+    return replace(record(repeat=repeat, fold=fold, member=member), history=history)
+
+
+def test_a_curve_has_a_row_a_split_and_averages_members(record):
+    done = [
+        told(record, 0, 0, 1, e2=0.2, e4=0.4),
+        told(record, 0, 0, 0, e2=0.1, e4=0.3),
+        told(record, 1, 0, 0, e2=0.3, e4=0.5),
+    ]
+    epochs, values = records.curve([done[0], done[1]], "accuracy")
+    assert epochs.tolist() == [2, 4]
+    np.testing.assert_allclose(values, [[0.1, 0.3], [0.2, 0.4]])
+    _, values = records.curve(done, "accuracy")
+    np.testing.assert_allclose(values, [[0.2, 0.4], [0.2, 0.4]])
+
+
+def test_a_trial_that_stopped_early_keeps_its_last_value(record):
+    done = [
+        told(record, 0, 0, 0, e2=0.1, e4=0.2, e6=0.3),
+        told(record, 0, 0, 1, e2=0.4, e3=0.5),
+        told(record, 0, 0, 2, e3=0.9),  # never measured before its end
+    ]
+    epochs, values = records.curve(done, "accuracy")
+    assert epochs.tolist() == [3, 4, 6]
+    np.testing.assert_allclose(values, [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5], [0.9, 0.9, 0.9]])

@@ -1,0 +1,102 @@
+"""One look into one net: all that its figures need, as arrays, so that the net can go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnlab.look.capture import feature_maps
+from cnnlab.look.features import feature_figure, overview_figure
+from cnnlab.look.figure import Picture
+from cnnlab.look.gradcam import Case, cases, grad_cam_figure, telling
+from cnnlab.look.kernels import kernel_figure, kernels
+from cnnlab.look.peaks import Peaks, peaks, peaks_figure, reach
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Images that the nets have not trained on, and which of them are shown with their maps."""
+
+    images: np.ndarray  # uint8 (n, height, width, channels)
+    labels: np.ndarray  # classes, int (n,)
+    classes: Sequence[str]  # names
+    shown: np.ndarray  # indices, int
+    whose: str  # what kind of images they are, as "held-out images"
+
+    def label(self, image: int) -> str:
+        """The class name of an image."""
+        return self.classes[self.labels[image]]
+
+
+@dataclass(frozen=True)
+class View:
+    """What one net has learnt and how it answers the probe; dicts are by layer, in order."""
+
+    maps: dict[str, np.ndarray]  # of the images shown
+    peaks: dict[str, Peaks]  # over all images of the probe
+    reach: dict[str, tuple[int, int, int, int]]
+    kernels: dict[str, np.ndarray]  # of the layers that have maps
+    before: dict[str, np.ndarray]  # the same, before training
+    layer: str  # whose maps Grad-CAM is taken from
+    cases: list[Case]
+    accuracy: float  # on the probe, 0..1
+
+
+def view(net: keras.Model, start: keras.Model, probabilities: np.ndarray, probe: Probe) -> View:
+    """Look into `net`.
+
+    `start`: the same net before training, its layers named alike. `probabilities`: (n, classes),
+    of `net` on the probe.
+    """
+    maps = feature_maps(net, probe.images[probe.shown].astype(np.float32))
+    trained, fresh = kernels(net), kernels(start)
+    chosen = np.concatenate(telling(probabilities, probe.labels))
+    layer, found = cases(net, probe.images, probe.labels, probabilities, probe.classes, chosen)
+    return View(
+        maps=maps,
+        peaks=peaks(net, probe.images),
+        reach=reach(net, probe.images.shape[1:]),
+        kernels={name: trained[name] for name in maps if name in trained},
+        before={name: fresh[name] for name in maps if name in trained},
+        layer=layer,
+        cases=found,
+        accuracy=float(np.mean(probabilities.argmax(1) == probe.labels)),
+    )
+
+
+def figures(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, list[str], Picture]]:
+    """All figures of some variants: (path without suffix, the variants in it, picture), one by one.
+
+    kernels/VARIANT/NN_LAYER, peaks/VARIANT/NN_LAYER, overview/VARIANT_I_LABEL, gradcam/VARIANT, and
+    for all variants together features/I_LABEL/NN_LAYER. NN: number of the layer, I: of the image.
+    """
+    layers = list(dict.fromkeys(layer for v in views.values() for layer in v.maps))
+    files = {layer: f"{i:02d}_{layer.replace('/', '-')}" for i, layer in enumerate(layers)}
+    shown = [(i, probe.images[j], probe.label(j)) for i, j in enumerate(probe.shown)]
+    labels = [probe.label(i) for i in range(len(probe.images))]
+    for name, v in views.items():
+        for layer, weights in v.kernels.items():
+            picture = kernel_figure(weights, layer, name, v.before[layer])
+            yield f"kernels/{name}/{files[layer]}", [name], picture
+            picture = peaks_figure(
+                v.peaks[layer], v.reach[layer], layer, name, probe.images, labels, probe.whose
+            )
+            yield f"peaks/{name}/{files[layer]}", [name], picture
+        for i, image, label in shown:
+            picture = overview_figure(v.maps, v.peaks, image, label, name, i)
+            yield f"overview/{name}_{i}_{label}", [name], picture
+        whose = f"{len(probe.images)} {probe.whose}"
+        picture = grad_cam_figure(v.cases, v.layer, name, v.accuracy, whose)
+        yield f"gradcam/{name}", [name], picture
+    for layer in layers:
+        names = [name for name, v in views.items() if layer in v.maps]
+        maps, tops = ({n: getattr(views[n], k)[layer] for n in names} for k in ("maps", "peaks"))
+        for i, image, label in shown:
+            picture = feature_figure(maps, tops, layer, image, label, i)
+            yield f"features/{i}_{label}/{files[layer]}", names, picture

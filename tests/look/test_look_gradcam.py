@@ -1,0 +1,145 @@
+"""Where a net looks."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as k
+
+from cnnlab.look import Case, cases, feature_maps, grad_cam, grad_cam_figure, telling
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
+
+
+def net(**last) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    x = inputs = keras.Input((8, 8, 1))
+    x = k.Conv2D(3, 3, padding="same", name="conv1")(k.Rescaling(1 / 255)(x))
+    x = k.MaxPooling2D(name="pool1")(k.ReLU()(x))
+    x = k.ReLU()(k.Conv2D(5, 3, padding="same", name="conv2", **last)(x))
+    return keras.Model(inputs, k.Dense(3, name="logits")(k.GlobalAveragePooling2D()(x)))
+
+
+def test_with_global_pooling_it_is_the_class_activation_map():
+    # Selvaraju et al. 2017, section 3.1: there Grad-CAM is CAM (Zhou et al. 2016), the maps weighed
+    # by the class's dense weights, over the number of pixels.
+    model, classes = net(), [0, 2, 1, 1]
+    layer, heat = grad_cam(model, IMAGES, classes)
+    assert layer == "conv2"
+    maps = feature_maps(model, IMAGES.astype(np.float32))["conv2"]
+    weights = model.get_layer("logits").kernel.numpy()[:, classes] / 16
+    expected = np.maximum(np.einsum("nhwc,cn->nhw", maps, weights), 0)
+    np.testing.assert_allclose(heat, expected, rtol=1e-4, atol=1e-7)
+    assert heat.max() > 0
+
+
+def test_images_do_not_touch_one_another_and_weights_stay():
+    model = net()
+    before = [w.copy() for w in model.get_weights()]
+    _, together = grad_cam(model, IMAGES, [0, 1, 2, 0])
+    _, alone = grad_cam(model, IMAGES[2:3], [2])
+    np.testing.assert_allclose(together[2], alone[0], rtol=1e-4, atol=1e-7)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_frozen_net_nested_in_another_gives_the_same():
+    inner = net()
+    _, expected = grad_cam(inner, IMAGES, [0, 1, 2, 0])
+    inner.trainable = False
+    inputs = keras.Input((8, 8, 1))
+    outer = keras.Model(inputs, k.Activation("linear")(inner(inputs)))
+    layer, heat = grad_cam(outer, IMAGES, [0, 1, 2, 0])
+    assert layer == "conv2"
+    np.testing.assert_allclose(heat, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_a_residual_net_is_seen_from_its_last_sum():
+    keras.utils.set_random_seed(1)
+    x = inputs = keras.Input((8, 8, 1))
+    x = k.ReLU()(k.Conv2D(3, 3, padding="same", name="conv1")(x))
+    y = k.BatchNormalization()(k.Conv2D(3, 3, padding="same", name="conv2")(x))
+    x = k.ReLU(name="sum_act")(k.Add()([x, y]))
+    model = keras.Model(inputs, k.Dense(2)(k.GlobalAveragePooling2D()(x)))
+    assert grad_cam(model, IMAGES, [0, 1, 0, 1])[0] == "sum_act"
+
+
+def test_half_precision_gives_float32_near_the_same():
+    _, exact = grad_cam(net(), IMAGES, [0, 1, 2, 0])
+    model = net(dtype="mixed_bfloat16")
+    _, heat = grad_cam(model, IMAGES, [0, 1, 2, 0])
+    assert heat.dtype == np.float32
+    np.testing.assert_allclose(heat, exact, rtol=0.1, atol=0.1 * exact.max())
+
+
+def test_a_net_without_maps_is_refused():
+    x = inputs = keras.Input((8, 8, 1))
+    x = k.Conv2D(2, 8, name="whole")(x)
+    model = keras.Model(inputs, k.Dense(2)(k.Flatten()(x)), name="flat")
+    with pytest.raises(ValueError, match="flat has no maps"):
+        grad_cam(model, IMAGES, [0, 0, 0, 0])
+
+
+def test_the_surest_are_telling():
+    labels = np.array([0, 0, 1, 1, 2, 2, 0])
+    said = np.array([0, 0, 1, 2, 0, 1, 0])
+    sure = np.array([0.6, 0.9, 0.7, 0.5, 0.8, 0.9, 0.9])
+    probabilities = np.full((7, 3), 0.01)
+    probabilities[np.arange(7), said] = sure
+    right, wrong = telling(probabilities, labels)
+    assert right.tolist() == [1, 2]  # of classes 0 and 1; none of class 2 is right
+    assert wrong.tolist() == [5, 4, 3]
+    many = np.eye(9)[np.arange(9)]
+    assert telling(many, np.arange(9))[0].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_cases_hold_what_speaks_for_the_word_and_for_the_truth():
+    model = net()
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8], [0.9, 0.1, 0.0]])
+    labels = np.array([0, 2, 2, 1])
+    layer, found = cases(model, IMAGES, labels, probabilities, ["a", "b", "c"], np.array([2, 1]))
+    right, wrong = found
+    assert (layer, right.said, right.truth, right.sure, right.other) == (
+        "conv2",
+        "c",
+        "c",
+        0.8,
+        None,
+    )
+    assert (wrong.said, wrong.truth, wrong.sure) == ("b", "c", 0.5)
+    _, expected = grad_cam(model, IMAGES[[2, 1, 1]], [2, 1, 2])
+    for heat, value in zip((right.heat, wrong.heat, wrong.other), expected, strict=True):
+        np.testing.assert_allclose(heat, value, rtol=1e-4, atol=1e-7)
+
+
+def case(said="a", truth="a", heat=None):
+    heat = np.eye(4) if heat is None else heat
+    return Case(IMAGES[0], truth, said, 0.75, heat, None if said == truth else heat[::-1])
+
+
+def words(picture) -> str:
+    return "\n".join(text.get_text() for text in picture.figure.texts)
+
+
+def test_the_figure_says_who_was_right():
+    found = [case(), case("b", "c"), case("b", "b")]
+    picture = grad_cam_figure(found, "conv2", "base", 0.9, "60 held-out images")
+    assert picture.alt == (
+        "base: what speaks for the class, by Grad-CAM at conv2: 2 right predictions and 1 wrong; "
+        "said a (0.75); said b (0.75); said b (0.75), truly c. 90.0% of 60 held-out images right."
+    )
+    for text in ("a  0.75", "b  0.75", "truly c", "right", "wrong", "90.0% of 60 held-out images"):
+        assert text in words(picture)
+    tiles = [i for axes in picture.figure.axes for i in axes.get_images()]
+    assert sum(i.get_array().ndim == 3 for i in tiles) == 2 + 3  # rows
+
+
+@pytest.mark.parametrize(("found", "missing"), [([case()], "wrong"), ([case("a", "b")], "right")])
+def test_where_there_is_none_it_says_so(found, missing):
+    picture = grad_cam_figure(found, "c", "v", 1.0, "images")
+    assert f"no {missing} prediction" in words(picture)
+    with pytest.raises(ValueError, match="no prediction"):
+        grad_cam_figure([], "c", "v", 0.5, "images")
+
+
+def test_heat_that_is_zero_everywhere_can_be_shown():
+    assert grad_cam_figure([case(heat=np.zeros((4, 4)))], "c", "v", 1.0, "images").alt
