@@ -309,8 +309,7 @@ def test_odd_names_are_read(packed, packing):
 
 def test_a_name_that_is_not_utf_8_can_be_written_down(packed):
     path = packed(FLAT, "folder")
-    with open(os.fsencode(path) + b"/a/\xff.png", "wb") as file:
-        file.write(picture())
+    (path / "a" / os.fsdecode(b"\xff.png")).write_bytes(picture())
     source = opened(path)
     assert "a/\\udcff.png" in list(source.table["source"])
     assert all(isinstance(content, bytes) for content in source.read(source.keys))
