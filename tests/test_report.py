@@ -153,7 +153,7 @@ def test_alt_text_survives_in_the_file(tmp_path, alt):
 
 def facts(**changes):
     text = dict.fromkeys(
-        ("study", "answer", "shape", "confidence", "variants", "backbone", "pretrain_classes"), "T"
+        ("study", "answer", "data", "shape", "variants", "backbone", "pretrain_classes"), "T"
     )
     numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
     lists = ("overview", "augmentation", "ablation_figures", "transfer_figures")
