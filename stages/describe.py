@@ -13,7 +13,7 @@ from cnnlab.look.figure import save
 from cnnlab.report import dataset
 from stages import run
 
-CLASSES, IMAGES = 20, 8  # shown
+CLASSES, IMAGES = 12, 6  # shown
 CHUNK = 256  # images in memory at once
 
 

@@ -1,7 +1,10 @@
 """Progress where there is no terminal: one line at the end."""
 
+import types
+
 import pytest
 
+from cnnlab import progress
 from cnnlab.progress import bar
 
 
@@ -26,3 +29,25 @@ def test_work_that_fails_does_not_claim_its_end(capsys):
     with pytest.raises(KeyError), bar("work", 1):
         raise KeyError
     assert "work: 1 in" not in capsys.readouterr().out
+
+
+def test_long_work_in_a_log_says_how_far_it_is_and_how_long_it_will_take(capsys, monkeypatch):
+    now = iter(range(0, 1000, 20))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    with bar("prepare", 100) as work:
+        for _ in range(3):
+            work.advance(10)
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == "prepare: 20 of 100, 0.5 a second, 160 s left"
+
+
+def test_each_hands_on_what_it_is_given(capsys):
+    with bar("work", 3) as work:
+        assert list(work.each("abc")) == ["a", "b", "c"]
+
+
+def test_a_terminal_shows_the_rate():
+    task = types.SimpleNamespace(speed=1234.5)
+    assert progress.Rate().render(task).plain == "1,234/s"
+    for slow in (None, 0.5):
+        assert progress.Rate().render(types.SimpleNamespace(speed=slow)).plain == ""

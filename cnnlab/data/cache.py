@@ -8,7 +8,7 @@ run that was killed finds what it had done. Any of the files may be deleted at a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,11 +73,13 @@ class Cache:
         """Let go of the file."""
         self._db.close()
 
-    def find(self, content: bytes) -> Facts | None:
-        """What is known of a content, None where nothing is."""
-        row = self._db.execute(f"select {FACTS} from images where content = ?", (content,))
-        found = row.fetchone()
-        return found and Facts(*found)
+    def find(self, contents: Sequence[bytes]) -> dict[bytes, Facts]:
+        """What is known of contents; those of which nothing is are absent."""
+        marks = ", ".join("?" * len(contents))
+        rows = self._db.execute(
+            f"select content, {FACTS} from images where content in ({marks})", contents
+        )
+        return {content: Facts(*facts) for content, *facts in rows}
 
     def add(self, images: Iterable[New]) -> list[Facts]:
         """Keep images, all of them or none. What another run added meanwhile stays as it is."""
@@ -95,7 +97,7 @@ class Cache:
                 if row.rowcount:
                     added.append(Facts(row.lastrowid, *new.facts))
                 else:
-                    added.append(self.find(new.content))
+                    added.append(self.find([new.content])[new.content])
         return added
 
     def pixels(self, ids: Iterable[int]) -> Iterator[np.ndarray]:

@@ -136,34 +136,42 @@ def work(
 
     `items`: keys for `read`, or contents where that is None.
     """
+    contents = read(items) if read else items
+    marks = [None if isinstance(c, Exception) else _mark(c) for c in contents]
+    known = cache.find([mark for mark in marks if mark])
     found: list[Facts | New] = []
-    thumbs: list[np.ndarray] = []
-    places: list[int] = []
-    for content in read(items) if read else items:
-        if isinstance(content, Exception):
+    thumbs: dict[int, np.ndarray] = {}
+    for i, (content, mark) in enumerate(zip(contents, marks, strict=True)):
+        if mark is None:
             found.append(Facts(-1, f"cannot be read: {content}", *[None] * 7))
-            continue
-        mark = _mark(content)
-        if known := cache.find(mark):
-            found.append(known)
-            continue
-        try:
-            image = decode(content, settings)
-        except BadImage as problem:
-            found.append(New(mark, (str(problem), *[None] * 7), None, None, None))
-            continue
-        height, width, channels = image.pixels.shape
-        about = ("", image.width, image.height, image.mode, image.format, channels)
-        facts = (*about, digest(image.pixels), None)
-        thumb = None if image.thumb is None else image.thumb.tobytes()
-        found.append(New(mark, facts, (height, width), thumb, image.pixels.tobytes()))
-        if thumb:
-            thumbs.append(image.thumb)
-            places.append(len(found) - 1)
+        elif mark in known:
+            found.append(known[mark])
+        else:
+            new, thumb = _new(mark, content, settings)
+            found.append(new)
+            if thumb is not None:
+                thumbs[i] = thumb
     if thumbs:
-        for i, value in zip(places, duplicates.perceptual_hash(np.stack(thumbs)), strict=True):
-            found[i] = found[i]._replace(facts=(*found[i].facts[:-1], int(value)))
+        pictures = duplicates.grey(thumbs.values())
+        hashes = duplicates.perceptual_hash(pictures)
+        for i, picture, value in zip(thumbs, pictures, hashes, strict=True):
+            facts = (*found[i].facts[:-1], int(value))
+            found[i] = found[i]._replace(facts=facts, thumb=picture.tobytes())
     return found
+
+
+def _new(
+    mark: bytes, content: bytes | np.ndarray, settings: Settings
+) -> tuple[New, np.ndarray | None]:
+    """A decoded image, still without its hash, and the small picture that it is made from."""
+    try:
+        image = decode(content, settings)
+    except BadImage as problem:
+        return New(mark, (str(problem), *[None] * 7), None, None, None), None
+    height, width, channels = image.pixels.shape
+    about = ("", image.width, image.height, image.mode, image.format, channels)
+    facts = (*about, digest(image.pixels), None)
+    return New(mark, facts, (height, width), None, image.pixels.tobytes()), image.thumb
 
 
 def _mark(content: bytes | np.ndarray) -> bytes:

@@ -87,7 +87,7 @@ class Decoded(NamedTuple):
     """One image, and what it was."""
 
     pixels: np.ndarray  # uint8 (height, width, channels)
-    thumb: np.ndarray | None  # uint8 (THUMB, THUMB), grey; None where the original is smaller
+    thumb: np.ndarray | None  # uint8 (THUMB, THUMB, 1 or 3); None where the original is smaller
     width: int  # of the original, upright
     height: int
     mode: str  # of the original: Pillow's name, such as RGB, L, P, CMYK, I;16
@@ -159,20 +159,25 @@ def _finish(
     mode: str = "",
 ) -> Decoded:
     """Size and channels. `pixels`: the picture's own, returned where nothing is to be done."""
-    thumb = None
-    if min(shape[:2]) >= THUMB:
-        grey = picture if picture.mode == "L" else picture.convert("L")
-        thumb = np.asarray(grey.resize((THUMB, THUMB), Image.Resampling.BILINEAR))
     wanted = {1: "L", 3: "RGB", None: picture.mode}[settings.channels]
     size = (settings.size, settings.size) if settings.size else picture.size
-    mode = mode or picture.mode
-    if pixels is None or (wanted, size) != (picture.mode, picture.size):
-        picture = picture if picture.mode == wanted else picture.convert(wanted)
-        picture = picture if picture.size == size else RESIZE[settings.resize](picture, size)
-        pixels = np.asarray(picture)
-        pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    return Decoded(pixels, thumb, shape[1], shape[0], mode, kind)
+    made = picture if picture.mode == wanted else picture.convert(wanted)
+    made = made if made.size == size else RESIZE[settings.resize](made, size)
+    if pixels is None or made is not picture:
+        pixels = _pixels(made)
+    thumb = None
+    if min(shape[:2]) >= THUMB:
+        small = (THUMB, THUMB)
+        same = made is picture and size == small
+        thumb = pixels if same else _pixels(picture.resize(small, Image.Resampling.BILINEAR))
+    return Decoded(pixels, thumb, shape[1], shape[0], mode or picture.mode, kind)
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+    """Of a picture of mode L or RGB: uint8 (height, width, channels)."""
+    width, height = picture.size
+    return np.frombuffer(picture.tobytes(), np.uint8).reshape(height, width, -1)

@@ -64,8 +64,8 @@ def samples_figure(
     brightness = ", ".join(f"{name} {np.mean(mean):.0f}" for name, mean in means.items())
     return Picture(
         figure,
-        f"{title}: for each of {len(samples)} its mean image and up to {plural(most, 'image')}; mean"
-        f" brightness of 255: {brightness}",
+        f"{title}: for each of {len(samples)} its mean image and up to {plural(most, 'image')};"
+        f" mean brightness of 255: {brightness}",
     )
 
 

@@ -37,7 +37,7 @@ def jpeg(image, quality):
 def thumb(image):
     content = io.BytesIO()
     image.save(content, "png")
-    return decode(content.getvalue(), SETTINGS).thumb
+    return duplicates.grey([decode(content.getvalue(), SETTINGS).thumb])[0]
 
 
 def near(thumbs, bits=4):
@@ -79,6 +79,14 @@ def test_equal_hashes_need_pictures_that_look_alike():
     thumbs = rng.integers(0, 256, (2, 32, 32)).astype(np.uint8)
     one, _ = duplicates.near(np.array([5, 5]), 4, thumbs.__getitem__)
     assert len(one) == 0
+
+
+def test_grey_is_what_pillow_makes_of_colour():
+    colour = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    expected = np.asarray(Image.fromarray(colour).convert("L")).astype(int)
+    made = duplicates.grey([colour, colour[..., :1]])
+    assert np.abs(made[0] - expected).max() <= 1
+    np.testing.assert_array_equal(made[1], colour[..., 0])
 
 
 @given(

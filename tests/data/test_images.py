@@ -271,7 +271,10 @@ def test_a_square_is_resized_alike_by_every_way():
 
 def test_small_images_have_no_thumb():
     assert decode(NOISE[: THUMB - 1], AS_IT_IS).thumb is None
-    assert decode(NOISE, AS_IT_IS).thumb.shape == (THUMB, THUMB)
+    for size in (None, 8):
+        thumb = decode(NOISE, replace(AS_IT_IS, size=size)).thumb
+        np.testing.assert_array_equal(thumb, NOISE)
+    assert decode(np.tile(NOISE, (2, 2, 1)), AS_IT_IS).thumb.shape == (THUMB, THUMB, 3)
 
 
 def test_settings_that_differ_have_keys_that_differ():

@@ -99,12 +99,11 @@ class Folder:
     def _read(self, name: str) -> bytes:
         try:
             with (self.root / name).open("rb") as file:
-                content = file.read(LARGEST + 1)
+                if os.fstat(file.fileno()).st_size > LARGEST:
+                    raise ValueError(f"larger than {LARGEST >> 20} MiB")
+                return file.read()
         except OSError as error:  # without the path, which stands beside it in every message
             raise OSError(error.strerror) from None
-        if len(content) > LARGEST:
-            raise OSError(f"larger than {LARGEST >> 20} MiB")
-        return content
 
 
 def _folder(root: Path) -> Files:
