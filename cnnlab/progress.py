@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+TICK = 0.1  # seconds between two looks at the bar
 EVERY = 30.0  # seconds between two lines where there is no terminal
 
 T = TypeVar("T")
@@ -37,12 +38,17 @@ class Bar:
 
     def __init__(self, progress: Progress, task):
         self._progress, self._task = progress, task
-        self._began = self._said = time.monotonic()
+        self._began = self._said = self._drawn = time.monotonic()
+        self._waiting = 0  # steps that are not drawn yet
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """`steps` more are done; `note` says what is being done now."""
-        self._progress.update(self._task, advance=steps, note=note)
+        self._waiting += steps
         now = time.monotonic()
+        if now - self._drawn < TICK and not note:
+            return
+        self._progress.update(self._task, advance=self._waiting, note=note)
+        self._drawn, self._waiting = now, 0
         if self._progress.disable and now - self._said > EVERY:
             self._said = now
             self.say(self._line(now - self._began))

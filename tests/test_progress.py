@@ -41,6 +41,15 @@ def test_long_work_in_a_log_says_how_far_it_is_and_how_long_it_will_take(capsys,
     assert first == "prepare: 20 of 100, 0.5 a second, 160 s left"
 
 
+def test_many_small_steps_are_all_counted(monkeypatch):
+    with bar("prepare", 1000) as work:
+        for _ in range(999):
+            work.advance()
+        monkeypatch.setattr(progress, "TICK", 0.0)
+        work.advance()
+        assert work._progress.tasks[work._task].completed == 1000
+
+
 def test_each_hands_on_what_it_is_given(capsys):
     with bar("work", 3) as work:
         assert list(work.each("abc")) == ["a", "b", "c"]

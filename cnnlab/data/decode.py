@@ -28,7 +28,7 @@ from cnnlab.errors import UserError
 from cnnlab.processes import end_with_parent
 
 CHUNK = 32  # images
-ALONE = 1.0  # seconds of work before other processes are worth their start
+ALONE = 2.0  # seconds of work that is done before other processes have started
 
 
 class Counts(NamedTuple):
@@ -77,12 +77,12 @@ def decode_all(
     try:
         waiting = iter(chunks)
         read = source.read if source.parallel else None
-        began = time.monotonic()
-        for chunk in waiting:
+        for done, chunk in enumerate(waiting, 1):
+            began = time.monotonic()
             store(chunk, work(load(chunk), read, cache, settings))
-            if time.monotonic() - began > ALONE and processes > 1:
-                break
-        _share(waiting, load, store, (read, path, settings), processes)
+            left = (time.monotonic() - began) * (len(chunks) - done)
+            if processes > 1 and left > ALONE and done > 1:  # the first is slow: imports
+                _share(waiting, load, store, (read, path, settings), processes)
     finally:
         cache.close()
     table = pd.DataFrame([facts[i] for i in range(len(rows))], columns=Facts._fields)
@@ -97,17 +97,10 @@ def _share(
     processes: int,
 ) -> None:
     """Do the chunks that are left on worker processes."""
-    first = next(waiting, None)
-    if first is None:
-        return
-    waiting = itertools.chain([first], waiting)
+    context = multiprocessing.get_context("forkserver")  # what they import is imported once
+    context.set_forkserver_preload([__name__])
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=setting)
     running = {}
-    pool = ProcessPoolExecutor(
-        processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=setting,
-    )
     try:
         while True:
             for chunk in itertools.islice(waiting, 2 * processes - len(running)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -91,16 +91,18 @@ def draw(
     for i, group in enumerate(shuffled["group"]):
         groups.setdefault(group, []).append(i)
     labels, given = shuffled["label"].to_list(), shuffled["split"].to_list()
-    split = np.full(len(shuffled), "", object)
+    split = [""] * len(shuffled)
     for members in groups.values():
-        counts = Counter(labels[i] for i in members)
+        one = len(members) == 1  # as nearly all are: a Counter takes its time
+        counts = {labels[members[0]]: 1} if one else Counter(labels[i] for i in members)
         pools = order
         if comes_split:
             judges = any(given[i] == "test" for i in members)
             pools = [pool for pool in order if (pool == "test") == judges]
         for pool in pools:
             if all(wanted[pool].get(label, 0) >= n for label, n in counts.items()):
-                split[members] = pool
+                for i in members:
+                    split[i] = pool
                 for label, n in counts.items():
                     wanted[pool][label] -= n
                 break
@@ -166,7 +168,7 @@ def oddities(inventory: pd.DataFrame) -> list[Finding]:
     """What is unusual about images that are used all the same."""
     findings = []
     for source, format in zip(inventory["source"], inventory["format"], strict=True):
-        ending = PurePosixPath(source).suffix.lower()
+        ending = posixpath.splitext(source)[1].lower()
         if ending not in ENDINGS.get(format, {ending}) and ending:
             findings.append(Finding("ending of another format", source, f"read as {format}"))
         if not source.isascii() or " " in source or "\\" in source or len(source) > LONG:
