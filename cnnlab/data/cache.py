@@ -1,13 +1,14 @@
 """Decoded images, kept from run to run: what a file's content became under given settings.
 
 One SQLite file for each `images.Settings`, in a folder that is no output of any stage: DVC removes
-outputs before a stage runs, and this is for the runs after. A row is committed with its chunk, so a
+outputs before a stage runs, and this is for the runs after. Rows are committed every second, so a
 run that was killed finds what it had done. Any of the files may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import numpy as np
 
 from cnnlab.errors import UserError
 
+COMMIT = 1.0  # seconds of work that may be lost; each commit writes many pages of the index
 FACTS = "id, problem, width, height, mode, format, channels, digest, hash"
 _TABLE = """
 create table if not exists images (
@@ -70,8 +72,13 @@ class Cache:
             raise UserError(f"{path}: damaged ({error}); delete it and run again") from None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Commit, and let go of the file."""
+        self._commit()
         self._db.close()
+
+    def _commit(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("commit")
 
     def find(self, contents: Sequence[bytes]) -> dict[bytes, Facts]:
         """What is known of contents; those of which nothing is are absent."""
@@ -82,22 +89,24 @@ class Cache:
         return {content: Facts(*facts) for content, *facts in rows}
 
     def add(self, images: Iterable[New]) -> list[Facts]:
-        """Keep images, all of them or none. What another run added meanwhile stays as it is."""
+        """Keep images. What another run added meanwhile stays as it is."""
         columns = f"content, {FACTS.removeprefix('id, ')}, rows, columns, thumb, pixels"
         marks = ", ".join("?" * (columns.count(",") + 1))
-        self._db.execute("begin immediate")
-        with self._db:
-            added = []
-            for new in images:
-                values = (new.content, *new.facts, *(new.shape or (None, None)))
-                row = self._db.execute(
-                    f"insert into images ({columns}) values ({marks}) on conflict do nothing",
-                    (*values, new.thumb, new.pixels),
-                )
-                if row.rowcount:
-                    added.append(Facts(row.lastrowid, *new.facts))
-                else:
-                    added.append(self.find([new.content])[new.content])
+        if not self._db.in_transaction:
+            self._db.execute("begin immediate")
+            self._since = time.monotonic()
+        added = []
+        for new in images:
+            values = (new.content, *new.facts, *(new.shape or (None, None)), new.thumb, new.pixels)
+            row = self._db.execute(
+                f"insert into images ({columns}) values ({marks}) on conflict do nothing", values
+            )
+            if row.rowcount:
+                added.append(Facts(row.lastrowid, *new.facts))
+            else:
+                added.append(self.find([new.content])[new.content])
+        if time.monotonic() - self._since > COMMIT:
+            self._commit()
         return added
 
     def pixels(self, ids: Iterable[int]) -> Iterator[np.ndarray]:

@@ -71,7 +71,7 @@ def decode_all(
         for i, image in zip(chunk, found, strict=True):
             facts[i] = next(added) if isinstance(image, New) else image
         counts[0] += len(new)
-        counts[1] += len(found) - len(new)
+        counts[1] += sum(isinstance(image, Facts) and image.id >= 0 for image in found)
         on_images(len(chunk))
 
     try:
