@@ -228,7 +228,8 @@ def _tar(place: str, tar: tarfile.TarFile, size: int, parallel: bool) -> Files:
     # A compressed archive is read from front to back, by one process.
     found = Files(read=Tar(place), parallel=parallel, ordered=True)
     total = 0
-    for member in tar:
+    while (member := tar.next()) is not None:
+        tar.members.clear()  # it would keep a kilobyte for each
         total += member.size
         refuse_bomb(place, total, size)
         name = _inside(place, member.name)
@@ -275,6 +276,8 @@ def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
 
 def _inside(place: str, name: str, what: str = "holds") -> str:
     """The name without what changes nothing. Refuses one that leads out of the archive."""
+    if what == "holds" and name[:1] not in "/." and "/." not in name and "//" not in name:
+        return name.rstrip("/")  # as nearly all are
     path, depth = PurePosixPath(name), 0
     out = path.is_absolute() or (what == "holds" and ".." in path.parts)
     for part in path.parts:
