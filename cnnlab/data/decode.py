@@ -28,7 +28,7 @@ from cnnlab.errors import UserError
 from cnnlab.processes import end_with_parent
 
 CHUNK = 32  # images
-ALONE = 2.0  # seconds of work that is done before other processes have started
+ALONE = 2.0  # seconds of work for which no other process is started
 
 
 class Counts(NamedTuple):
@@ -74,15 +74,19 @@ def decode_all(
         counts[1] += sum(isinstance(image, Facts) and image.id >= 0 for image in found)
         on_images(len(chunk))
 
+    read = source.read if source.parallel else None
+
+    def here(chunk: np.ndarray) -> None:
+        store(chunk, work(load(chunk), read, cache, settings))
+
     try:
         waiting = iter(chunks)
-        read = source.read if source.parallel else None
         for done, chunk in enumerate(waiting, 1):
             began = time.monotonic()
-            store(chunk, work(load(chunk), read, cache, settings))
+            here(chunk)
             left = (time.monotonic() - began) * (len(chunks) - done)
             if processes > 1 and left > ALONE and done > 1:  # the first is slow: imports
-                _share(waiting, load, store, (read, path, settings), processes)
+                _share(waiting, load, store, here, (read, path, settings), processes)
     finally:
         cache.close()
     table = pd.DataFrame([facts[i] for i in range(len(rows))], columns=Facts._fields)
@@ -93,21 +97,29 @@ def _share(
     waiting: Iterator[np.ndarray],
     load: Callable[[np.ndarray], Sequence],
     store: Callable[[np.ndarray, list[Facts | New]], None],
+    here: Callable[[np.ndarray], None],
     setting: tuple,
     processes: int,
 ) -> None:
-    """Do the chunks that are left on worker processes."""
+    """Do the chunks that are left on worker processes, and here while those start."""
     context = multiprocessing.get_context("forkserver")  # what they import is imported once
     context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=setting)
-    running = {}
+    running, starting = {}, True
     try:
         while True:
             for chunk in itertools.islice(waiting, 2 * processes - len(running)):
-                running[pool.submit(_work_here, load(chunk))] = chunk
+                running[pool.submit(_work_there, load(chunk))] = chunk
             if not running:
                 break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            timeout = 0 if starting else None
+            done = wait(running, timeout, return_when=FIRST_COMPLETED).done
+            chunk = next(waiting, None) if starting and not done else None
+            if chunk is not None:
+                here(chunk)
+                continue
+            starting = False
+            for future in done:
                 store(running.pop(future), future.result())
     except BrokenProcessPool:
         raise UserError(
@@ -188,5 +200,5 @@ def _start(read: Callable[[Sequence], list] | None, path: Path, settings: Settin
     end_with_parent()
 
 
-def _work_here(items: Sequence) -> list[Facts | New]:
+def _work_there(items: Sequence) -> list[Facts | New]:
     return work(items, *_setting)

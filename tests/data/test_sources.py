@@ -134,7 +134,7 @@ SPLIT = {f"{part}/{name}": content for part in ("train", "test") for name, conte
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-@pytest.mark.parametrize("wrapped", ["", "flowers/"])
+@pytest.mark.parametrize("wrapped", ["", "flowers/", "train/"])
 @pytest.mark.parametrize("files", [FLAT, SPLIT], ids=["flat", "split"])
 def test_folders_and_archives_are_read_alike(packed, packing, wrapped, files):
     source = opened(packed({wrapped + name: data for name, data in files.items()}, packing))

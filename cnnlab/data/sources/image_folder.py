@@ -38,10 +38,9 @@ def _table(files: Files) -> tuple[list[str], pd.DataFrame]:
             files.note("not an image by its ending", str(path))
         else:
             paths.append(path)
-    # An archive often wraps everything in one folder of its own name.
-    shared = {p.parts[0] for p in paths if len(p.parts) > 2}
-    wrapped = len(shared) == 1 and not shared & {"train", "test"}
-    offset = int(wrapped and all(len(p.parts) > 2 for p in paths))
+    # An archive often wraps everything in one folder of its own name, or is a train/ alone.
+    shared = {p.parts[0] for p in paths}
+    offset = int(len(shared) == 1 and all(len(p.parts) > 2 for p in paths))
     split = {"train", "test"} <= {p.parts[offset] for p in paths if len(p.parts) > offset + 2}
     at = offset + int(split)
     names, rows = [], []
