@@ -42,11 +42,13 @@ study: $(READY)  ## a new study beside the root's: make study NAME=photos
 readme: $(READY)  ## the README's table from the committed reports
 	python -m cnnlab.report.readme
 
-requirements: $(READY)  ## requirements.txt from requirements.in
+requirements: $(READY)  ## requirements*.txt from requirements*.in
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--no-emit-find-links --upgrade requirements.in --output-file requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--no-emit-find-links requirements-ray.in -c requirements.txt --output-file requirements-ray.txt
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--no-emit-find-links requirements-data.in -c requirements.txt --output-file requirements-data.txt
 
 $(READY): requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'

@@ -36,7 +36,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnnlab.errors import UserError
-from cnnlab.training.backend import CORES
+from cnnlab.processes import CORES
 
 TICK = 0.1  # seconds between two looks at what is running
 GRACE = 30.0  # seconds until what does not end by itself is killed

@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from cnnlab.compare.designs import DESIGNS
 from cnnlab.compare.metrics import METRICS
+from cnnlab.data.images import RESIZE
 from cnnlab.data.sources import SOURCES
 from cnnlab.errors import UserError
 from cnnlab.plugins import Options, chosen
@@ -28,6 +29,12 @@ FILE = Path("params.yaml")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
 
+class Bad(Options):
+    policy: Literal["skip", "fail"]
+    limit: float = Field(ge=0, le=1)
+    megapixels: float = Field(gt=0, le=10_000)
+
+
 class Pretrain(Options):
     classes: list[str]
     per_class: int = Field(ge=1)
@@ -36,11 +43,16 @@ class Pretrain(Options):
 class Data(Options):
     source: str
     raw: str
+    remote: str | None = Field(min_length=1)
     classes: list[str] | None
     image_size: int | None = Field(ge=4, le=1024)
+    resize: str
     channels: Literal[1, 3] | None
-    dev_per_class: int = Field(ge=4)
+    bad: Bad
+    near_duplicates: int | None = Field(ge=0, le=4)
+    dev_per_class: int | None = Field(ge=4)
     test_per_class: int | None = Field(ge=1)
+    test_share: float = Field(gt=0, lt=1)
     pretrain: Pretrain
 
     @field_validator("source")
@@ -48,6 +60,13 @@ class Data(Options):
     def _known(cls, name: str) -> str:
         if name not in SOURCES.names():
             raise ValueError(f"unknown source; allowed: {', '.join(SOURCES.names())}")
+        return name
+
+    @field_validator("resize")
+    @classmethod
+    def _a_way(cls, name: str) -> str:
+        if name not in RESIZE:
+            raise ValueError(f"unknown way; allowed: {', '.join(RESIZE)}")
         return name
 
     @field_validator("channels", mode="before")

@@ -14,6 +14,10 @@ TRANSFER = Path("data/transfer")
 BACKBONE = TRANSFER / "backbone"
 REPORTS = Path("reports")
 DATA_FACTS = REPORTS / "data.json"  # shape, classes and number of images, by prepare
+INVENTORY = PREPARED / "inventory.csv"  # every image of the source, by prepare
+FINDINGS = PREPARED / "findings.csv"  # what was skipped, doubled or odd, by prepare
+DATA_REPORT = REPORTS / "data.md"
+DATA_FIGURES = REPORTS / "data"
 AUGMENT = REPORTS / "augment"
 COMPARE = REPORTS / "compare"
 PLOTS = REPORTS / "plots"  # what dvc.yaml's `plots` show
@@ -33,3 +37,8 @@ def workspace() -> Path:
         if parts[i : i + 3] == (".dvc", "tmp", "exps"):
             return Path(*parts[:i])
     return root
+
+
+def decoded() -> Path:
+    """Where decoded images are kept from run to run, for all studies and experiments of a clone."""
+    return workspace() / ".cache" / "decoded"

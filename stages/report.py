@@ -54,6 +54,7 @@ def main() -> None:
         repeats=design.repeats,
         folds=design.k,
         n=design.repeats * design.k,
+        data=report.included(paths.DATA_REPORT.read_text()),
         images=data["images"],
         classes=len(data["classes"]),
         shape="×".join(map(str, data["shape"])),

@@ -54,7 +54,6 @@ def pool_in():
                 "label": ["2", "10", "9"] * 4,
                 "group": [f"s/{i}" for i in range(12)],
                 "split": "dev",
-                "digest": [pool.digest(image) for image in images],
             }
         )
         pool.write(folder, images, manifest)

@@ -16,7 +16,7 @@ STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 NAMES = sorted(STAGES)
 
 # Plumbing: it checks, shows and logs, and cannot change what a stage writes.
-PLUMBING = {"errors", "params", "paths", "plugins", "progress", "tracking"}
+PLUMBING = {"errors", "params", "paths", "plugins", "processes", "progress", "tracking"}
 # Found by name at run time, by way of a registry, from this module.
 REGISTRIES = {
     "cnnlab.training.recipe": ("cnnlab.models", "cnnlab.techniques"),

@@ -1,8 +1,10 @@
-"""Progress where there is no terminal: a line now and then, and one at the end."""
+"""Progress where there is no terminal: one line at the end."""
+
+import types
 
 import pytest
 
-from cnnlab import progress as progress_module
+from cnnlab import progress
 from cnnlab.progress import bar
 
 
@@ -16,15 +18,6 @@ def test_a_log_gets_one_line_at_the_end(capsys):
     assert out.count("\n") == 1
 
 
-def test_long_work_says_in_a_log_how_far_it_is(capsys, monkeypatch):
-    monkeypatch.setattr(progress_module, "LINE_SECONDS", 0.0)
-    with bar("train: epochs", 300) as progress:
-        progress.advance(100, note="fold 1")
-        assert capsys.readouterr().out.startswith("train: epochs: 100/300, about 0:")
-        progress.advance(100, note="fold 2")
-        assert capsys.readouterr().out.endswith(" left  fold 2\n")
-
-
 def test_what_is_said_stays_whole(capsys):
     line = "variant [bold]x[/bold] " * 12
     with bar("work", 1) as progress:
@@ -36,3 +29,34 @@ def test_work_that_fails_does_not_claim_its_end(capsys):
     with pytest.raises(KeyError), bar("work", 1):
         raise KeyError
     assert "work: 1 in" not in capsys.readouterr().out
+
+
+def test_long_work_in_a_log_says_how_far_it_is_and_how_long_it_will_take(capsys, monkeypatch):
+    now = iter(range(0, 1000, 20))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    with bar("prepare", 100) as work:
+        for _ in range(3):
+            work.advance(10, note="fold 1")
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == "prepare: 20 of 100, 0.5 a second, 160 s left  fold 1"
+
+
+def test_many_small_steps_are_all_counted(monkeypatch):
+    with bar("prepare", 1000) as work:
+        for _ in range(999):
+            work.advance()
+        monkeypatch.setattr(progress, "TICK", 0.0)
+        work.advance()
+        assert work._progress.tasks[work._task].completed == 1000
+
+
+def test_each_hands_on_what_it_is_given(capsys):
+    with bar("work", 3) as work:
+        assert list(work.each("abc")) == ["a", "b", "c"]
+
+
+def test_a_terminal_shows_the_rate():
+    task = types.SimpleNamespace(speed=1234.5)
+    assert progress.Rate().render(task).plain == "1,234/s"
+    for slow in (None, 0.5):
+        assert progress.Rate().render(types.SimpleNamespace(speed=slow)).plain == ""

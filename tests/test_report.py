@@ -164,7 +164,7 @@ def test_alt_text_survives_in_the_file(tmp_path, alt):
 
 def facts(**changes):
     text = dict.fromkeys(
-        ("study", "answer", "shape", "confidence", "variants", "backbone", "pretrain_classes"), "T"
+        ("study", "answer", "data", "shape", "variants", "backbone", "pretrain_classes"), "T"
     )
     text |= {"rope": "±1 points", "probability": "95%", "every_metric": "ME", "conditional": "CO"}
     text |= {"mechanisms": "MT"}

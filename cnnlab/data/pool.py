@@ -84,11 +84,28 @@ def digest(image: np.ndarray) -> str:
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
 
 
-def write(folder: Path, images: np.ndarray, manifest: pd.DataFrame) -> None:
-    """Write a pool."""
+def write(
+    folder: Path,
+    images: Iterable[np.ndarray],
+    manifest: pd.DataFrame,
+    shape: tuple[int, int, int] | None = None,
+) -> None:
+    """Write a pool, one image after another, and the digest of each.
+
+    `images`: uint8, in the order of the manifest, as an array or one by one, then all of `shape`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "images.npy", images)
-    manifest[COLUMNS].to_csv(folder / "manifest.csv", index=False)
+    shape = images.shape[1:] if shape is None else shape
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(manifest), *shape)}
+    digests = []
+    with (folder / "images.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for image in images:
+            if image.shape != shape or image.dtype != np.uint8:
+                raise ValueError(f"image {image.dtype} {image.shape}; expected: uint8 {shape}")
+            file.write(np.ascontiguousarray(image))
+            digests.append(digest(image))
+    manifest.assign(digest=digests)[COLUMNS].to_csv(folder / "manifest.csv", index=False)
 
 
 def read(folder: Path) -> Pool:

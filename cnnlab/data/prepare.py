@@ -1,41 +1,49 @@
-"""From a source to the pools of a study: which images, in which split, at which size."""
+"""From a source to the pools of a study: which images, in which group and split."""
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from cnnlab.data.pool import digest
-from cnnlab.data.sources import Source
+from cnnlab.data import duplicates
+from cnnlab.data.sources import Finding
 from cnnlab.errors import UserError
 
+LONG = 200  # characters of an unusually long name
+LISTED = 10  # bad images that an error names
+LABEL = 100  # characters of a class name, which becomes part of file names
 
-def draw(
-    table: pd.DataFrame,
-    classes: list[str] | None,
-    dev_per_class: int,
-    test_per_class: int | None,
-    pretrain_classes: list[str],
-    pretrain_per_class: int,
-    seed: int,
+ENDINGS = {
+    "JPEG": {".jpg", ".jpeg"},
+    "PNG": {".png"},
+    "BMP": {".bmp"},
+    "GIF": {".gif"},
+    "WEBP": {".webp"},
+    "TIFF": {".tif", ".tiff"},
+}
+
+
+def select(
+    table: pd.DataFrame, classes: list[str] | None, pretrain_classes: list[str]
 ) -> pd.DataFrame:
-    """Draw the pools from a source's table (see `Source`): a manifest without digests.
+    """The rows of a source's table (see `Source`) whose classes are wanted.
 
-    Stratified: `dev_per_class` images of every class go to dev, then `pretrain_per_class` of each
-    of `pretrain_classes` to pretrain, the rest (at most `test_per_class` a class, None: all) to
-    test. Where the source comes split, its test part is where test is drawn from, and dev and
-    pretrain come from its train part. A group goes where all of it fits. `classes`: those to keep
-    (None: all). Raises UserError naming a class that is unknown or too small.
+    Adds the columns `row` (number in the source) and, where it is missing, `group` (the image
+    itself). `classes`: those to keep, None: all. Raises UserError naming a class that is not there
+    or cannot be the name of one.
     """
-    there = table["label"].value_counts().sort_index()
-    for names, allowed in (
-        (classes or [], there.index),
-        (pretrain_classes, classes or there.index),
-    ):
+    there = sorted(set(table["label"]))
+    for name in there:
+        if not 0 < len(name.strip()) <= LABEL or "/" in name or not name.isprintable():
+            raise UserError(
+                f"params.yaml: data: class {name[: 2 * LABEL]!r}: allowed: 1 to {LABEL} characters"
+                " that can be printed, without /"
+            )
+    for names, allowed in ((classes or [], there), (pretrain_classes, classes or there)):
         for name in names:
             if name not in allowed:
                 raise UserError(
@@ -44,40 +52,76 @@ def draw(
     table = table.reset_index(names="row")
     table = table[table["label"].isin(classes)] if classes else table
     if table["label"].nunique() < 2:
-        raise UserError(f"params.yaml: data: needs at least 2 classes, found {sorted(there.index)}")
-    table["group"] = table.get("group", table["source"]).astype(str)
+        raise UserError(f"params.yaml: data: needs at least 2 classes, found {there}")
+    group = table.get("group", table["source"]).astype(str)
+    return table.assign(group=group).reset_index(drop=True)
 
+
+def draw(
+    table: pd.DataFrame,
+    dev_per_class: int | None,
+    test_per_class: int | None,
+    test_share: float,
+    pretrain_classes: list[str],
+    pretrain_per_class: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Draw the pools from a selected table: a manifest without digests.
+
+    Stratified: `dev_per_class` images of every class go to dev, then `pretrain_per_class` of each
+    of `pretrain_classes` to pretrain, the rest (at most `test_per_class` a class, None: all) to
+    test. With `dev_per_class` None it is the other way round: `test_per_class` images, or the share
+    `test_share` of each class, go to test, some to pretrain and the rest to dev. Where the source
+    comes split, its test part is where test is drawn from, and dev and pretrain come from its train
+    part. A group goes where all of it fits. Raises UserError naming a class that is too small.
+    """
+    there = table["label"].value_counts().sort_index()
     shuffled = table.sample(frac=1, random_state=np.random.default_rng(seed))
     comes_split = shuffled["split"].isin(["train", "test"]).all()
-    wanted = {"dev": dict.fromkeys(shuffled["label"].unique(), dev_per_class)}
+    classes = shuffled["label"].unique()
+    all_dev = dev_per_class is None
+    wanted = {"dev": dict.fromkeys(classes, len(table) if all_dev else dev_per_class)}
     wanted["pretrain"] = dict.fromkeys(pretrain_classes, pretrain_per_class)
-    unlimited = len(table) if test_per_class is None else test_per_class
-    wanted["test"] = dict.fromkeys(shuffled["label"].unique(), unlimited)
+    wanted["test"] = dict.fromkeys(classes, test_per_class or len(table))
+    if all_dev and not comes_split and test_per_class is None:
+        wanted["test"] = {c: max(1, round(test_share * int(there[c]))) for c in classes}
+    order = ["test", "pretrain", "dev"] if all_dev else ["dev", "pretrain", "test"]
 
     groups: dict[str, list[int]] = {}
     for i, group in enumerate(shuffled["group"]):
         groups.setdefault(group, []).append(i)
     labels, given = shuffled["label"].to_list(), shuffled["split"].to_list()
-    split = np.full(len(shuffled), "", object)
+    split = [""] * len(shuffled)
     for members in groups.values():
-        counts = Counter(labels[i] for i in members)
-        pools = ["dev", "pretrain", "test"]
+        one = len(members) == 1  # as nearly all are: a Counter takes its time
+        counts = {labels[members[0]]: 1} if one else Counter(labels[i] for i in members)
+        pools = order
         if comes_split:
             judges = any(given[i] == "test" for i in members)
-            pools = ["test"] if judges else ["dev", "pretrain"]
+            pools = [pool for pool in order if (pool == "test") == judges]
         for pool in pools:
             if all(wanted[pool].get(label, 0) >= n for label, n in counts.items()):
-                split[members] = pool
+                for i in members:
+                    split[i] = pool
                 for label, n in counts.items():
                     wanted[pool][label] -= n
                 break
     shuffled["split"] = split
-    for pool, key in (("dev", "dev_per_class"), ("pretrain", "pretrain.per_class")):
-        short = {label: n for label, n in wanted[pool].items() if n > 0}
+    for pool, key, asked in (
+        ("dev", "dev_per_class", dev_per_class),
+        ("pretrain", "pretrain.per_class", pretrain_per_class),
+    ):
+        if asked is None:
+            lacking = set(classes) - set(shuffled["label"][shuffled["split"] == pool])
+            for label in sorted(lacking):
+                raise UserError(
+                    f"params.yaml: data.{key} = null: of class {label!r}, {there[label]} images,"
+                    f" none is left for the {pool} pool"
+                )
+            continue
         # With groups the last few may not fit exactly; one image short in twenty is let pass.
-        asked = dev_per_class if pool == "dev" else pretrain_per_class
         slack = 0 if shuffled["group"].is_unique else asked // 20
-        for label, n in short.items():
+        for label, n in wanted[pool].items():
             if n > slack:
                 raise UserError(
                     f"params.yaml: data.{key} = {asked}: class {label!r} has {there[label]} images,"
@@ -88,43 +132,102 @@ def draw(
     return manifest.reset_index(drop=True)
 
 
-def decode(
-    source: Source,
-    manifest: pd.DataFrame,
-    size: int | None,
-    channels: int | None,
-    on_image: Callable[[], None],
-) -> tuple[np.ndarray, pd.DataFrame]:
-    """Read the manifest's images, uint8 (n, height, width, channels), and add their digests.
+def without_bad(
+    inventory: pd.DataFrame, policy: str, limit: float
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """The images without those that have a `problem`, and what is to be said of each of those.
 
-    `size`: pixels, the image is squashed to size x size with antialiasing (None: as they are, all
-    alike). `channels`: 1 grey, 3 colour (None: as the first image). Raises UserError naming the
-    first image that differs in shape where size is None.
+    `policy`: "fail" stops at any, "skip" where their share is above `limit`: UserError names some.
     """
-    images = None
-    for i, (row, name) in enumerate(zip(manifest["row"], manifest["source"], strict=True)):
-        image = _fit(source.read(row), size, channels)
-        if images is None:
-            channels = image.shape[2]
-            images = np.empty((len(manifest), *image.shape), np.uint8)
-        if image.shape != images.shape[1:]:
-            height, width = images.shape[1:3]
-            raise UserError(
-                f"params.yaml: data.image_size = null: {name} has {image.shape[1]}x{image.shape[0]}"
-                f" pixels, the first image {width}x{height}; give the size to bring all of them to"
+    bad = inventory[inventory["problem"] != ""]
+    if len(bad) > (limit * len(inventory) if policy == "skip" else 0):
+        allowed = f"limit = {limit:g} allows a share of it" if policy == "skip" else "policy = fail"
+        lines = [
+            f"{source}: {problem}"
+            for source, problem in zip(bad["source"][:LISTED], bad["problem"], strict=False)
+        ]
+        more = [f"and {len(bad) - LISTED} more"] if len(bad) > LISTED else []
+        raise UserError(
+            "\n  ".join(
+                [
+                    f"params.yaml: data.bad.{allowed}: {len(bad)} of {len(inventory)} images cannot"
+                    " be used:",
+                    *lines,
+                    *more,
+                ]
             )
-        images[i] = image
-        on_image()
-    return images, manifest.assign(digest=[digest(image) for image in images])
+        )
+    findings = [
+        Finding("image that cannot be used", source, "left out", problem)
+        for source, problem in zip(bad["source"], bad["problem"], strict=True)
+    ]
+    return inventory[inventory["problem"] == ""].reset_index(drop=True), findings
 
 
-def _fit(image: np.ndarray, size: int | None, channels: int | None) -> np.ndarray:
-    if channels in (None, image.shape[2]) and (size is None or image.shape[:2] == (size, size)):
-        return image
-    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    if channels:
-        picture = picture.convert("L" if channels == 1 else "RGB")
+def oddities(inventory: pd.DataFrame) -> list[Finding]:
+    """What is unusual about images that are used all the same."""
+    findings = []
+    for source, format in zip(inventory["source"], inventory["format"], strict=True):
+        ending = posixpath.splitext(source)[1].lower()
+        if ending not in ENDINGS.get(format, {ending}) and ending:
+            findings.append(Finding("ending of another format", source, f"read as {format}"))
+        if not source.isascii() or " " in source or "\\" in source or len(source) > LONG:
+            findings.append(Finding("unusual name", source, "read as any other"))
+    return findings
+
+
+def group_duplicates(
+    inventory: pd.DataFrame, bits: int | None, thumbs: Callable[[Iterable[int]], np.ndarray]
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Put images that are the same, or nearly, into one group; say which, and how they conflict.
+
+    `bits`: of the perceptual hash that may differ, None: only equal pixels count. `thumbs`: ids of
+    the cache -> their small pictures.
+    """
+    pairs = [("duplicate", *duplicates.exact(inventory["digest"]))]
+    if bits is not None:
+        rows = np.flatnonzero(inventory["hash"].notna() & ~inventory["digest"].duplicated())
+        ids = inventory["id"].to_numpy()[rows]
+        hashes = inventory["hash"].iloc[rows].to_numpy(np.int64)
+        one, other = duplicates.near(hashes, bits, lambda places: thumbs(ids[places]))
+        pairs.append(("near duplicate", rows[one], rows[other]))
+    source, label, split = (inventory[c].to_list() for c in ("source", "label", "split"))
+    findings = []
+    for what, one, other in pairs:
+        for i, j in zip(one, other, strict=True):
+            conflicts = []
+            if label[i] != label[j]:
+                conflicts.append(f"labelled {label[i]} and {label[j]}: one is wrong")
+            if split[i] != split[j]:
+                conflicts.append(f"in {split[i]} and {split[j]}: both go to test")
+            kind = f"{what} with another label" if label[i] != label[j] else what
+            done = f"in one group with {source[i]}"
+            findings.append(Finding(kind, source[j], done, "; ".join(conflicts)))
+    one = np.concatenate([p[1] for p in pairs])
+    other = np.concatenate([p[2] for p in pairs])
+    return inventory.assign(group=duplicates.join(inventory["group"], one, other)), findings
+
+
+def common_shape(manifest: pd.DataFrame, size: int | None, channels: int) -> tuple[int, int, int]:
+    """Height, width and channels of all images.
+
+    Raises UserError naming the first image that differs from the first of all, where `size` is
+    None and they stay as they are.
+    """
     if size:
-        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+        return size, size, channels
+    height, width = manifest[["height", "width"]].iloc[0].astype(int)
+    other = manifest[(manifest["height"] != height) | (manifest["width"] != width)]
+    if len(other):
+        name, wide, high = other[["source", "width", "height"]].iloc[0]
+        raise UserError(
+            f"params.yaml: data.image_size = null: {name} has {wide:.0f}x{high:.0f} pixels, the"
+            f" first image {width}x{height}; give the size to bring all of them to"
+        )
+    return int(height), int(width), channels
+
+
+def in_channels(images: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
+    """Images (height, width, 1 or `channels`) with `channels` channels; grey is repeated."""
+    for image in images:
+        yield image if image.shape[2] == channels else np.repeat(image, channels, axis=2)

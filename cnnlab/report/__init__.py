@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from cnnlab.compare.metrics import METRICS, Metric
 
 def render(**facts: Any) -> str:
     """The report as Markdown. `facts` are what `report.md.j2` names; a missing one raises."""
+    return page("report.md.j2", **facts)
+
+
+def page(template: str, **facts: Any) -> str:
+    """A page as Markdown. `facts` are what the template names; a missing one raises."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -27,7 +33,12 @@ def render(**facts: Any) -> str:
         autoescape=False,  # Markdown; every name in it was checked when params.yaml was read
     )
     environment.filters["md"] = escaped
-    return environment.get_template("report.md.j2").render(**facts)
+    return environment.get_template(template).render(**facts)
+
+
+def included(text: str) -> str:
+    """A page as a part of another: its headings one level down."""
+    return re.sub(r"(?m)^(#+ )", r"#\1", text).strip()
 
 
 def escaped(text: str) -> str:

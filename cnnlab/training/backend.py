@@ -5,22 +5,16 @@ A backend is one function, `train(work, execution)`; `cnnlab.training.execute` f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from cnnlab.errors import UserError
 from cnnlab.training.job import Job, Planned
 from cnnlab.training.trial import Record, Trial
 
 if TYPE_CHECKING:
     from cnnlab.params import Execution
-
-# Environment variable: how many of this machine's cores a stage may use, all where it is not set.
-# What runs several stages side by side sets it, so that together they use each core once.
-CORES = "CNNLAB_CORES"
 
 
 class Watcher(Protocol):
@@ -59,13 +53,3 @@ class Backend(Protocol):
     """
 
     def __call__(self, work: Work, execution: Execution) -> list[str]: ...
-
-
-def cores() -> int:
-    """How many cores of this machine a stage may use. Raises UserError for a bad CNNLAB_CORES."""
-    said = os.environ.get(CORES)
-    if said is None:
-        return os.cpu_count() or 1
-    if not said.isdecimal() or int(said) < 1:
-        raise UserError(f"{CORES} = {said!r}: allowed: a number of cores, >= 1")
-    return int(said)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnlab.errors import UserError
+from cnnlab.processes import cores
 from cnnlab.training import records, worker
-from cnnlab.training.backend import Work, cores
+from cnnlab.training.backend import Work
 from cnnlab.training.trial import Trial
 
 if TYPE_CHECKING:

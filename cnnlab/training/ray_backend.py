@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING, Any
 
 import cnnlab
 from cnnlab.errors import UserError
+from cnnlab.processes import cores
 from cnnlab.training import records, worker
-from cnnlab.training.backend import Work, cores
+from cnnlab.training.backend import Work
 from cnnlab.training.fingerprint import versions
 from cnnlab.training.job import Planned
 from cnnlab.training.records import Saved

@@ -7,12 +7,10 @@ stay outside it.
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import os
 import signal
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnlab.processes import end_with_parent
 from cnnlab.training import records
 from cnnlab.training.job import Job, Planned
 from cnnlab.training.trial import Record
@@ -111,7 +110,7 @@ def start(
     global _job, _folder, _epochs, _use_model
     _job, _folder, _epochs, _use_model = job, folder, epochs, use_model
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
@@ -139,9 +138,3 @@ def work(planned: Planned, keep_model: bool) -> None:
 @functools.cache
 def _material() -> Material:
     return Material.of(_job)
-
-
-def _end_with_parent() -> None:
-    """A stage that was killed cannot end its workers; they must not go on without it."""
-    multiprocessing.parent_process().join()
-    os._exit(1)

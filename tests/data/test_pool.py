@@ -37,10 +37,10 @@ NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_si
 def test_any_names_survive(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("pool")
     manifest = pd.DataFrame({"image_id": range(len(names)), "label": names, "source": names})
-    manifest = manifest.assign(group=names, split="dev", digest="00")
+    manifest = manifest.assign(group=names, split="dev")
     pool.write(folder, np.zeros((len(names), 2, 2, 3), np.uint8), manifest)
     read = pool.read(folder)
-    for column in ("label", "source", "group", "digest"):
+    for column in ("label", "source", "group"):
         assert list(read.manifest[column]) == list(manifest[column])
     assert sorted(read.classes) == sorted(names)
     assert [read.classes[k] for k in read.labels] == names
@@ -52,9 +52,31 @@ def test_names_that_look_like_something_else_survive(tmp_path, names):
     pool.write(
         tmp_path,
         np.zeros((4, 2, 2, 3), np.uint8),
-        manifest.assign(group=names, split="dev", digest="00"),
+        manifest.assign(group=names, split="dev"),
     )
     assert list(pool.read(tmp_path).manifest["label"]) == names
+
+
+def test_images_may_come_one_by_one_and_make_the_file_that_numpy_makes(small_pool, tmp_path):
+    pool.write(
+        tmp_path / "streamed",
+        iter(small_pool.images),
+        small_pool.manifest,
+        small_pool.images.shape[1:],
+    )
+    np.save(tmp_path / "saved.npy", small_pool.images)
+    assert (tmp_path / "streamed/images.npy").read_bytes() == (tmp_path / "saved.npy").read_bytes()
+    assert pool.read(tmp_path / "streamed").manifest.equals(small_pool.manifest)
+
+
+def test_no_images_are_a_pool_too(small_pool, tmp_path):
+    pool.write(tmp_path / "none", iter(()), small_pool.manifest[:0], (8, 8, 1))
+    assert pool.read(tmp_path / "none").images.shape == (0, 8, 8, 1)
+
+
+def test_an_image_of_another_shape_is_refused(small_pool, tmp_path):
+    with pytest.raises(ValueError, match=r"uint8 \(8, 8, 1\)"):
+        pool.write(tmp_path, iter(small_pool.images), small_pool.manifest, (8, 8, 3))
 
 
 def test_take_keeps_the_classes(small_pool):

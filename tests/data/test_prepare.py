@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnlab.data import prepare
+from cnnlab.data import duplicates, prepare
 from cnnlab.data.pool import digest
-from cnnlab.data.sources import Source
 from cnnlab.errors import UserError
 
 POOLS = ["dev", "pretrain", "test"]
@@ -20,8 +19,9 @@ def table_of(labels, groups=None, split=""):
     return table if groups is None else table.assign(group=groups)
 
 
-def draw(table, classes=None, dev=4, test=None, pretrain=(), per_class=1, seed=0):
-    return prepare.draw(table, classes, dev, test, list(pretrain), per_class, seed)
+def draw(table, classes=None, dev=4, test=None, pretrain=(), per_class=1, seed=0, share=0.2):
+    selected = prepare.select(table, classes, list(pretrain))
+    return prepare.draw(selected, dev, test, share, list(pretrain), per_class, seed)
 
 
 def counts(manifest):
@@ -170,64 +170,177 @@ def test_a_refusal_does_not_offer_what_is_not_there():
         draw(table_of(["a", "b"] * 8), classes=["a", "zz"])
 
 
-def source_of(*images):
-    table = table_of(["a"] * len(images))
-    return Source(table, images.__getitem__), table.reset_index(names="row")
+@given(
+    sizes=st.lists(st.integers(4, 60), min_size=2, max_size=5),
+    share=st.floats(0.05, 0.5),
+    test=st.none() | st.integers(1, 3),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_without_a_number_dev_has_all_that_are_not_test_images(sizes, share, test, seed):
+    labels = np.repeat([f"c{i}" for i in range(len(sizes))], sizes)
+    manifest = draw(table_of(labels), dev=None, test=test, share=share, seed=seed)
+    assert len(manifest) == len(labels)
+    found = counts(manifest)
+    for i, size in enumerate(sizes):
+        expected = test or max(1, round(share * size))
+        assert found["test", f"c{i}"] == expected
+        assert found["dev", f"c{i}"] == size - expected
 
 
-def decode(images, size=None, channels=None):
-    seen = []
-    made, manifest = prepare.decode(*source_of(*images), size, channels, lambda: seen.append(1))
-    assert len(seen) == len(images)
-    assert list(manifest["digest"]) == [digest(image) for image in made]
-    return made
+def test_without_a_number_a_given_split_stays_as_it_is():
+    table = table_of(["a", "b"] * 20, split=["train"] * 30 + ["test"] * 10)
+    manifest = draw(table, dev=None, pretrain=["a"], per_class=3)
+    assert counts(manifest) == {
+        ("dev", "a"): 12,
+        ("dev", "b"): 15,
+        ("pretrain", "a"): 3,
+        ("test", "a"): 5,
+        ("test", "b"): 5,
+    }
 
 
-GREY = np.arange(48, dtype=np.uint8).reshape(6, 8, 1)
-COLOUR = np.stack([np.full((6, 8), v, np.uint8) for v in (255, 0, 0)], -1)
+def test_a_class_of_which_nothing_is_left_for_dev_is_refused():
+    with pytest.raises(UserError, match=r"dev_per_class = null: of class 'b', 3 images, none"):
+        draw(table_of(["a"] * 9 + ["b"] * 3), dev=None, test=5)
 
 
-@pytest.mark.parametrize("image", [GREY, COLOUR], ids=["grey", "colour"])
-def test_images_stay_as_they_are_where_nothing_is_asked(image):
-    made = decode([image, image[::-1]])
-    assert made.dtype == np.uint8
-    np.testing.assert_array_equal(made, [image, image[::-1]])
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "x" * 101, "a\nb"])
+def test_a_class_name_that_cannot_be_part_of_a_file_s_name_is_refused(name):
+    with pytest.raises(UserError, match="1 to 100 characters"):
+        draw(table_of(["a", name] * 9))
 
 
-@pytest.mark.parametrize("image", [GREY, COLOUR], ids=["grey", "colour"])
-@pytest.mark.parametrize("channels", [None, 1, 3])
-@pytest.mark.parametrize("size", [4, 32])
-def test_images_are_brought_to_a_size_and_to_channels(image, size, channels):
-    made = decode([image], size, channels)
-    assert made.shape == (1, size, size, channels or image.shape[2])
-    assert made.dtype == np.uint8
+def inventory_of(**columns):
+    """An inventory of readable images, some columns given."""
+    n = len(next(iter(columns.values())))
+    rest = {
+        "id": np.arange(n),
+        "source": [f"{i}.jpg" for i in range(n)],
+        "label": ["a", "b"] * (n // 2) + ["a"] * (n % 2),
+        "split": "",
+        "problem": "",
+        "format": "JPEG",
+        "digest": [f"d{i}" for i in range(n)],
+        "hash": None,
+        "width": 8,
+        "height": 6,
+    }
+    table = pd.DataFrame(rest | columns)
+    return table.assign(group=columns.get("group", table["source"]))
 
 
-def test_grey_is_repeated_and_colour_is_weighed():
-    np.testing.assert_array_equal(decode([GREY], channels=3)[0], np.repeat(GREY, 3, axis=2))
-    assert decode([COLOUR], channels=1).max() == 76  # 0.299 * 255: as bright as red is
-    # The first image decides where nothing is asked.
-    assert decode([GREY, COLOUR]).shape == (2, 6, 8, 1)
-    assert decode([COLOUR, GREY]).shape == (2, 6, 8, 3)
+PROBLEMS = ["", "empty file", *[""] * 7, "truncated"]
 
 
-def test_shrinking_takes_means_and_keeps_what_is_where():
-    checks = (np.indices((8, 8)).sum(0) % 2 * 200).astype(np.uint8)
-    np.testing.assert_allclose(decode([checks[..., None]], size=4)[0, 1:-1, 1:-1], 100, atol=1)
-    half = np.zeros((8, 8, 1), np.uint8)
-    half[:, 4:] = 255
-    small = decode([half], size=4)[0, ..., 0]
-    assert small[:, 0].max() == 0
-    assert small[:, 3].min() == 255
+def test_bad_images_are_left_out_and_listed():
+    images, findings = prepare.without_bad(inventory_of(problem=PROBLEMS), "skip", 0.2)
+    assert list(images["source"]) == [f"{i}.jpg" for i in range(10) if not PROBLEMS[i]]
+    assert list(images.index) == list(range(8))
+    what, done = "image that cannot be used", "left out"
+    assert findings == [(what, "1.jpg", done, "empty file"), (what, "9.jpg", done, "truncated")]
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit", "told"), [("skip", 0.19, "limit = 0.19"), ("fail", 1.0, "policy = fail")]
+)
+def test_too_many_bad_images_stop_and_are_named(policy, limit, told):
+    with pytest.raises(UserError) as refused:
+        prepare.without_bad(inventory_of(problem=PROBLEMS), policy, limit)
+    for part in (f"data.bad.{told}", "2 of 10", "1.jpg: empty file", "9.jpg: truncated"):
+        assert part in str(refused.value)
+
+
+def test_of_very_many_bad_images_some_are_named():
+    with pytest.raises(UserError) as refused:
+        prepare.without_bad(inventory_of(problem=["empty file"] * 500), "skip", 0.5)
+    assert len(str(refused.value).splitlines()) == 12
+    assert "and 490 more" in str(refused.value)
+
+
+def test_oddities_are_listed():
+    names = ["a.jpg", "b.png", "c d.jpeg", "é.jpg", "x" * 201 + ".jpg", "a\\n.jpg", "photo"]
+    findings = prepare.oddities(inventory_of(source=names))
+    odd, other = "unusual name", "ending of another format"
+    assert [(f.what, f.where) for f in findings] == [
+        (other, "b.png"),
+        *((odd, name) for name in names[2:6]),
+    ]
+    assert prepare.oddities(inventory_of(source=["digits/1"], format="array")) == []
+
+
+def test_images_that_are_the_same_are_one_group_and_conflicts_are_flagged():
+    inventory = inventory_of(
+        digest=["x", "y", "x", "y", "z", "x"],
+        label=["a", "a", "a", "b", "b", "a"],
+        split=["train", "train", "train", "train", "test", "test"],
+    )
+    images, findings = prepare.group_duplicates(inventory, None, None)
+    assert list(images["group"]) == ["0.jpg", "1.jpg", "0.jpg", "1.jpg", "4.jpg", "0.jpg"]
+    assert findings == [
+        ("duplicate", "2.jpg", "in one group with 0.jpg", ""),
+        (
+            "duplicate with another label",
+            "3.jpg",
+            "in one group with 1.jpg",
+            "labelled a and b: one is wrong",
+        ),
+        ("duplicate", "5.jpg", "in one group with 0.jpg", "in train and test: both go to test"),
+    ]
+
+
+def test_near_duplicates_are_one_group_too():
+    rng = np.random.default_rng(0)
+    thumbs = rng.integers(0, 256, (6, 32, 32)).astype(np.uint8)
+    thumbs[4] = np.clip(thumbs[1].astype(int) + 3, 0, 255)
+    inventory = inventory_of(hash=duplicates.perceptual_hash(thumbs), id=np.arange(6) + 10)
+    images, findings = prepare.group_duplicates(
+        inventory, 4, lambda ids: thumbs[np.array(ids) - 10]
+    )
+    assert findings == [
+        (
+            "near duplicate with another label",
+            "4.jpg",
+            "in one group with 1.jpg",
+            "labelled b and a: one is wrong",
+        )
+    ]
+    assert list(images["group"]) == [f"{1 if i == 4 else i}.jpg" for i in range(6)]
+    assert prepare.group_duplicates(inventory, None, None)[1] == []
+
+
+def test_images_without_a_hash_have_no_near_duplicates():
+    assert prepare.group_duplicates(inventory_of(hash=[None, None, None]), 4, None)[1] == []
+
+
+def test_duplicates_join_groups_that_were_given():
+    inventory = inventory_of(digest=["x", "y", "x", "z"], group=["p2", "p2", "p1", "p3"])
+    images, _ = prepare.group_duplicates(inventory, None, None)
+    assert list(images["group"]) == ["p1", "p1", "p1", "p3"]
+
+
+def test_a_size_and_channels_asked_for_are_the_shape():
+    mixed = inventory_of(width=[8, 9], height=[6, 7])
+    assert prepare.common_shape(mixed, 16, 3) == (16, 16, 3)
+    assert prepare.common_shape(inventory_of(width=[8, 8]), None, 1) == (6, 8, 1)
 
 
 def test_mixed_sizes_are_refused_unless_a_size_is_given():
-    with pytest.raises(UserError, match=r"image_size = null: s/1 has 6x8 pixels.*first image 8x6"):
-        decode([GREY, GREY.transpose(1, 0, 2)])
-    assert decode([GREY, GREY.transpose(1, 0, 2)], size=8).shape == (2, 8, 8, 1)
+    mixed = inventory_of(width=[8, 8, 6], height=[6, 6, 8])
+    with pytest.raises(
+        UserError, match=r"image_size = null: 2.jpg has 6x8 pixels.*first image 8x6"
+    ):
+        prepare.common_shape(mixed, None, 1)
+
+
+def test_grey_among_colour_is_repeated():
+    grey, colour = np.arange(6, dtype=np.uint8).reshape(2, 3, 1), np.ones((2, 3, 3), np.uint8)
+    one, other = prepare.in_channels([grey, colour], 3)
+    np.testing.assert_array_equal(one, np.concatenate([grey] * 3, axis=2))
+    np.testing.assert_array_equal(other, colour)
 
 
 def test_digests_tell_images_apart():
-    digests = {digest(i) for i in (GREY, GREY + 1, GREY.transpose(1, 0, 2), GREY.reshape(8, 6, 1))}
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8, 1)
+    digests = {digest(i) for i in (grey, grey + 1, grey.transpose(1, 0, 2), grey.reshape(8, 6, 1))}
     assert len(digests) == 4
-    assert digest(GREY) == digest(GREY.copy())
+    assert digest(grey) == digest(grey.copy())

@@ -2,14 +2,24 @@
 
 import importlib
 import io
+import json
+import os
+import pickle
+import socket
+import sys
 import tarfile
 import zipfile
 
+import fsspec
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cnnlab.data.sources import SOURCES
+from cnnlab.data.images import Settings, decode
+from cnnlab.data.sources import SOURCES, _files
 from cnnlab.errors import UserError
 
 KERAS = [name for name in SOURCES.names() if hasattr(SOURCES[name], "CLASSES")]
@@ -24,7 +34,7 @@ def test_digits_are_all_there():
     assert sorted(set(table["label"])) == [str(i) for i in range(10)]
     assert set(table["split"]) == {""}
     assert table["label"].value_counts().min() >= 170
-    images = np.stack([source.read(i) for i in range(1797)])
+    images = np.stack(source.read(source.keys))
     assert images.dtype == np.uint8
     assert images.shape == (1797, 8, 8, 1)
     assert (images.min(), images.max()) == (0, 255)
@@ -55,7 +65,7 @@ def test_keras_sources_keep_images_labels_and_split(name, shape, columns, monkey
     assert source.table["source"].is_unique
     assert list(source.table.index) == list(range(4 * n))
     for row, image in ((0, parts[0][0][0]), (3 * n + 1, parts[1][0][1])):
-        read = source.read(row)
+        (read,) = source.read([source.keys[row]])
         assert read.shape == (*shape[:2], shape[2] if len(shape) == 3 else 1)
         np.testing.assert_array_equal(read, image.reshape(read.shape))
 
@@ -109,12 +119,22 @@ def opened(path):
     return SOURCES["image_folder"].open_source(str(path))
 
 
+AS_IT_IS = Settings(None, "squash", None, 100)
+
+
+def decoded(source, row):
+    """The pixels of a row's image, read where it may be read: after a journey through pickle."""
+    read = pickle.loads(pickle.dumps(source.read)) if source.parallel else source.read
+    (content,) = read([source.keys[row]])
+    return decode(content, AS_IT_IS).pixels
+
+
 FLAT = {f"{label}/{i}.png": picture((10 * i, 0, k)) for k, label in enumerate("ab") for i in (1, 2)}
 SPLIT = {f"{part}/{name}": content for part in ("train", "test") for name, content in FLAT.items()}
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-@pytest.mark.parametrize("wrapped", ["", "flowers/"])
+@pytest.mark.parametrize("wrapped", ["", "flowers/", "train/"])
 @pytest.mark.parametrize("files", [FLAT, SPLIT], ids=["flat", "split"])
 def test_folders_and_archives_are_read_alike(packed, packing, wrapped, files):
     source = opened(packed({wrapped + name: data for name, data in files.items()}, packing))
@@ -124,7 +144,7 @@ def test_folders_and_archives_are_read_alike(packed, packing, wrapped, files):
     below = [name.removeprefix(wrapped) for name in table["source"]]
     assert list(table["split"]) == ["" if files is FLAT else n.split("/")[0] for n in below]
     for row, name in enumerate(table["source"]):
-        image = source.read(row)
+        image = decoded(source, row)
         assert (image.shape, image.dtype) == ((4, 5, 3), np.uint8)
         label, number = name.removesuffix(".png").split("/")[-2:]
         assert tuple(image[0, 0]) == (10 * int(number), 0, "ab".index(label))
@@ -136,7 +156,7 @@ def test_the_order_of_files_does_not_matter(packed, packing):
     two = opened(packed(dict(reversed(SPLIT.items())), packing, "two"))
     assert one.table.equals(two.table)
     for row in range(len(SPLIT)):
-        np.testing.assert_array_equal(one.read(row), two.read(row))
+        np.testing.assert_array_equal(decoded(one, row), decoded(two, row))
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
@@ -167,75 +187,19 @@ def test_endings_may_be_capitals_and_folders_below_a_class_belong_to_it(packed):
     assert list(table["label"]) == ["a", "a", "b"]
 
 
-@pytest.mark.parametrize(
-    ("mode", "colour", "ending", "expected"),
-    [
-        ("L", 200, "png", [200]),
-        ("1", 1, "png", [255]),
-        ("LA", (200, 255), "png", [200]),
-        ("I;16", 200 * 256, "png", [200]),
-        ("I;16", 65535, "tiff", [255]),
-        ("RGB", (1, 2, 3), "png", [1, 2, 3]),
-        ("RGB", (1, 2, 3), "bmp", [1, 2, 3]),
-        ("RGBA", (1, 2, 3, 255), "png", [1, 2, 3]),
-        ("P", 0, "png", [0, 0, 0]),
-        ("P", 0, "gif", [0, 0, 0]),
-        ("CMYK", (0, 0, 0, 255), "tiff", [0, 0, 0]),
-    ],
-)
-def test_every_kind_of_image_becomes_grey_or_rgb(packed, mode, colour, ending, expected):
-    files = {f"a/1.{ending}": picture(colour, mode, ending=ending), "b/1.png": picture()}
-    image = opened(packed(files, "folder")).read(0)
-    assert (image.shape, image.dtype) == ((4, 5, len(expected)), np.uint8)
-    assert (image == expected).all()
-
-
-@pytest.mark.parametrize("mode", ["F", "I"])
-def test_pixels_without_a_known_range_are_refused(packed, mode):
-    files = {"a/1.tiff": picture(1, mode, ending="tiff"), "b/1.png": picture()}
-    with pytest.raises(UserError, match=r"a/1\.tiff.*8 or 16 bits"):
-        opened(packed(files, "folder")).read(0)
-
-
 NOISE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 
 
-def damaged():
-    """Images that are none: cut short, or with a byte changed."""
-    for ending in ("png", "jpeg", "gif", "bmp"):
-        content = io.BytesIO()
-        Image.fromarray(NOISE).save(content, ending)
-        whole = content.getvalue()
-        yield from (whole[: len(whole) * part // 5] for part in range(5))
-        for place in range(0, 200, 3):
-            yield whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
-
-
-def test_an_unreadable_image_is_named(packed):
-    files = {f"a/{i:04}.png": content for i, content in enumerate(damaged())}
-    files |= {"a/text.png": b"no image", "b/1.png": picture()}
-    source = opened(packed(files, "zip"))
-    refused = 0
-    for row, name in enumerate(source.table["source"]):
-        try:
-            assert source.read(row).dtype == np.uint8
-        except UserError as error:  # any other exception fails the test
-            assert name in str(error)
-            assert "raw.zip" in str(error)
-            refused += 1
-    assert len(files) > refused > 50
-
-
-def test_a_damaged_archive_is_named(packed):
+def test_a_damaged_member_does_not_hide_the_others(packed):
     path = packed(FLAT, "zip")
     content = bytearray(path.read_bytes())
     at = content.index(FLAT["a/1.png"]) + 20
     content[at] ^= 0xFF
     path.write_bytes(content)
     source = opened(path)
-    assert source.read(1).shape == (4, 5, 3)
-    with pytest.raises(UserError, match=r"raw\.zip: a/1\.png"):
-        source.read(0)
+    bad, good = source.read(source.keys[:2])
+    assert isinstance(bad, Exception)
+    assert isinstance(good, bytes)
 
 
 @pytest.mark.parametrize("packing", ["tar", "tar.gz"])
@@ -264,27 +228,509 @@ def test_a_place_without_images_is_refused(tmp_path, make, told):
         opened(path)
 
 
-HOSTILE = ["/evil/a/1.png", "../evil/1.png", "a/../../evil/1.png", "a//7.png", "./b/./8.png"]
+def found(source):
+    """What was said of each place: where -> (what, done)."""
+    return {f.where: (f.what, f.done) for f in source.findings}
+
+
+def test_what_is_left_out_is_listed(packed, tmp_path):
+    strangers = {
+        ".git/x.png": picture(),
+        "a/Thumbs.db": b"x",
+        "readme.png": picture(),
+        "empty/notes.txt": b"x",
+    }
+    said = found(opened(packed(strangers | FLAT, "folder")))
+    assert said == {
+        ".git/x.png": ("hidden file", "left out"),
+        "a/Thumbs.db": ("not an image by its ending", "left out"),
+        "empty/notes.txt": ("not an image by its ending", "left out"),
+        "readme.png": ("image outside of the layout", "left out"),
+        "empty": ("class without images", "left out"),
+    }
+
+
+def test_links_and_what_is_no_file_are_listed(packed, tmp_path):
+    path = packed(FLAT, "folder")
+    (tmp_path / "elsewhere.png").write_bytes(picture())
+    (path / "a/linked.png").symlink_to(tmp_path / "elsewhere.png")
+    (path / "a/broken.png").symlink_to(tmp_path / "nothing.png")
+    (path / "a/round").symlink_to(path)
+    os.mkfifo(path / "a/pipe.png")
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        server.bind(str(path / "b/socket.png"))
+    finally:
+        server.close()
+    source = opened(path)
+    assert list(source.table["source"]) == sorted([*FLAT, "a/linked.png"])
+    assert found(source) == {
+        "a/linked.png": ("link to a file", "followed"),
+        "a/broken.png": ("broken link", "left out"),
+        "a/round": ("link to a folder", "left out"),
+        "a/pipe.png": ("not a file (device, pipe or socket)", "left out"),
+        "b/socket.png": ("not a file (device, pipe or socket)", "left out"),
+    }
+
+
+def test_a_file_that_goes_away_or_may_not_be_read_is_an_exception_in_its_place(packed):
+    path = packed(FLAT, "folder")
+    source = opened(path)
+    (path / "a/1.png").unlink()
+    gone, there = source.read(source.keys[:2])
+    assert isinstance(gone, OSError) and str(gone) == "No such file or directory"
+    assert there == FLAT["a/2.png"]
+
+
+def test_a_file_too_large_to_be_an_image_is_not_read(packed, monkeypatch):
+    monkeypatch.setattr(_files, "LARGEST", 1000)
+    big = {"a/big.png": bytes(1001)}
+    source = opened(packed(FLAT | big, "folder"))
+    (content,) = source.read(["a/big.png"])
+    assert "larger" in str(content)
+    for packing in ("tar", "zip"):
+        source = opened(packed(FLAT | big, packing))
+        assert "a/big.png" not in list(source.table["source"])
+        assert "larger" in found(source)["a/big.png"][0]
+
+
+ODD = ["a b", "ünï çødé", "日本", "x" * 240, "line\nbreak", "tab\t", "quote\"'", "100%", "[x]*?"]
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_odd_names_are_read(packed, packing):
+    files = {f"{label}/{name}.png": picture() for label in ("a", "b c") for name in ODD}
+    source = opened(packed(files, packing))
+    assert len(source.table) == len(files)
+    assert set(source.table["label"]) == {"a", "b c"}
+    assert all(name.isprintable() for name in source.table["source"])
+    assert all(isinstance(content, bytes) for content in source.read(source.keys))
+
+
+def test_a_name_that_is_not_utf_8_can_be_written_down(packed):
+    path = packed(FLAT, "folder")
+    (path / "a" / os.fsdecode(b"\xff.png")).write_bytes(picture())
+    source = opened(path)
+    assert "a/\\udcff.png" in list(source.table["source"])
+    assert all(isinstance(content, bytes) for content in source.read(source.keys))
+    source.table["source"].str.encode("utf-8")
+
+
+def add(path, kind, name, target="", mode=0o644):
+    """Add a member that is no plain file to an archive."""
+    if path.suffix == ".zip":
+        member = zipfile.ZipInfo(name)
+        modes = {tarfile.SYMTYPE: 0o120000, tarfile.CHRTYPE: 0o020000, tarfile.FIFOTYPE: 0o010000}
+        member.external_attr = (modes[kind] | mode) << 16
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(member, target)
+    else:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, target
+        with tarfile.open(path, "a") as archive:
+            archive.addfile(member)
+
+
+@pytest.mark.parametrize("packing", PACKINGS[1:])
+@pytest.mark.parametrize(
+    "name", ["/evil/1.png", "../evil/1.png", "a/../../evil/1.png", "a/../b.png"]
+)
+def test_an_archive_whose_names_lead_out_of_it_is_refused(packed, packing, name):
+    path = packed(FLAT | {name: picture()}, packing)
+    with pytest.raises(UserError, match=r"leads out of it; nothing was read"):
+        opened(path)
+
+
+LINKS = ["/etc/passwd", "../../secret.png", "../b/../../secret.png"]
 
 
 @pytest.mark.parametrize("packing", ["tar", "zip"])
-def test_an_archive_writes_nothing_wherever_its_names_point(packed, packing, tmp_path, monkeypatch):
-    inside = tmp_path / "deep" / "inside"
-    inside.mkdir(parents=True)
-    monkeypatch.chdir(inside)
-    absolute = str(tmp_path / "planted.png")
-    path = packed(dict.fromkeys([*HOSTILE, absolute, *FLAT], picture()), packing)
-    if packing == "tar":
-        with tarfile.open(path, "a") as archive:
-            for name, target in (("a/link.png", "../../secret.png"), ("b/dir", str(tmp_path))):
-                member = tarfile.TarInfo(name)
-                member.type, member.linkname = tarfile.SYMTYPE, target
-                archive.addfile(member)
+@pytest.mark.parametrize("target", LINKS)
+def test_an_archive_whose_links_lead_out_of_it_is_refused(packed, packing, target):
+    path = packed(FLAT, packing)
+    add(path, tarfile.SYMTYPE, "a/link.png", target)
+    with pytest.raises(UserError, match=r"'a/link.png' links to .*leads out of it"):
+        opened(path)
+
+
+def test_a_hard_link_that_leads_out_is_refused(packed):
+    path = packed(FLAT, "tar")
+    add(path, tarfile.LNKTYPE, "a/link.png", "../secret.png")
+    with pytest.raises(UserError, match="leads out of it"):
+        opened(path)
+
+
+@pytest.mark.parametrize("packing", ["tar", "zip"])
+def test_links_inside_an_archive_are_left_out_and_listed(packed, packing):
+    path = packed(FLAT, packing)
+    add(path, tarfile.SYMTYPE, "a/link.png", "../b/1.png")
+    source = opened(path)
+    assert list(source.table["source"]) == sorted(FLAT)
+    assert found(source) == {"a/link.png": ("link in an archive", "left out")}
+
+
+@pytest.mark.parametrize("packing", ["tar", "zip"])
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_an_archive_with_devices_or_pipes_is_refused(packed, packing, kind):
+    path = packed(FLAT, packing)
+    add(path, kind, "a/device.png")
+    with pytest.raises(UserError, match="device or pipe"):
+        opened(path)
+
+
+@pytest.mark.parametrize("packing", ["tar.gz", "zip"])
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(
+    packed, packing, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(_files, "BOMB", 2**20)
+    path = packed(FLAT, packing)
+    content = bytes(2**21)
+    if packing == "zip":
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a/3.png", content)
+    else:
+        path = packed(FLAT | {"a/3.png": content}, packing)
+    with pytest.raises(UserError, match=r"unpack to 2\d{6} or more.*nothing was read"):
+        opened(path)
+
+
+def test_a_bomb_of_many_small_files_is_refused(packed, monkeypatch):
+    monkeypatch.setattr(_files, "BOMB", 2**20)
+    path = packed({f"a/{i}.png": bytes(2**15) for i in range(64)}, "tar.gz")
+    with pytest.raises(UserError, match="unpack to"):
+        opened(path)
+
+
+@pytest.mark.parametrize("packing", ["tar", "tar.gz", "zip"])
+def test_reading_an_archive_writes_nothing(packed, packing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = packed(FLAT | {"a//7.png": picture(), "./b/./8.png": picture()}, packing)
     before = sorted(tmp_path.rglob("*"))
     source = opened(path)
+    assert list(source.table["source"]) == sorted([*FLAT, "a/7.png", "b/8.png"])
     for row in range(len(source.table)):
-        assert source.read(row).shape == (4, 5, 3)
+        assert decoded(source, row).shape == (4, 5, 3)
     assert sorted(tmp_path.rglob("*")) == before
-    assert {"a/7.png", "b/8.png", *FLAT} <= set(source.table["source"])
+
+
+def test_a_compressed_archive_is_read_from_front_to_back(packed):
+    files = {
+        f"{'ab'[i % 2]}/{i:02}.png": picture(int(i))
+        for i in np.random.default_rng(0).permutation(40)
+    }
+    source = opened(packed(files, "tar.gz"))
+    assert not source.parallel
+    in_order = [source.table["source"][i] for i in np.argsort(source.order)]
+    assert in_order == list(files)
+
+
+def test_a_folder_behind_a_url_is_read_like_one_here(packed, tmp_path):
+    memory = fsspec.filesystem("memory")
+    strangers = {"a/.hidden.png": picture(), "a/notes.txt": b"x", "a/[x]*?.png": picture()}
+    for name, content in (SPLIT | {f"train/{n}": c for n, c in strangers.items()}).items():
+        memory.pipe(f"/bucket/photos/{name}", content)
+    try:
+        source = opened("memory://bucket/photos")
+        here = opened(packed(SPLIT | {f"train/{n}": c for n, c in strangers.items()}, "folder"))
+        assert source.table.equals(here.table)
+        assert sorted(source.findings) == sorted(here.findings)
+        assert not source.parallel
+        assert source.read(source.keys) == here.read(here.keys)
+        memory.rm("/bucket/photos/train/a/1.png")
+        gone = list(source.table["source"]).index("train/a/1.png")
+        assert isinstance(source.read(source.keys)[gone], Exception)
+    finally:
+        memory.store.clear()
+
+
+@pytest.mark.parametrize("packing", ["tar", "tar.gz", "zip"])
+def test_an_archive_behind_a_url_is_read_in_place(packed, packing):
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/bucket/raw", packed(FLAT, packing).read_bytes())
+    try:
+        source = opened("memory://bucket/raw")
+        assert list(source.table["source"]) == sorted(FLAT)
+        assert source.read(source.keys) == [FLAT[name] for name in sorted(FLAT)]
+    finally:
+        memory.store.clear()
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("memory://nothing/here", "no such file"),
+        ("nosuch://bucket", "nosuch"),
+        ("s4://bucket", "requirements-data"),
+    ],
+)
+def test_a_url_that_cannot_serve_is_refused(place, told):
+    with pytest.raises(UserError, match=rf"data\.remote = '{place}': .*{told}"):
+        opened(place)
+
+
+def tabled(folder, rows, ending="csv", **files):
+    """A folder with images and a table of them."""
+    for name, content in (FLAT | files).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    path = folder / f"table.{ending}"
+    table = pd.DataFrame(rows)
+    if ending == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
+    return path
+
+
+ROWS = {
+    "path": ["b/1.png", "a/2.png", "a/1.png", "b/2.png"],
+    "label": ["001", "NA", "NA", "001"],
+    "group": ["p1", "", "p1", None],
+    "split": ["train", "test", "train", "test"],
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("whole", [False, True], ids=["table", "its folder"])
+def test_a_table_says_labels_groups_and_splits(tmp_path, ending, whole):
+    path = tabled(tmp_path, ROWS, ending)
+    source = SOURCES["image_table"].open_source(str(tmp_path if whole else path))
+    table = source.table
+    assert list(table["source"]) == ["a/1.png", "a/2.png", "b/1.png", "b/2.png"]
+    assert list(table["label"]) == ["NA", "NA", "001", "001"]
+    assert list(table["group"]) == ["p1", "a/2.png", "p1", "b/2.png"]
+    assert list(table["split"]) == ["train", "test", "train", "test"]
+    assert source.read(source.keys) == [FLAT[name] for name in table["source"]]
+
+
+def test_a_table_s_rows_may_be_in_any_order_and_its_columns_too(tmp_path):
+    mixed = pd.DataFrame(ROWS)[["label", "split", "path", "group"]].iloc[[2, 0, 3, 1]]
+    one = SOURCES["image_table"].open_source(str(tabled(tmp_path / "1", ROWS)))
+    other = SOURCES["image_table"].open_source(str(tabled(tmp_path / "2", mixed)))
+    assert one.table.equals(other.table)
+
+
+def test_a_file_that_a_table_names_and_is_not_there_is_an_exception_in_its_place(tmp_path):
+    path = tabled(tmp_path, {"path": ["a/1.png", "a/none.png"], "label": ["x", "y"]})
+    source = SOURCES["image_table"].open_source(str(path))
+    there, missing = source.read(source.keys)
+    assert isinstance(there, bytes) and isinstance(missing, OSError)
+    assert set(source.table["split"]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ({"path": ["a/1.png"], "class": ["x"]}, "missing: label"),
+        ({"path": ["a/1.png", "a/1.png"], "label": ["x", "y"]}, "'a/1.png' is listed twice"),
+        ({"path": ["a/1.png"], "label": [""]}, "no label"),
+        ({"path": ["", "a/1.png"], "label": ["x", "y"]}, "no path"),
+        ({"path": ["a/1.png"], "label": ["x"], "split": ["val"]}, r"split \['val'\]; allowed"),
+        (
+            {"path": ["a/1.png", "a/2.png"], "label": ["x", "y"], "split": ["train", ""]},
+            "allowed: train and test",
+        ),
+    ],
+)
+def test_a_table_that_does_not_say_enough_is_refused(tmp_path, rows, told):
+    path = tabled(tmp_path, rows)
+    with pytest.raises(UserError, match=rf"data\.raw = .*table\.csv.*{told}"):
+        SOURCES["image_table"].open_source(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.mkdir(), r"tables \[\]; expected: one"),
+        (lambda path: path.write_text("x"), "allowed endings: .csv .tsv .parquet"),
+    ],
+    ids=["missing", "empty folder", "text"],
+)
+def test_a_place_without_a_table_is_refused(tmp_path, make, told):
+    path = tmp_path / "here"
+    make(path)
+    with pytest.raises(UserError, match=told):
+        SOURCES["image_table"].open_source(str(path))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_damaged_table_is_refused(tmp_path, ending):
+    path = tmp_path / f"t.{ending}"
+    path.write_bytes(b"\xff\x00PAR1" * 9)
+    with pytest.raises(UserError, match="not a table that can be read"):
+        SOURCES["image_table"].open_source(str(path))
+
+
+def test_a_table_behind_a_url_finds_its_images_beside_it():
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/set/images/1.png", FLAT["a/1.png"])
+    memory.pipe("/set/list.csv", b"path,label\nimages/1.png,x\n")
+    try:
+        source = SOURCES["image_table"].open_source("memory://set/list.csv")
+        assert source.read(source.keys) == [FLAT["a/1.png"]]
+    finally:
+        memory.store.clear()
+
+
+RNG = np.random.default_rng(1)
+GREYS = RNG.integers(0, 256, (6, 4, 5), np.uint8)
+COLOURS = RNG.integers(0, 256, (6, 4, 5, 3), np.uint8)
+
+
+@pytest.mark.parametrize("images", [GREYS, GREYS[..., None], COLOURS], ids=["n h w", "grey", "rgb"])
+@pytest.mark.parametrize("labels", [np.arange(6), np.arange(6)[:, None], np.array(list("abcdef"))])
+def test_npz_of_images_and_labels(tmp_path, images, labels):
+    np.savez_compressed(tmp_path / "x.npz", images=images, labels=labels, groups=np.arange(6) // 2)
+    source = SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
+    assert list(source.table["label"]) == [str(label) for label in labels.ravel()]
+    assert list(source.table["group"]) == list("001122")
+    assert set(source.table["split"]) == {""}
+    read = source.read(source.keys)
+    assert {image.ndim for image in read} == {3}
+    np.testing.assert_array_equal(np.stack(read), images.reshape(6, 4, 5, -1))
+
+
+def test_npz_with_the_names_that_keras_gives(tmp_path):
+    labels = np.arange(6) % 3
+    np.savez(tmp_path / "x.npz", x_train=GREYS, y_train=labels, x_test=GREYS[:2], y_test=labels[:2])
+    source = SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
+    assert list(source.table["split"]) == ["train"] * 6 + ["test"] * 2
     assert source.table["source"].is_unique
-    assert not any("link" in name or ".." in name for name in source.table["source"])
+    np.testing.assert_array_equal(source.read([6])[0][..., 0], GREYS[0])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"a": GREYS}, "holds the arrays a; expected"),
+        ({"images": GREYS / 255, "labels": np.arange(6)}, "images is float64"),
+        ({"images": GREYS, "labels": np.arange(5)}, "6 whole numbers or names"),
+        ({"images": GREYS, "labels": np.arange(6) / 2}, "6 whole numbers or names"),
+        ({"images": COLOURS[..., :2], "labels": np.arange(6)}, r"1 or 3"),
+        ({"images": GREYS, "labels": np.array([None] * 6)}, "cannot be loaded|read"),
+        (
+            {"images": GREYS, "labels": np.arange(6), "splits": np.array(["val"] * 6)},
+            "allowed: train and test",
+        ),
+    ],
+)
+def test_an_npz_of_something_else_is_refused(tmp_path, arrays, told):
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(UserError, match=rf"data\.raw = .*x\.npz.*({told})"):
+        SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x", b"PK\x03\x04"])
+def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.npz"):
+        SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
+
+
+NAMES = ["cat", "dog"]
+
+
+def parquet(path, labels=(0, 1, 0), names=NAMES, column="image", start=0, rows=2):
+    """A Parquet file as the Hugging Face Hub serves data sets of images."""
+    content = list(FLAT.values())
+    cells = [{"bytes": content[start + i], "path": f"{i}.png"} for i in range(len(labels))]
+    table = pa.table({column: cells, "label": list(labels)})
+    if names:
+        features = {column: {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+        about = json.dumps({"info": {"features": features}})
+        table = table.replace_schema_metadata({"huggingface": about})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=rows)
+    return path
+
+
+def test_parquet_of_the_hub_is_read_without_its_package(tmp_path):
+    parquet(tmp_path / "data/train-00000-of-00002.parquet")
+    parquet(tmp_path / "data/train-00001-of-00002.parquet", [1], start=3)
+    parquet(tmp_path / "data/validation-00000-of-00001.parquet", [1])
+    parquet(tmp_path / "data/test-00000-of-00001.parquet", [0, 1])
+    source = SOURCES["huggingface"].open_source(str(tmp_path))
+    assert list(source.table["split"]) == ["test"] * 2 + ["train"] * 5
+    assert list(source.table["label"]) == ["cat", "dog", "cat", "dog", "cat", "dog", "dog"]
+    assert source.table["source"].is_unique
+    content = list(FLAT.values())
+    expected = [content[i] for i in (0, 1, 0, 1, 2, 3, 0)]
+    assert pickle.loads(pickle.dumps(source.read))(source.keys) == expected
+
+
+def test_a_single_split_means_nothing_and_numbers_are_names(tmp_path):
+    path = parquet(tmp_path / "train.parquet", names=None)
+    table = SOURCES["huggingface"].open_source(str(path)).table
+    assert list(table["label"]) == ["0", "1", "0"]
+    assert set(table["split"]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda p: p.mkdir(), "holds no .parquet"),
+        (lambda p: (p.mkdir(), (p / "x.parquet").write_bytes(b"x")), "not a Parquet file"),
+        (lambda p: parquet(p / "x.parquet", [0, None]), "images without a label"),
+        (
+            lambda p: (p.mkdir(), pq.write_table(pa.table({"label": [1]}), p / "x.parquet")),
+            "one of images, found none",
+        ),
+        (
+            lambda p: (parquet(p / "a.parquet"), parquet(p / "b.parquet", column="picture")),
+            "elsewhere in 'image'",
+        ),
+    ],
+)
+def test_parquet_without_labelled_images_is_refused(tmp_path, make, told):
+    make(tmp_path / "here")
+    with pytest.raises(UserError, match=rf"here.*{told}"):
+        SOURCES["huggingface"].open_source(str(tmp_path / "here"))
+
+
+def test_an_image_that_a_row_lacks_is_an_exception_in_its_place(tmp_path):
+    cells = [{"bytes": FLAT["a/1.png"]}, {"bytes": None}, None]
+    pq.write_table(pa.table({"image": cells, "label": [0, 1, 2]}), tmp_path / "x.parquet")
+    source = SOURCES["huggingface"].open_source(str(tmp_path))
+    good, *bad = source.read(source.keys)
+    assert good == FLAT["a/1.png"]
+    assert all(isinstance(content, Exception) for content in bad)
+
+
+def test_a_name_on_the_hub_is_had_from_its_package(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets", reason="needs requirements-data.txt")
+    parquet(tmp_path / "set/train-0.parquet")
+    parquet(tmp_path / "set/test-0.parquet", [1, 1], start=2)
+    load = datasets.load_dataset
+    asked = []
+
+    def load_dataset(name, revision):
+        asked.append((name, revision))
+        files = {s: str(tmp_path / f"set/{s}-0.parquet") for s in ("train", "test")}
+        return load("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    source = SOURCES["huggingface"].open_source("someone/animals@v2")
+    assert asked == [("someone/animals", "v2")]
+    assert list(source.table["split"]) == ["train"] * 3 + ["test"] * 2
+    assert list(source.table["label"]) == ["cat", "dog", "cat", "dog", "dog"]
+    content = list(FLAT.values())
+    assert source.read(source.keys) == [content[i] for i in (0, 1, 2, 2, 3)]
+
+
+def test_a_name_that_cannot_be_had_says_what_to_do(monkeypatch):
+    datasets = pytest.importorskip("datasets", reason="needs requirements-data.txt")
+
+    def load_dataset(name, revision):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(UserError, match=r"data\.remote = 'a/b'.*no route to host"):
+        SOURCES["huggingface"].open_source("a/b")
+
+
+def test_without_its_package_a_name_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UserError, match=r"data\.remote = 'a/b'.*requirements-data\.txt"):
+        SOURCES["huggingface"].open_source("a/b")

@@ -1,15 +1,14 @@
 """What execution says: which backend, and how much of the machine."""
 
-import os
 from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
-from cnnlab.errors import UserError
 from cnnlab.params import Execution
+from cnnlab.processes import CORES
 from cnnlab.training import local
-from cnnlab.training.backend import CORES, Work, cores
+from cnnlab.training.backend import Work
 from cnnlab.training.execute import BACKENDS
 from cnnlab.training.job import Job
 
@@ -32,20 +31,6 @@ def test_trials_share_one_gpu_or_have_whole_ones(gpus, allowed):
     else:
         with pytest.raises(ValidationError):
             execution(gpus=gpus)
-
-
-def test_a_stage_may_be_told_how_many_cores_it_has(monkeypatch):
-    monkeypatch.delenv(CORES, raising=False)
-    assert cores() == os.cpu_count()
-    monkeypatch.setenv(CORES, "3")
-    assert cores() == 3
-
-
-@pytest.mark.parametrize("bad", ["", "0", "-1", "two", "1.5"])
-def test_a_bad_number_of_cores_is_said(monkeypatch, bad):
-    monkeypatch.setenv(CORES, bad)
-    with pytest.raises(UserError, match=f"{CORES} = '{bad}'"):
-        cores()
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,31 @@
 """Data sources: one file each, named in params.yaml as `data.source`.
 
-A file defines `open_source(raw) -> Source`, where `raw` is the path `data.raw` of the study; only
-sources that read files use it.
+A file defines `open_source(place) -> Source`, where `place` is the study's `data.remote` or, where
+that is null, its `data.raw`; only sources that read files use it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from cnnlab.errors import UserError
 from cnnlab.plugins import Registry
 
 SOURCES = Registry(__name__, needs="open_source")
+
+
+class Finding(NamedTuple):
+    """Something in the data that people should know of."""
+
+    what: str  # the kind of thing, such as "hidden file"
+    where: str  # the file or folder
+    done: str  # what became of it
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,8 +36,36 @@ class Source:
     `source` (where it came from, unique), `label` (class name) and `split` ("train" or "test" where
     the source comes split, else ""); optionally `group` (images that belong together, such as one
     person's or one specimen's; they never part company).
-    `read`: row number -> uint8 array (height, width, channels), channels 1 or 3.
+    `keys`: for each row, what `read` finds its image by.
+    `read`: keys -> for each one a file's content, or pixels uint8 (height, width, 1 or 3), or the
+    Exception that says why it cannot be read.
+    `parallel`: `read` may be called in other processes, where it is unpickled.
+    `order`: for each row a number; to read in this order is fastest. None: any.
+    `findings`: what was seen while looking for images.
     """
 
     table: pd.DataFrame
-    read: Callable[[int], np.ndarray]
+    keys: Sequence[Any]
+    read: Callable[[Sequence[Any]], list[bytes | np.ndarray | Exception]]
+    parallel: bool = False
+    order: Sequence[int] | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+
+def of_array(table: pd.DataFrame, images: np.ndarray) -> Source:
+    """The source of images that are in memory, uint8 (n, height, width[, 1 or 3])."""
+    images = images if images.ndim == 4 else images[..., None]
+    return Source(table, range(len(images)), lambda keys: [images[key] for key in keys])
+
+
+def refused(place: str, why: str) -> UserError:
+    """The error that says which param names a place that cannot serve, and why not."""
+    key = "remote" if "://" in place else "raw"
+    return UserError(f"params.yaml: data.{key} = {place!r}: {why}")
+
+
+def shown(name: str) -> str:
+    """A file's name as text that any file may hold: what cannot be printed is escaped."""
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pandas as pd
 
-from cnnlab.data.sources import Source
+from cnnlab.data.sources import Source, of_array
 from cnnlab.errors import UserError
 
 
@@ -22,7 +22,6 @@ def open_keras(name: str, classes: list[str]) -> Source:
             " needs no download"
         ) from error
     images = np.concatenate([x for x, _ in parts.values()])
-    images = images if images.ndim == 4 else images[..., None]
     table = pd.concat(
         pd.DataFrame(
             {
@@ -33,4 +32,4 @@ def open_keras(name: str, classes: list[str]) -> Source:
         )
         for part, (_, y) in parts.items()
     )
-    return Source(table.reset_index(drop=True), images.__getitem__)
+    return of_array(table.reset_index(drop=True), images)

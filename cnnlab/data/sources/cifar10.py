@@ -5,5 +5,5 @@ from cnnlab.data.sources._keras import open_keras
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
-def open_source(raw):
+def open_source(place):
     return open_keras("cifar10", CLASSES)

@@ -106,5 +106,5 @@ CLASSES = [
 ]
 
 
-def open_source(raw):
+def open_source(place):
     return open_keras("cifar100", CLASSES)

@@ -7,14 +7,14 @@ A copy of the test set of UCI's "Optical Recognition of Handwritten Digits" (Alp
 import numpy as np
 import pandas as pd
 
-from cnnlab.data.sources import Source
+from cnnlab.data.sources import of_array
 
 
-def open_source(raw):
+def open_source(place):
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    images = np.round(digits.images[..., None] * (255 / 16)).astype(np.uint8)
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
     table = pd.DataFrame(
         {
             "source": [f"digits/{i}" for i in range(len(images))],
@@ -22,4 +22,4 @@ def open_source(raw):
             "split": "",
         }
     )
-    return Source(table, images.__getitem__)
+    return of_array(table, images)

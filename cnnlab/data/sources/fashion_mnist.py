@@ -16,5 +16,5 @@ CLASSES = [
 ]
 
 
-def open_source(raw):
+def open_source(place):
     return open_keras("fashion_mnist", CLASSES)

@@ -5,5 +5,5 @@ from cnnlab.data.sources._keras import open_keras
 CLASSES = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
 
 
-def open_source(raw):
+def open_source(place):
     return open_keras("mnist", CLASSES)

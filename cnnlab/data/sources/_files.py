@@ -1,0 +1,298 @@
+"""Where image files lie: a folder here or behind an fsspec URL, or a .tar or .zip of one.
+
+Archives are read in place, never unpacked, so nothing that their names say can write anywhere. One
+whose names or links point out of it, that holds devices, or that unpacks to far more than it is,
+was made to do harm and is refused as a whole before an image is read.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from cnnlab.data.sources import Finding, refused, shown
+
+LARGEST = 512 * 2**20  # bytes of one file that is read
+# An archive that unpacks to more than `BOMB` bytes and `RATIO` times its size is refused. Images
+# are compressed already: archives of them are hardly smaller than they.
+BOMB, RATIO = 2**30, 100
+AT_ONCE = 16  # requests to an object store
+
+# What reading a damaged, cut off or encrypted file or archive may raise.
+UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, NotImplementedError)
+UNREADABLE += (tarfile.TarError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass
+class Files:
+    """What there is at a place."""
+
+    keys: dict[str, Any] = field(default_factory=dict)  # name -> what `read` finds the file by
+    folders: set[str] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+    read: Callable[[Sequence[Any]], list[bytes | Exception]] | None = None
+    parallel: bool = True
+    ordered: bool = False  # keys are places in an archive, best read in their order
+
+    def note(self, what: str, where: str, done: str = "left out", detail: str = "") -> None:
+        """Add a finding."""
+        self.findings.append(Finding(what, shown(where), done, detail))
+
+
+def look(place: str) -> Files:
+    """The files at a place. Raises UserError where it is missing, damaged or made to do harm."""
+    try:
+        system, path = url_to_fs(place)
+    except (ImportError, ValueError) as error:
+        raise refused(place, f"{error}; see requirements-data.in") from None
+    try:
+        here = is_local(system)
+        if not (Path(path).exists() if here else system.exists(path)):
+            raise refused(place, "no such file or folder")
+        if here and Path(path).is_dir():
+            return _folder(Path(path))
+        if not here and system.isdir(path):
+            return _remote_folder(system, path)
+        return _archive(place, here)
+    except UNREADABLE as error:
+        raise refused(place, f"damaged ({error})") from None
+
+
+def is_local(system: fsspec.AbstractFileSystem) -> bool:
+    """Whether a file system is this machine's."""
+    return "file" in (system.protocol if isinstance(system.protocol, tuple) else [system.protocol])
+
+
+def each(read: Callable[[Any], bytes], keys: Sequence[Any]) -> list[bytes | Exception]:
+    """Read each key; where that fails, what it raised."""
+
+    def one(key: Any) -> bytes | Exception:
+        try:
+            return read(key)
+        except UNREADABLE as error:
+            return error
+
+    return [one(key) for key in keys]
+
+
+class Folder:
+    """Files below a folder of this machine."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+
+    def __call__(self, names: Sequence[str]) -> list[bytes | Exception]:
+        return each(self._read, names)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            with (self.root / name).open("rb") as file:
+                if os.fstat(file.fileno()).st_size > LARGEST:
+                    raise ValueError(f"larger than {LARGEST >> 20} MiB")
+                return file.read()
+        except OSError as error:  # without the path, which stands beside it in every message
+            raise OSError(error.strerror) from None
+
+
+def _folder(root: Path) -> Files:
+    """Links to files are followed, as DVC makes them where it is told to; to folders they are not,
+    since those may lead in circles."""
+    found = Files(read=Folder(root))
+    waiting = [""]
+    while waiting:
+        above = waiting.pop()
+        with os.scandir(root / above) as entries:
+            for entry in entries:
+                name = f"{above}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    found.folders.add(name)
+                    waiting.append(f"{name}/")
+                elif entry.is_file():
+                    found.keys[name] = name
+                    if entry.is_symlink():
+                        found.note("link to a file", name, "followed")
+                elif entry.is_symlink():
+                    folder = Path(entry.path).is_dir()
+                    found.note("link to a folder" if folder else "broken link", name)
+                else:
+                    found.note("not a file (device, pipe or socket)", name)
+    return found
+
+
+class Remote:
+    """Files of an fsspec file system, several at once."""
+
+    def __init__(self, system: fsspec.AbstractFileSystem, root: str):
+        self.system, self.root = system, root
+
+    def __call__(self, names: Sequence[str]) -> list[bytes | Exception]:
+        with ThreadPoolExecutor(AT_ONCE) as hands:
+            return [found[0] for found in hands.map(lambda n: each(self._read, [n]), names)]
+
+    def _read(self, name: str) -> bytes:
+        return self.system.cat_file(f"{self.root}/{name}")
+
+
+def _remote_folder(system: fsspec.AbstractFileSystem, path: str) -> Files:
+    # In the process of the stage: waiting costs no core, and memory:// is nowhere else.
+    root = path.rstrip("/")
+    found = Files(read=Remote(system, root), parallel=False)
+    for full, about in system.find(path, withdirs=True, detail=True).items():
+        name = full.removeprefix(root).strip("/")
+        if about["type"] == "directory":
+            found.folders.add(name)
+        elif (about.get("size") or 0) > LARGEST:
+            found.note(f"larger than {LARGEST >> 20} MiB", name)
+        elif name:
+            found.keys[name] = name
+    return found
+
+
+class _Opened:
+    """A file that is opened once in each process that reads it."""
+
+    def __init__(self, place: str):
+        self.place = place
+
+    @functools.cached_property
+    def file(self) -> BinaryIO:
+        return fsspec.open(self.place, "rb").open()
+
+    def __getstate__(self) -> dict:
+        return {"place": self.place}
+
+
+class Tar(_Opened):
+    """Members of a .tar by (offset, size). A compressed one has to be read from its start on, so
+    keys should come in their order."""
+
+    @functools.cached_property
+    def content(self) -> BinaryIO:
+        """The archive's uncompressed bytes."""
+        return tarfile.open(fileobj=self.file, mode="r:*").fileobj
+
+    def __call__(self, keys: Sequence[tuple[int, int]]) -> list[bytes | Exception]:
+        return each(self._read, keys)
+
+    def _read(self, key: tuple[int, int]) -> bytes:
+        offset, size = key
+        self.content.seek(offset)
+        content = self.content.read(size)
+        if len(content) < size:
+            raise EOFError("the archive is cut off")
+        return content
+
+    def __getstate__(self) -> dict:
+        return {"place": self.place}
+
+
+class Zip(_Opened):
+    """Members of a .zip by their names."""
+
+    @functools.cached_property
+    def archive(self) -> zipfile.ZipFile:
+        return zipfile.ZipFile(self.file)
+
+    def __call__(self, names: Sequence[str]) -> list[bytes | Exception]:
+        return each(self.archive.read, names)
+
+
+def _archive(place: str, here: bool) -> Files:
+    with fsspec.open(place, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if zipfile.is_zipfile(file):
+            file.seek(0)
+            return _zip(place, zipfile.ZipFile(file), size, here)
+        file.seek(0)
+        try:
+            tar = tarfile.open(fileobj=file, mode="r:*")  # noqa: SIM115  (closed with the file)
+        except tarfile.ReadError:
+            raise refused(place, "not a folder, .tar or .zip") from None
+        return _tar(place, tar, size, here and tar.fileobj is file)
+
+
+def _tar(place: str, tar: tarfile.TarFile, size: int, parallel: bool) -> Files:
+    # A compressed archive is read from front to back, by one process.
+    found = Files(read=Tar(place), parallel=parallel, ordered=True)
+    total = 0
+    while (member := tar.next()) is not None:
+        tar.members.clear()  # it would keep a kilobyte for each
+        total += member.size
+        refuse_bomb(place, total, size)
+        name = _inside(place, member.name)
+        if member.isdir():
+            found.folders.add(name)
+        elif member.issym() or member.islnk():
+            above = PurePosixPath(member.name).parent if member.issym() else PurePosixPath()
+            _inside(place, str(above / member.linkname), f"{shown(member.name)!r} links to")
+            found.note("link in an archive", name)
+        elif not member.isfile():
+            raise refused(place, f"{member.name!r} is a device or pipe; not an archive of images")
+        elif member.issparse() or member.size > LARGEST:
+            sparse = member.issparse()
+            found.note("sparse file" if sparse else f"larger than {LARGEST >> 20} MiB", name)
+        else:
+            found.keys[name] = (member.offset_data, member.size)
+    return found
+
+
+def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
+    found = Files(read=Zip(place), parallel=here)
+    members = archive.infolist()
+    refuse_bomb(place, sum(m.file_size for m in members), size)
+    for member in members:
+        name = _inside(place, member.filename)
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if member.is_dir():
+            found.folders.add(name)
+        elif kind == stat.S_IFLNK:
+            if member.file_size > 4096:
+                raise refused(place, f"{member.filename!r} is a link of {member.file_size} bytes")
+            target = archive.read(member).decode(errors="replace")
+            above = PurePosixPath(member.filename).parent
+            _inside(place, str(above / target), f"{shown(member.filename)!r} links to")
+            found.note("link in an archive", name)
+        elif kind not in (0, stat.S_IFREG):
+            raise refused(place, f"{member.filename!r} is a device or pipe; not one of images")
+        elif member.file_size > LARGEST:
+            found.note(f"larger than {LARGEST >> 20} MiB", name)
+        else:
+            found.keys[name] = member.filename
+    return found
+
+
+def _inside(place: str, name: str, what: str = "holds") -> str:
+    """The name without what changes nothing. Refuses one that leads out of the archive."""
+    if what == "holds" and name[:1] not in "/." and "/." not in name and "//" not in name:
+        return name.rstrip("/")  # as nearly all are
+    path, depth = PurePosixPath(name), 0
+    out = path.is_absolute() or (what == "holds" and ".." in path.parts)
+    for part in path.parts:
+        depth += -1 if part == ".." else 1
+        out |= depth < 0
+    if out:
+        raise refused(place, f"{what} {shown(name)!r}, which leads out of it; nothing was read")
+    return str(path)
+
+
+def refuse_bomb(place: str, unpacked: int, size: int) -> None:
+    """Refuse an archive of `size` bytes that unpacks to very much more."""
+    if unpacked > BOMB and unpacked > RATIO * size:
+        raise refused(
+            place,
+            f"{size} bytes that unpack to {unpacked} or more, over {RATIO} times as much, as no"
+            " images do; nothing was read",
+        )

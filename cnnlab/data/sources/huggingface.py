@@ -1,0 +1,163 @@
+"""A Hugging Face data set of images: Parquet files that lie here, or a name on the Hub.
+
+`data.raw` is a .parquet file or a folder of them, with the files' bytes in an image column, as the
+Hub serves them; nothing but Arrow is needed. `data.remote` is a NAME or NAME@REVISION, which the
+package `datasets` downloads once and keeps in its own cache. One column holds images, one named
+`label` or of the type ClassLabel the classes. The splits train and test keep their meaning,
+validation belongs to train; where there are others, all images are one.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cnnlab.data.sources import Source, refused, shown
+from cnnlab.data.sources._files import each
+from cnnlab.errors import UserError
+
+SPLITS = {"train": "train", "validation": "train", "test": "test"}
+
+
+def open_source(place):
+    return _local(place) if Path(place).exists() else _hub(place)
+
+
+class Rows:
+    """The images in Parquet files, by (file, row group, row in it)."""
+
+    def __init__(self, column: str):
+        self.column = column
+
+    def __call__(self, keys: Sequence[tuple[str, int, int]]) -> list[bytes | Exception]:
+        return each(self._read, keys)
+
+    def _read(self, key: tuple[str, int, int]) -> bytes:
+        file, group, row = key
+        return _content(_images(file, group, self.column)[row].as_py())
+
+
+@functools.lru_cache(maxsize=2)
+def _images(file: str, group: int, column: str) -> pa.ChunkedArray:
+    return pq.ParquetFile(file).read_row_group(group, columns=[column])[column]
+
+
+def _content(cell: Any) -> bytes:
+    """The file in a cell of an image column: its bytes, or else the path of one that lies here."""
+    if isinstance(cell, dict):
+        cell = cell["bytes"] or (cell.get("path") and Path(cell["path"]).read_bytes())
+    if not isinstance(cell, bytes):
+        raise ValueError("no image in the row")
+    return cell
+
+
+def _local(place: str) -> Source:
+    root = Path(place)
+    files = [root] if root.is_file() else sorted(root.rglob("*.parquet"))
+    if not files:
+        raise refused(place, "holds no .parquet files")
+    parts, keys, column = [], [], None
+    for path in files:
+        try:
+            opened = pq.ParquetFile(path)
+            features = _features(opened.schema_arrow)
+            image, label = _columns(place, features)
+            column = column or image
+            labels = opened.read(columns=[label])[label].to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise refused(place, f"{path}: not a Parquet file that can be read ({error})") from None
+        if image != column:
+            raise refused(place, f"{path}: images are in {image!r}, elsewhere in {column!r}")
+        name = shown(path.relative_to(root).as_posix()) if root.is_dir() else path.name
+        split = path.name.split("-")[0].split(".")[0]
+        parts.append(_part(place, name, split, features[label], labels))
+        for group in range(opened.num_row_groups):
+            rows = opened.metadata.row_group(group).num_rows
+            keys += [(str(path), group, row) for row in range(rows)]
+    return Source(_table(parts), keys, Rows(column), parallel=True)
+
+
+def _features(schema: pa.Schema) -> dict[str, dict]:
+    """Column -> what it is, as `datasets` writes it beside the schema; guessed where it is not."""
+    said = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = said.get("info", {}).get("features", {})
+    for column in schema:
+        if column.name not in features:
+            holds = pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0
+            image = (
+                holds or pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
+            )
+            features[column.name] = {"_type": "Image" if image else "Value"}
+    return features
+
+
+def _columns(place: str, features: dict[str, dict]) -> tuple[str, str]:
+    """The names of the image column and of the label column."""
+    images = [name for name, about in features.items() if about.get("_type") == "Image"]
+    labels = [name for name, about in features.items() if about.get("_type") == "ClassLabel"]
+    labels = ["label"] if "label" in features else labels
+    for what, found in (("images", images), ("labels", labels)):
+        if len(found) != 1:
+            raise refused(
+                place,
+                f"columns {', '.join(features)}; expected: one of {what}, found {found or 'none'}",
+            )
+    return images[0], labels[0]
+
+
+def _part(place: str, name: str, split: str, about: dict, labels: Sequence) -> pd.DataFrame:
+    """The rows of one file or split."""
+    names = about.get("names")
+    if any(label is None or label == -1 for label in labels):
+        raise refused(place, f"{name}: images without a label")
+    texts = [names[label] if names else str(label) for label in labels]
+    return pd.DataFrame(
+        {"source": [f"{name}/{i}" for i in range(len(texts))], "label": texts, "split": split}
+    )
+
+
+def _table(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """All rows. Only where train and test are both there do they mean anything."""
+    table = pd.concat(parts, ignore_index=True)
+    split = table["split"].map(SPLITS)
+    both = set(split) == {"train", "test"}  # NaN for a split of another name
+    return table.assign(split=split if both else "", label=table["label"].astype(str))
+
+
+def _hub(place: str) -> Source:
+    try:
+        import datasets
+    except ImportError:
+        raise UserError(
+            f"params.yaml: data.remote = {place!r}: needs the package `datasets`: pip install -r"
+            " requirements-data.txt; or put the data set's .parquet files into data.raw"
+        ) from None
+    name, _, revision = place.partition("@")
+    try:
+        found = datasets.load_dataset(name, revision=revision or None)
+    except Exception as error:  # the package raises its own, the network's and the file system's
+        raise UserError(
+            f"params.yaml: data.remote = {place!r}: neither in the cache of `datasets` nor to be"
+            f" had ({type(error).__name__}: {error})"
+        ) from error
+    parts, keys, column = [], [], None
+    for split, rows in found.items():
+        features = rows.features.to_dict()
+        column, label = _columns(place, features)
+        parts.append(_part(place, split, split, features[label], rows[label]))
+        keys += [(split, i) for i in range(len(rows))]
+        found[split] = rows.select_columns([column]).cast_column(
+            column, datasets.Image(decode=False)
+        )
+
+    def read(wanted: Sequence[tuple[str, int]]) -> list[bytes | Exception]:
+        return each(lambda key: _content(found[key[0]][key[1]][column]), wanted)
+
+    return Source(_table(parts), keys, read)

@@ -1,0 +1,78 @@
+"""NumPy arrays in an .npz file, as `np.savez` writes them.
+
+Either `x_train`, `y_train`, `x_test` and `y_test`, as Keras names them, or `images` and `labels`,
+optionally with `groups` and `splits` (train or test). Images are uint8 (n, height, width) or
+(n, height, width, 1 or 3); labels are whole numbers or names, (n,) or (n, 1). The arrays are read
+into memory as a whole.
+"""
+
+import os
+import zipfile
+import zlib
+
+import fsspec
+import numpy as np
+import pandas as pd
+
+from cnnlab.data.sources import of_array, refused
+from cnnlab.data.sources._files import refuse_bomb
+
+ALLOWED = "x_train, y_train, x_test, y_test; or images, labels[, groups, splits]"
+
+
+def open_source(place):
+    arrays = _arrays(place)
+    if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
+        parts = [_part(place, arrays, f"x_{s}", f"y_{s}", s) for s in ("train", "test")]
+    elif {"images", "labels"} <= arrays.keys():
+        parts = [_part(place, arrays, "images", "labels", "")]
+    else:
+        raise refused(place, f"holds the arrays {', '.join(arrays)}; expected: {ALLOWED}")
+    shapes = {images.shape[1:] for images, _ in parts}
+    if len(shapes) > 1:
+        raise refused(place, f"images of several shapes: {sorted(shapes)}")
+    table = pd.concat([table for _, table in parts], ignore_index=True)
+    return of_array(table, np.concatenate([images for images, _ in parts]))
+
+
+def _arrays(place: str) -> dict[str, np.ndarray]:
+    try:
+        with fsspec.open(place, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            refuse_bomb(place, sum(m.file_size for m in zipfile.ZipFile(file).infolist()), size)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise refused(place, "no such file") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise refused(place, f"not an .npz file that can be read ({error})") from None
+
+
+def _part(
+    place: str, arrays: dict[str, np.ndarray], x: str, y: str, split: str
+) -> tuple[np.ndarray, pd.DataFrame]:
+    images = arrays[x]
+    fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
+    if images.dtype != np.uint8 or not fits:
+        raise refused(
+            place,
+            f"{x} is {images.dtype} {images.shape}; expected: uint8 (n, height, width[, 1 or 3])",
+        )
+    table = pd.DataFrame({"source": [f"{x}/{i}" for i in range(len(images))]})
+    columns = {"label": y} if split else {"label": y, "group": "groups", "split": "splits"}
+    for column, name in columns.items():
+        if name in arrays:
+            values = arrays[name].reshape(len(arrays[name]), -1)
+            if values.shape != (len(images), 1) or values.dtype.kind not in "iuUSb":
+                raise refused(
+                    place,
+                    f"{name} is {values.dtype} {arrays[name].shape}; expected: {len(images)}"
+                    " whole numbers or names, one for each image",
+                )
+            table[column] = values[:, 0].astype(str)
+    table["split"] = split or table.get("split", "")
+    if set(table["split"]) not in ({"train"}, {"test"}, {"train", "test"}, {""}):
+        raise refused(place, f"splits {sorted(set(table['split']))}; allowed: train and test")
+    return images, table

@@ -1,0 +1,33 @@
+"""What every piece of work on several processes needs: how many cores it may use, and an end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+
+from cnnlab.errors import UserError
+
+# Environment variable: how many of this machine's cores a stage may use, all where it is not set.
+# What runs several stages side by side sets it, so that together they use each core once.
+CORES = "CNNLAB_CORES"
+
+
+def cores() -> int:
+    """How many cores of this machine a stage may use. Raises UserError for a bad CNNLAB_CORES."""
+    said = os.environ.get(CORES)
+    if said is None:
+        return os.cpu_count() or 1
+    if not said.isdecimal() or int(said) < 1:
+        raise UserError(f"{CORES} = {said!r}: allowed: a number of cores, >= 1")
+    return int(said)
+
+
+def end_with_parent() -> None:
+    """Called in a worker: a stage that was killed cannot end its workers; they must not go on."""
+    threading.Thread(target=_wait, daemon=True).start()
+
+
+def _wait() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)

@@ -1,0 +1,96 @@
+"""The data report: one Markdown page on what the images are and what was done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from cnnlab.report import escaped, page
+
+LISTED = 20  # findings of a kind that the page shows
+SHOWN = 120  # characters of a name that the page shows
+MODES = {  # Pillow's names in words
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey with transparency",
+    "I;16": "grey of 16 bits",
+    "I;16B": "grey of 16 bits",
+    "P": "palette",
+    "RGB": "colour",
+    "RGBA": "colour with transparency",
+}
+CONFLICT = " with another label"  # ends the kind of a duplicate that is labelled in two ways
+
+
+def render(
+    facts: Mapping[str, Any],
+    inventory: pd.DataFrame,
+    findings: pd.DataFrame,
+    asked: Mapping[str, Any],
+    pictures: Sequence[str],
+) -> str:
+    """The page. `facts`, `inventory`, `findings`: as the stage `prepare` writes them; `asked`: what
+    params say of size, way of resizing and channels; `pictures`: Markdown images."""
+    used = inventory[inventory["problem"] == ""]
+    pools = [pool for pool, n in facts["images"].items() if n]
+    counts = pd.crosstab(inventory["label"], inventory["pool"])
+    classes = [name for name in facts["classes"] if name in counts.index]
+    table = {
+        name: [int(counts.loc[name].get(pool, 0)) for pool in pools]
+        + [int((used["label"] == name).sum())]
+        for name in classes
+    }
+    dev = [row[pools.index("dev")] for row in table.values()]
+    # What may need a decision comes first.
+    kinds = sorted(set(findings["what"]), key=lambda what: (not what.endswith(CONFLICT), what))
+    return page(
+        "data.md.j2",
+        facts=facts,
+        found=len(inventory),
+        bad=len(inventory) - len(used),
+        pools=pools,
+        classes=[(escaped(name), row) for name, row in table.items()],
+        totals=[facts["images"][pool] for pool in pools] + [len(used)],
+        imbalance=max(dev) / max(1, min(dev)),
+        shape="×".join(map(str, facts["shape"])),
+        asked=asked,
+        sizes=_sizes(used),
+        modes=_shares(used["mode"].replace(MODES)),
+        formats=_shares(used["format"].replace("array", "none, pixels")),
+        findings=[_kind(what, findings[findings["what"] == what]) for what in kinds],
+        conflicts=int(findings["what"].str.endswith(CONFLICT).sum()),
+        pictures=pictures,
+    )
+
+
+def _sizes(used: pd.DataFrame) -> str:
+    """How large the originals are."""
+    kinds = used.groupby(["width", "height"]).size()
+    if len(kinds) == 1:
+        width, height = kinds.index[0]
+        return f"all {width:.0f}×{height:.0f} pixels"
+    parts = []
+    for side in ("width", "height"):
+        low, median, high = used[side].quantile([0, 0.5, 1], interpolation="nearest")
+        parts.append(f"{side} {low:.0f} to {high:.0f} pixels (median {median:.0f})")
+    return f"{len(kinds)} sizes: " + ", ".join(parts)
+
+
+def _shares(column: pd.Series) -> str:
+    counts = column.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    return ", ".join(f"{name} {n}" for name, n in counts.items())
+
+
+def _kind(what: str, part: pd.DataFrame) -> dict[str, Any]:
+    """One kind of finding: how many, and the first of them as rows of a table."""
+    rows = [
+        [escaped(_short(row[c])) for c in ("where", "done", "detail")]
+        for row in part.head(LISTED).to_dict("records")
+    ]
+    return {"what": escaped(what), "n": len(part), "rows": rows, "more": len(part) - len(rows)}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}…{text[-SHOWN // 2 :]}"

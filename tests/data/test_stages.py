@@ -1,0 +1,261 @@
+"""The stages prepare, kfold and describe on folders as people have them."""
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from ruamel.yaml import YAML
+
+from cnnlab.data import folds, pool
+from cnnlab.errors import UserError
+from stages import describe, kfold, prepare
+
+TAR = Path(__file__).parents[2].parent / "shared/data/cifar10_jpeg.tar"
+
+
+def picture(seed, ending="png", size=(12, 10)):
+    content = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(content, {"jpg": "jpeg"}.get(ending, ending))
+    return content.getvalue()
+
+
+@pytest.fixture
+def study(tmp_path, root, monkeypatch):
+    """A study in a folder of its own: study(**data params) writes its params.yaml."""
+    yaml = YAML()
+
+    def change(k=4, **data):
+        content = yaml.load(root / "params.yaml")
+        content["strategies"] = {}
+        content["data"]["pretrain"]["classes"] = []
+        content["data"].update(source="image_folder", image_size=8, dev_per_class=None)
+        content["data"].update(data)
+        content["folds"]["k"] = k
+        yaml.dump(content, tmp_path / "params.yaml")
+        return tmp_path
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return change
+
+
+def fill(files, order=None):
+    shutil.rmtree("data/raw", ignore_errors=True)
+    for name in order or files:
+        path = Path("data/raw", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(files[name])
+
+
+def everything(folder):
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+FILES = {f"{c}/{i}.png": picture(100 * k + i) for k, c in enumerate("ab") for i in range(12)}
+
+
+def manifests():
+    return pd.concat(
+        pool.read(Path("data/prepared") / split).manifest for split in ("dev", "pretrain", "test")
+    )
+
+
+def test_a_dirty_folder_becomes_pools_and_a_report(study, capsys):
+    study(bad={"policy": "skip", "limit": 0.2, "megapixels": 1})
+    dirty = {
+        "a/empty.png": b"",
+        "a/cut.jpg": picture(1, "jpg")[:300],
+        "a/text.png": b"no image",
+        "b/really a jpeg.png": picture(900, "jpg"),
+        "b/same.png": FILES["b/3.png"],
+        "b/conflict.png": FILES["a/4.png"],
+        "b/.hidden.png": b"x",
+        "c/notes.txt": b"x",
+    }
+    fill(FILES | dirty)
+    bomb = io.BytesIO()
+    Image.new("1", (2000, 2000)).save(bomb, "png")
+    Path("data/raw/a/bomb.png").write_bytes(bomb.getvalue())
+    prepare.main()
+    describe.main()
+    kfold.main()
+    found = pd.read_csv("data/prepared/findings.csv", keep_default_na=False)
+    said = {(row.what, row.where): f"{row.done}: {row.detail}" for row in found.itertuples()}
+    bad = "image that cannot be used"
+    assert said[bad, "a/empty.png"] == "left out: empty file"
+    assert "more than 1 million" in said[bad, "a/bomb.png"]
+    assert {where for what, where in said if what == bad} == {
+        f"a/{name}" for name in ("empty.png", "cut.jpg", "text.png", "bomb.png")
+    }
+    assert said["ending of another format", "b/really a jpeg.png"] == "read as JPEG: "
+    assert said["duplicate", "b/same.png"] == "in one group with b/3.png: "
+    assert "labelled a and b" in said["duplicate with another label", "b/conflict.png"]
+    assert ("hidden file", "b/.hidden.png") in said
+    assert ("class without images", "c") in said
+    manifest = manifests().set_index("source")
+    assert len(manifest) == len(FILES) + 3
+    for one, other in (("b/3.png", "b/same.png"), ("a/4.png", "b/conflict.png")):
+        assert manifest["group"][one] == manifest["group"][other]
+        assert manifest["split"][one] == manifest["split"][other]
+    page = Path("reports/data.md").read_text()
+    for told in (*dirty, "a/bomb.png"):
+        if told != "c/notes.txt":
+            assert told.replace("_", "\\_") in page
+    assert "1 images appear under two labels" in page
+    assert "31 images were found, 4 of which cannot be used" in page
+    assert "data/samples.png" in page
+    inventory = pd.read_csv("data/prepared/inventory.csv", keep_default_na=False)
+    assert len(inventory) == 31
+    assert (inventory["pool"] != "").sum() == len(manifest)
+
+
+def test_a_second_run_is_equal_and_decodes_nothing(study, capsys):
+    folder = study()
+    fill(FILES)
+    prepare.main()
+    first = everything(folder / "data/prepared")
+    capsys.readouterr()
+    prepare.main()
+    assert "0 images decoded, 24 known" in capsys.readouterr().out
+    assert everything(folder / "data/prepared") == first
+    fill(FILES | {"a/new.png": picture(999)})
+    prepare.main()
+    assert "1 images decoded, 24 known" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("packing", ["tar", "gztar", "zip"])
+def test_an_archive_gives_what_its_folder_gives(study, packing):
+    folder = study()
+    fill(FILES)
+    prepare.main()
+    first = everything(folder / "data/prepared")
+    archive = shutil.make_archive("packed", packing, "data/raw")
+    study(raw=archive)
+    prepare.main()
+    assert everything(folder / "data/prepared") == first
+
+
+def test_too_many_bad_images_or_any_where_none_may_be_stop_the_stage(study):
+    fill(FILES | {"a/bad.png": b"", "b/bad.png": b""})
+    for bad in (("skip", 0.07), ("fail", 1.0)):
+        study(bad={"policy": bad[0], "limit": bad[1], "megapixels": 1})
+        with pytest.raises(UserError, match="2 of 26 images cannot be used"):
+            prepare.main()
+        assert not Path("data/prepared").exists()
+
+
+def test_a_class_with_fewer_images_than_folds_is_refused(study):
+    study(k=12)
+    fill(FILES)
+    prepare.main()
+    with pytest.raises(UserError, match=r"folds\.k = 12: class 'a' has only 10 images"):
+        kfold.main()
+
+
+def test_what_cannot_be_drawn_is_said_before_the_long_work(study, monkeypatch):
+    study(dev_per_class=30)
+    fill(FILES)
+    monkeypatch.setattr(prepare.decode, "decode_all", None)
+    with pytest.raises(UserError, match="class 'a' has 12 images"):
+        prepare.main()
+
+
+def test_mixed_sizes_and_channels_are_said_or_brought_together(study):
+    grey = io.BytesIO()
+    Image.new("L", (20, 10), 9).save(grey, "png")
+    fill(FILES | {"a/wide.png": grey.getvalue()})
+    study(image_size=None)
+    with pytest.raises(UserError, match=r"image_size = null: a/wide\.png has 20x10 pixels"):
+        prepare.main()
+    study(image_size=8)
+    prepare.main()
+    dev, test = (pool.read(Path("data/prepared") / s) for s in ("dev", "test"))
+    assert dev.images.shape[1:] == test.images.shape[1:] == (8, 8, 3)
+    study(image_size=8, channels=1)
+    prepare.main()
+    assert pool.read(Path("data/prepared/dev")).images.shape[1:] == (8, 8, 1)
+
+
+# One image is read as several files, or copied under another label.
+PLAN = st.fixed_dictionaries(
+    {
+        "sizes": st.lists(st.integers(10, 16), min_size=2, max_size=3),
+        "copies": st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), max_size=4),
+        "order": st.randoms(use_true_random=False),
+        "seed": st.integers(0, 1000),
+    }
+)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plan=PLAN)
+def test_manifest_and_folds_hold_what_they_promise(study, plan):
+    """No group crosses folds or pools, each dev image is judged once a repeat, classes are spread
+    evenly where no image has a twin, and the order of files on disk does not matter."""
+    folder = study(k=2, near_duplicates=None)
+    names = "abc"[: len(plan["sizes"])]
+    files = {
+        f"{name}/{i}.png": picture(1000 * k + i + plan["seed"])
+        for k, (name, size) in enumerate(zip(names, plan["sizes"], strict=True))
+        for i in range(size)
+    }
+    for n, (i, k) in enumerate(plan["copies"]):
+        files[f"{names[k % len(names)]}/copy{n}.png"] = files[f"a/{i}.png"]
+    made = []
+    for shuffled in (False, True):
+        order = sorted(files)
+        if shuffled:
+            plan["order"].shuffle(order)
+        fill(files, order)
+        prepare.main()
+        kfold.main()
+        made.append(everything(folder / "data/prepared"))
+    assert made[0] == made[1]
+
+    manifest = manifests()
+    assert sorted(manifest["source"]) == sorted(files)
+    assert manifest.groupby("group")["split"].nunique().max() == 1
+    twins = manifest.groupby("digest")["group"].nunique()
+    assert twins.max() == 1
+    dev = manifest[manifest["split"] == "dev"]
+    judged = folds.read(Path("data/folds.csv")).merge(dev, on="image_id", validate="m:1")
+    assert len(judged) == 3 * len(dev)
+    assert not judged.duplicated(["image_id", "repeat"]).any()
+    assert judged.groupby(["repeat", "group"])["fold"].nunique().max() == 1
+    if dev["group"].is_unique:
+        shares = judged.groupby(["repeat", "label", "fold"]).size().unstack(fill_value=0)
+        assert (shares.max(axis=1) - shares.min(axis=1)).max() <= 1
+
+
+def test_drivers_of_the_data_do_not_import_tensorflow(root):
+    script = "import sys; from stages import prepare, kfold, describe; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert not {"tensorflow", "keras"} & set(done.stdout.split())
+
+
+@pytest.mark.skipif(not TAR.exists(), reason=f"needs {TAR.name} in ../shared/data")
+def test_a_real_archive_is_drawn_from(study, monkeypatch):
+    """Two classes of CIFAR-10 as JPEG files: 12,000 of 60,000 in one .tar, which comes split."""
+    study(raw=str(TAR), classes=["cat", "dog"], dev_per_class=20, test_per_class=5)
+    prepare.main()
+    manifest = manifests()
+    counts = manifest.groupby(["split", "label"]).size().to_dict()
+    assert counts == {(s, c): n for s, n in (("dev", 20), ("test", 5)) for c in ("cat", "dog")}
+    assert all(manifest["source"].str.startswith(("train/", "test/")))
+    inventory = pd.read_csv("data/prepared/inventory.csv", keep_default_na=False)
+    assert len(inventory) == 12_000
+    assert not inventory["problem"].any()
+    assert set(zip(inventory["width"], inventory["height"], strict=True)) == {(32, 32)}

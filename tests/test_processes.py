@@ -1,0 +1,22 @@
+"""How many cores a stage may use."""
+
+import os
+
+import pytest
+
+from cnnlab.errors import UserError
+from cnnlab.processes import CORES, cores
+
+
+def test_a_stage_may_be_told_how_many_cores_it_has(monkeypatch):
+    monkeypatch.delenv(CORES, raising=False)
+    assert cores() == os.cpu_count()
+    monkeypatch.setenv(CORES, "3")
+    assert cores() == 3
+
+
+@pytest.mark.parametrize("bad", ["", "0", "-1", "two", "1.5"])
+def test_a_bad_number_of_cores_is_said(monkeypatch, bad):
+    monkeypatch.setenv(CORES, bad)
+    with pytest.raises(UserError, match=f"{CORES} = '{bad}'"):
+        cores()
