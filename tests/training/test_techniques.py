@@ -56,7 +56,7 @@ STRENGTHS = {
 STRENGTHS |= {n: o.model_dump(exclude_none=True) for n, o in chosen(PARAMS.techniques).items()}
 SECTION = TECHNIQUES.options("Techniques").model_validate(STRENGTHS)
 BASE = recipe.base(PARAMS.model, PARAMS.train)
-WARPS = sorted(name for name, op in OPS.items() if hasattr(op, "warp"))
+WARPS = sorted(n for n, op in OPS.items() if hasattr(op, "warp") and not hasattr(op, "recolour"))
 FILLS = ["constant", "nearest", "reflect"]
 
 
