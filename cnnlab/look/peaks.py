@@ -177,7 +177,7 @@ def peaks_figure(
     dead = f"{found.dead.sum()} dead"
     hint = f"{most} strongest of {found.images} {whose}, one row a filter; {dead}"
 
-    left, top, right = MARGIN + 108, 106, 130
+    left, top, right = MARGIN + 108, 106, 112
     shape = images.shape[1:3]
     room = (10_000, WIDTH - left - right - MARGIN)
     grid = fit(most, shape, room, GUTTER, LARGEST_TILE, columns=most)
