@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import multiprocessing
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -103,10 +102,8 @@ def _share(
     processes: int,
 ) -> None:
     """Do the chunks that are left on worker processes, and here while those start."""
-    # Workers import this module and the stage's own: here, once for all of them.
-    stage = sys.modules["__main__"].__spec__
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, *([stage.name] if stage else [])])
+    context = multiprocessing.get_context("forkserver")  # what they import is imported once
+    context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=setting)
     running, starting = {}, True
     try:
