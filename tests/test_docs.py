@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -78,7 +79,8 @@ class Newcomer(Clone):
         self.ran: set[str] = set()
         super().__init__(root)
         (root / ".venv").mkdir()
-        (root / ".venv/bin").symlink_to(Path(shutil.which("ruff")).parent)
+        for part in ("bin", "lib", "pyvenv.cfg"):  # of the one that runs this
+            (root / ".venv" / part).symlink_to(Path(sys.prefix, part))
         (root / ".venv/.ready").touch()
         p = self.params()
         p["variants"] = {"baseline": [], "dropout": ["dropout"]}
@@ -213,7 +215,6 @@ def test_the_workflow_restores_or_reproduces_and_writes_the_comment(clone, tmp_p
     workflow = YAML(typ="safe").load(ROOT / ".github/workflows/study.yml")
     steps = {s["name"]: s["run"] for s in workflow["jobs"]["study"]["steps"] if "run" in s}
     fresh = other(clone, tmp_path / "fresh")
-    fresh.run("git", "update-ref", "refs/remotes/origin/main", "origin/main")
     head = fresh.run("git", "rev-parse", "HEAD").strip()
     where = {
         "GITHUB_WORKSPACE": str(fresh.root),
@@ -358,6 +359,7 @@ def other(clone, folder):
     made.root, made.ran = folder, set()
     for name in ("watch", ".venv"):
         shutil.copytree(clone.root / name, folder / name, symlinks=True)
+    (folder / ".venv/.ready").touch()  # requirements.txt was written after it
     (folder / "opened").mkdir()
     shutil.copy(clone.root / ".git/info/exclude", folder / ".git/info/exclude")
     return made

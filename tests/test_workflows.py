@@ -137,3 +137,11 @@ def test_one_comment_is_posted_and_from_then_on_updated(tmp_path):
     assert second[2]["body"].endswith("two\n") and second[2]["id"] == first[2]["id"]
     # A run that was overtaken by a newer push says nothing.
     assert post("three", sha="old") == second
+
+
+def test_the_dev_container_sets_up_by_a_target_that_there_is():
+    root = FILES[0].parents[2]
+    made = json.loads((root / ".devcontainer/devcontainer.json").read_text())["postCreateCommand"]
+    command = [*made.split(), "--dry-run"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
