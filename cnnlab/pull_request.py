@@ -108,18 +108,25 @@ class Study:
         return json.loads(self.read(paths.DATA_FACTS)) if self.has(paths.DATA_FACTS) else {}
 
     def made_with(self, key: str) -> Any:
-        """A param as it was when the reports were made; as it is where no lock file tells."""
-        return (flat(self.params) | self.locked).get(key)
-
-    @cached_property
-    def locked(self) -> dict[str, Any]:
-        """The params that the reports were made with; none where no lock file tells."""
-        check = self.stages.get("check", {})  # the stage that depends on the whole file
-        return flat(check.get("params", {}).get(params.FILE.name, {}))
+        """A param as it was when the tables were made; as it is where no lock file tells."""
+        return (flat(self.params) | flat(self._asked("compare"))).get(key)
 
     def stale(self) -> list[str]:
-        """Params that are other than when the reports were made."""
-        return [row[0] for row in diff(self.locked, flat(self.params))] if self.locked else []
+        """Params that are other than when the stages that read them ran."""
+        now, changed = flat(self.params), {}
+        grown = {**(self.params.get("variants") or {}), **(self.params.get("strategies") or {})}
+        for name in self.stages:
+            _, _, key = name.partition("@")
+            if key and key not in grown:
+                continue  # of a variant that there is no more
+            for asked, value in self._asked(name).items():
+                part = {k: v for k, v in now.items() if k == asked or k.startswith(f"{asked}.")}
+                changed |= {row[0]: None for row in diff(flat({asked: value}), part)}
+        return list(changed)
+
+    def _asked(self, stage: str) -> dict[str, Any]:
+        """What a stage asked of params.yaml when it ran: dotted key -> value."""
+        return self.stages.get(stage, {}).get("params", {}).get(params.FILE.name, {})
 
     def stored(self, stage: str) -> dict[str, str]:
         """The outs of a stage: path -> hash of the content."""

@@ -82,10 +82,13 @@ class Repository:
         save(Picture(figure, alt), folder / "compare/ablation_effects.png")
         if lock:
             locked = YAML(typ="safe").load(self.root / study / "params.yaml")
-            check = {"params": {"params.yaml": locked}}
+            compare = {"params": {"params.yaml": {"compare": locked["compare"]}}}
+            train = {"params": {"params.yaml": {"train": locked["train"], "variants.l2": ["l2"]}}}
+            gone = {"params": {"params.yaml": {"variants.gone": ["gone"]}}}
             prepare = {"outs": [{"path": "data/prepared/dev", "md5": dev}]}
             kfold = {"outs": [{"path": "data/folds.csv", "md5": "f"}]}
-            stages = {"check": check, "prepare": prepare, "kfold": kfold}
+            stages = {"compare": compare, "prepare": prepare, "kfold": kfold}
+            stages |= {"train@l2": train, "train@gone": gone}
             YAML().dump({"stages": stages}, self.root / study / "dvc.lock")
 
     def comment(self, base="main", head="HEAD", **options):
@@ -167,6 +170,24 @@ def test_reports_older_than_params_are_said_to_be(repository):
     repository.commit()
     text = repository.comment()
     assert "reports are older than `params.yaml`: train.epochs changed" in text
+    repository.reports({"dropout": 0.02, "l2": 0.0})
+    repository.commit()
+    assert "older" not in repository.comment()
+
+
+def test_tables_are_read_by_the_confidence_they_were_made_with(repository):
+    before = repository.comment()
+    repository.params(compare__confidence=0.5)
+    repository.commit()
+    text = repository.comment()
+    assert "older than `params.yaml`: compare.confidence" in text and "[95% CI]" in text
+    assert row(text, "dropout alone")[-1] == "unchanged" and "No params" in before
+
+
+def test_params_that_did_not_reach_the_reports_make_no_change(repository):
+    repository.params(train__epochs=90)
+    repository.commit()
+    text = repository.comment()
     assert row(text, "dropout alone")[-1] == "unchanged"
 
 
