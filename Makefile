@@ -7,7 +7,9 @@ VENV := $(CURDIR)/.venv
 READY := $(VENV)/.ready
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: repro design validate track test ray ui lint format study requirements readme
+.PHONY: setup repro design validate track test ray ui lint format study requirements readme
+
+setup: $(READY)  ## .venv alone, which all the others set up too
 
 repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
 	cd $(STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from cnnlab import params, tracking
 from cnnlab.compare import designs
 from cnnlab.errors import UserError
-from cnnlab.training.backend import cores
+from cnnlab.processes import cores
 
 if TYPE_CHECKING:
     from cnnlab.params import Design, Params

@@ -64,14 +64,25 @@ def _write_tables(title, techniques, found, done, options) -> None:
     )
     _csv(rows, paths.COMPARE / f"{title}_scores.csv", tables.VARIANT_COLUMNS)
     _csv(done.effects, paths.REPORTS / f"{title}.csv", tables.EFFECT_COLUMNS)
-    headline: dict = {options.metric: {row["name"]: row[options.metric] for row in rows}}
-    for row in done.primary:
-        headline.setdefault(row["kind"], {})[row["technique"]] = row["effect"]
+    means = {row["name"]: row[options.metric] for row in rows}
+    headline: dict = {options.metric: means}
+    if title == "ablation":
+        headline = _headline(means, techniques, done, options.metric)
     if title == "transfer" and found:
         backbone = records.read_all(paths.BACKBONE)[0].final["accuracy"]
         headline["backbone"] = {"accuracy": backbone}
     text = json.dumps(headline, indent=2, ensure_ascii=False)
     (paths.REPORTS / f"{title}.json").write_text(text + "\n")
+
+
+def _headline(means, techniques, done, metric) -> dict:
+    """Few numbers, as `dvc metrics diff` and `dvc exp show` give each a column: the scores of the
+    variant without techniques and of the best, and the effects of the first kind (alone, main)."""
+    shown = {name: means[name] for name, on in techniques.items() if not on}
+    best = comparison.best(done.scores[metric], list(means), METRICS[metric])
+    kinds = (done.primary[0]["kind"] if done.primary else None, "together")
+    moved = {r["technique"]: r["effect"] for r in done.primary if r["kind"] in kinds}
+    return {metric: {**shown, "best": means[best]}, "effect": moved}
 
 
 def _draw(study, title, kind, grids, done, costs, options) -> list:

@@ -1,0 +1,442 @@
+"""What a branch does to the study: `python -m cnnlab.pull_request --base main`.
+
+Prints, in Markdown, the comment that a pull request gets: what changed in params and data, effects
+before and after and whether a change is real, figures side by side. It needs two Git revisions with
+their committed reports and nothing else: no forge, no trained net, no clean working tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cnnlab import params, paths, report
+from cnnlab.compare.change import Change, Known, changes
+from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.errors import UserError
+
+MARK = "<!-- cnnlab: what this pull request does to the study -->"  # a forge's comment is found by
+MOST_FIGURES = 10  # pairs of a study that are shown; a comment of GitHub holds 65536 characters
+FIRST = ("compare/ablation_effects", "compare/ablation_scores", "compare/transfer_effects")
+
+Row = Mapping[str, Any]
+
+
+def git(root: Path, *arguments: str) -> bytes:
+    """What Git prints. Raises UserError with what it complains of."""
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise UserError(f"git {' '.join(arguments)}: {said}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit, and the files in it."""
+
+    root: Path  # of the clone
+    sha: str
+
+    @classmethod
+    def named(cls, root: Path, name: str) -> Revision:
+        """Raises UserError where Git knows no commit of that name."""
+        try:
+            sha = git(root, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
+        except UserError as error:
+            raise UserError(f"revision {name!r}: Git knows no such commit here") from error
+        return cls(root, sha.decode().strip())
+
+    @cached_property
+    def blobs(self) -> dict[str, str]:
+        """path -> hash of its content."""
+        listed = git(self.root, "ls-tree", "-r", "-z", "--full-tree", self.sha).decode()
+        rows = (line.partition("\t") for line in listed.split("\0") if line)
+        return {path: facts.split()[2] for facts, _, path in rows}
+
+    def read(self, path: str) -> bytes:
+        return git(self.root, "cat-file", "blob", self.blobs[path])
+
+    def studies(self) -> list[str]:
+        """The folders that hold a study: "" is the root's."""
+        found = [PurePosixPath(path) for path in self.blobs if path.endswith(params.FILE.name)]
+        return sorted(
+            "" if path.parent == PurePosixPath(".") else f"{path.parent}/"
+            for path in found
+            if path.name == params.FILE.name
+            and (len(path.parts) == 1 or (len(path.parts) == 3 and path.parts[0] == "studies"))
+        )
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as it is committed: params, reports, and the lock file that says what made them."""
+
+    revision: Revision
+    folder: str  # "" or "studies/NAME/"
+
+    def has(self, path: Path | str) -> bool:
+        return f"{self.folder}{path}" in self.revision.blobs
+
+    def read(self, path: Path | str) -> bytes:
+        return self.revision.read(f"{self.folder}{path}")
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        return self._yaml(params.FILE)
+
+    @cached_property
+    def stages(self) -> dict[str, Any]:
+        """What dvc.lock knows of each stage; of none where there is no such file."""
+        return self._yaml("dvc.lock").get("stages", {})
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        return json.loads(self.read(paths.DATA_FACTS)) if self.has(paths.DATA_FACTS) else {}
+
+    def made_with(self, key: str) -> Any:
+        """A param as it was when the tables were made; as it is where no lock file tells."""
+        return (flat(self.params) | flat(self._asked("compare"))).get(key)
+
+    def stale(self) -> list[str]:
+        """Params that are other than when the stages that read them ran."""
+        now, changed = flat(self.params), {}
+        grown = {**(self.params.get("variants") or {}), **(self.params.get("strategies") or {})}
+        for name in self.stages:
+            _, _, key = name.partition("@")
+            if key and key not in grown:
+                continue  # of a variant that there is no more
+            for asked, value in self._asked(name).items():
+                part = {k: v for k, v in now.items() if k == asked or k.startswith(f"{asked}.")}
+                changed |= {row[0]: None for row in diff(flat({asked: value}), part)}
+        return list(changed)
+
+    def _asked(self, stage: str) -> dict[str, Any]:
+        """What a stage asked of params.yaml when it ran: dotted key -> value."""
+        return self.stages.get(stage, {}).get("params", {}).get(params.FILE.name, {})
+
+    def stored(self, stage: str) -> dict[str, str]:
+        """The outs of a stage: path -> hash of the content."""
+        return {out["path"]: out.get("md5") for out in self.stages.get(stage, {}).get("outs", [])}
+
+    def code(self) -> dict[str, str]:
+        """The code that training rests on: path -> hash."""
+        deps = [
+            dep
+            for name, stage in self.stages.items()
+            if name.partition("@")[0] in ("train", "transfer", "pretrain")
+            for dep in stage.get("deps", [])
+        ]
+        return {d["path"]: d.get("md5") for d in deps if not d["path"].startswith("data/")}
+
+    def table(self, path: Path) -> pd.DataFrame | None:
+        if not self.has(path):
+            return None
+        return pd.read_csv(io.BytesIO(self.read(path)), keep_default_na=False)
+
+    def figures(self) -> dict[str, str]:
+        """Its figures: path below reports -> hash of the content."""
+        start = f"{self.folder}{paths.REPORTS}/"
+        return {
+            path.removeprefix(start): blob
+            for path, blob in self.revision.blobs.items()
+            if path.startswith(start) and path.endswith(".png")
+        }
+
+    def _yaml(self, path: Path | str) -> dict[str, Any]:
+        if not self.has(path):
+            return {}
+        try:
+            found = YAML(typ="safe").load(self.read(path))
+        except YAMLError as error:
+            where = f"{self.revision.sha[:10]}:{self.folder}{path}"
+            raise UserError(f"{where}: it is not valid YAML: {error}") from error
+        return found if isinstance(found, dict) else {}
+
+
+def flat(tree: Mapping[str, Any], start: str = "") -> dict[str, Any]:
+    """Nested groups as dotted keys; an empty group is a value."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{start}{key}.")
+        else:
+            found[f"{start}{key}"] = value
+    return found
+
+
+def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What differs: key, before and after in words, "–" for what is not there."""
+    keys = dict.fromkeys([*before, *after])
+
+    def said(values: Mapping[str, Any], key: str) -> str:
+        return report.escaped(json.dumps(values[key], ensure_ascii=False)) if key in values else "–"
+
+    return [
+        (report.escaped(key), said(before, key), said(after, key))
+        for key in keys
+        if (key in before, before.get(key)) != (key in after, after.get(key))
+    ]
+
+
+def judged(before: Study, after: Study) -> tuple[list[str], list[str]]:
+    """What the two studies are judged on: what is other, and what is known to be the same."""
+    asked = {
+        "development images": ("prepare", "data/prepared/dev"),
+        "test images": ("prepare", "data/prepared/test"),
+        "folds": ("kfold", str(paths.FOLDS)),
+        "backbone of transfer": ("pretrain", str(paths.BACKBONE)),
+    }
+    other, same = [], []
+    for what, (stage, path) in asked.items():
+        hashes = [study.stored(stage).get(path) for study in (before, after)]
+        if None not in hashes:
+            (same if hashes[0] == hashes[1] else other).append(what)
+    return other, same
+
+
+def effects(study: Study, title: str, metric: str) -> dict[tuple[str, str], Row]:
+    """(kind, technique) -> the row of reports/TITLE.csv on that metric; none where it has none."""
+    table = study.table(paths.REPORTS / f"{title}.csv")
+    if table is None or not {"metric", "df"} <= set(table.columns):
+        return {}
+    rows = table[table["metric"] == metric].to_dict("records")
+    return {(row["kind"], row["technique"]): row for row in rows}
+
+
+def scores(study: Study, title: str, metric: str) -> dict[str, Row]:
+    """Name of a variant or strategy -> its score as an effect's row."""
+    table = study.table(paths.COMPARE / f"{title}_scores.csv")
+    if table is None or metric not in table.columns:
+        return {}
+    return {
+        row["name"]: {
+            "effect": row[metric],
+            "low": row[f"{metric}_low"],
+            "high": row[f"{metric}_high"],
+            "df": row["n"] - 1,
+        }
+        for row in table.to_dict("records")
+    }
+
+
+def compared(
+    before: Mapping[Any, Row], after: Mapping[Any, Row], confidences: Sequence[float], rules: Row
+) -> dict[Any, Change]:
+    """The changes of what both have; `confidences`: of the intervals before and after."""
+
+    def known(row: Row, confidence: float) -> Known:
+        return Known(
+            mean=row["effect"],
+            low=row["low"],
+            high=row["high"],
+            df=int(row["df"]),
+            confidence=confidence,
+        )
+
+    pairs = {
+        name: (known(before[name], confidences[0]), known(after[name], confidences[1]))
+        for name in after
+        if name in before
+    }
+    return changes(pairs, **rules)
+
+
+def verdict(change: Change, m: Metric) -> str:
+    """The verdict, with its direction where it is real."""
+    if change.verdict != "real change":
+        return change.verdict
+    better = (change.mean > 0) == m.higher_is_better
+    return f"**real change, {'better' if better else 'worse'}**"
+
+
+def label(name: str | tuple[str, str]) -> str:
+    """A variant, or an effect by its technique and kind."""
+    return report.escaped(name if isinstance(name, str) else " ".join(reversed(name)))
+
+
+def lines(before, after, found: Mapping[Any, Change], m: Metric, shown) -> Iterator[list[str]]:
+    """Rows of a table of changes; `shown`: a row of either in words."""
+    for name in dict.fromkeys([*after, *before]):
+        cells = [shown(side[name]) if name in side else "–" for side in (before, after)]
+        if name in found:
+            change = found[name]
+            moved = {"effect": change.mean, "low": change.low, "high": change.high}
+            told = "" if change.verdict == "unchanged" else report.effect(moved, m)
+            yield [f"**{label(name)}**", *cells, told, verdict(change, m)]
+        else:
+            yield [f"**{label(name)}**", *cells, "", "new" if name in after else "gone"]
+
+
+def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str, Any]:
+    """The facts that the template says of one study."""
+    metric = after.made_with("compare.metric")
+    if metric not in METRICS:
+        where = f"{after.revision.sha[:10]}:{after.folder}{params.FILE}"
+        allowed = ", ".join(METRICS)
+        raise UserError(f"{where}: compare.metric = {metric!r}; allowed: {allowed}")
+    m, both = METRICS[metric], (before, after)
+    confidences = [study.made_with("compare.confidence") for study in both]
+    rules = {
+        "confidence": confidences[1],
+        "alpha": after.made_with("compare.alpha"),
+        "rope": after.made_with(f"compare.rope.{metric}") or 0.0,
+    }
+    tables, every, told = [], [], {}
+    for title in ("ablation", "transfer"):
+        rows = [effects(study, title, metric) for study in both]
+        found: dict[Any, Change] = {}
+        for kind in dict.fromkeys(kind for kind, _ in rows[1]):  # one family, as in the report
+            ours = {name: row for name, row in rows[1].items() if name[0] == kind}
+            found |= compared(rows[0], ours, confidences, rules)
+        for name, change in found.items():
+            told.setdefault(change.verdict, []).append(label(name))
+        if any(rows):
+            table = lines(*rows, found, m, lambda row: report.effect(row, m))
+            tables.append((title, list(table)))
+        means = [scores(study, title, metric) for study in both]
+        if any(means):
+            pairs = compared(*means, confidences, rules)
+            every += lines(*means, pairs, m, lambda row: mean(row, m))
+    other, same = judged(before, after)
+    return {
+        "name": report.escaped(str(after.params.get("study", after.folder))),
+        "folder": after.folder.rstrip("/"),
+        "new": not before.params,
+        "params": [] if not before.params else diff(flat(before.params), flat(after.params)),
+        "data": diff(flat(before.data), flat(after.data)) if before.data else [],
+        "other": other,
+        "same": same,
+        "code": sorted({row[0] for row in diff(before.code(), after.code())})
+        if any(study.code() for study in both)
+        else [],
+        "stale": after.stale(),
+        "lacking": [
+            study.revision.sha[:10]
+            for study in both
+            if study.params and not effects(study, "ablation", metric)
+        ],
+        "metric": m.title,
+        "step": m.step,
+        "unit": m.unit,
+        "rope": f"±{rules['rope'] * m.scale:g} {m.step}",
+        **{name: rules[name] for name in ("confidence", "alpha")},
+        "told": told,
+        "tables": tables,
+        "scores": every,
+        **figures(before, after, url, pushed),
+        "report": link(url, "blob", after.revision, f"{after.folder}{paths.REPORTS}/report.md")
+        if after.has(paths.REPORTS / "report.md")
+        else None,
+        "report_before": link(
+            url, "blob", before.revision, f"{before.folder}{paths.REPORTS}/report.md"
+        )
+        if before.has(paths.REPORTS / "report.md")
+        else None,
+    }
+
+
+def mean(row: Row, m: Metric) -> str:
+    """A score with its interval."""
+    low, high = (row[end] * m.scale for end in ("low", "high"))
+    return f"{row['effect'] * m.scale:.{m.digits}f} [{low:.{m.digits}f}, {high:.{m.digits}f}]"
+
+
+def figures(before: Study, after: Study, url: str, pushed: Revision) -> dict[str, Any]:
+    """Figures that differ, side by side, the telling ones first."""
+    sides = [study.figures() for study in (before, after)]
+    names = [n for n in dict.fromkeys([*sides[1], *sides[0]]) if sides[0].get(n) != sides[1].get(n)]
+    names.sort(key=lambda n: next((i for i, f in enumerate(FIRST) if n.startswith(f)), len(FIRST)))
+
+    def image(study: Study, name: str, known: Revision) -> str:
+        path = f"{study.folder}{paths.REPORTS}/{name}"
+        if not study.has(paths.REPORTS / name):
+            return "–"
+        if known.blobs.get(path) != study.revision.blobs[path]:
+            return "drawn in this run, not pushed"
+        alt = report.escaped(report.alt(io.BytesIO(study.read(paths.REPORTS / name))))
+        return f"![{alt}]({link(url, 'raw', known, path)})"
+
+    shown = [
+        (report.escaped(n), image(before, n, before.revision), image(after, n, pushed))
+        for n in names[:MOST_FIGURES]
+    ]
+    lead = sum(any(n.startswith(f) for f in FIRST) for n in names[:MOST_FIGURES])
+    return {"first": shown[:lead], "rest": shown[lead:], "more": max(0, len(names) - MOST_FIGURES)}
+
+
+def link(url: str, kind: str, revision: Revision, path: str) -> str:
+    return f"{url.rstrip('/')}/{kind}/{revision.sha}/{quote(path)}"
+
+
+def comment(root: Path, base: str, head: str, url: str, pushed: str | None = None) -> str:
+    """The comment. Raises UserError for a revision that is not there or cannot be read.
+
+    base: what the branch goes to; compared is the commit where it left. url: of the repository on
+    its forge; files are at URL/raw/REVISION/PATH and URL/blob/REVISION/PATH. pushed: the revision
+    whose files the forge has, where that is not `head`.
+    """
+    after = Revision.named(root, head)
+    onto = Revision.named(root, base)
+    before = Revision.named(root, git(root, "merge-base", onto.sha, after.sha).decode().strip())
+    known = Revision.named(root, pushed) if pushed else after
+    studies = [(Study(before, folder), Study(after, folder)) for folder in after.studies()]
+    touched = [(old, new) for old, new in studies if differ(old, new)]
+    return report.page(
+        "pull_request.md.j2",
+        mark=MARK,
+        before=before.sha[:10],
+        after=after.sha[:10],
+        studies=[section(old, new, url, known) for old, new in touched],
+        untouched=[
+            new.params.get("study", new.folder) for old, new in studies if (old, new) not in touched
+        ],
+        gone=[f.rstrip("/") for f in before.studies() if f not in after.studies()],
+    )
+
+
+def differ(before: Study, after: Study) -> bool:
+    """Whether params, lock file or reports of a study are other than they were."""
+    own = (f"{after.folder}{name}" for name in (params.FILE, "dvc.lock", f"{paths.REPORTS}/"))
+    start = tuple(own)
+
+    def of(study: Study) -> dict[str, str]:
+        return {p: b for p, b in study.revision.blobs.items() if p.startswith(start)}
+
+    return of(before) != of(after)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m cnnlab.pull_request", description=__doc__)
+    parser.add_argument("--base", default="main", help="what the branch goes to (main)")
+    parser.add_argument("--head", default="HEAD", help="the branch (HEAD)")
+    parser.add_argument(
+        "--url",
+        default="..",
+        help="the repository on its forge, https://github.com/OWNER/NAME; with /- behind it on "
+        "GitLab (.., as seen from a pull request)",
+    )
+    parser.add_argument("--pushed", help="the commit that the forge has, where --head is not one")
+    asked = parser.parse_args(arguments)
+    root = Path(git(Path.cwd(), "rev-parse", "--show-toplevel").decode().strip())
+    print(comment(root, asked.base, asked.head, asked.url, asked.pushed), end="")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

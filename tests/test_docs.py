@@ -1,0 +1,365 @@
+"""Every command of README and docs, run in a clone of a small study in the order a newcomer might.
+
+What is not run here is in ELSEWHERE, with the test that runs it, or in NOT_RUN, with the reason.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from cnnlab import pull_request
+from tests.test_pipeline import Clone
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(?ms)^ *```(\w*)\n(.*?)^ *```")
+PROGRAMS = r"(make|dvc|python -m|pip|pre-commit|mlflow|git) "
+
+ELSEWHERE = {
+    "dvc exp run -S train.epochs=100": "test_pipeline.py::test_experiments_work_in_place",
+    "dvc exp run -S …": "test_pipeline.py::test_experiments_work_in_place",
+    "dvc exp run --queue -S folds.repeats=5": "test_pipeline.py::test_experiments_work_in_place",
+    "dvc queue start": "test_pipeline.py::test_experiments_work_in_place",
+    "make track": "test_pipeline.py::test_make_track_logs_what_a_store_lacks",
+    "make validate": "test_validate.py::test_",
+    "make validate TRAIN=20": "test_validate.py::test_",
+    "make repro JOBS=n": "test_launch.py::test_",
+}
+NOT_RUN = {
+    "make test": "it runs this",
+    "make ray": "downloads; .ci/run runs it, and then training/test_ray.py",
+    "make requirements": "downloads",
+    "pip install -r requirements-ray.txt": "downloads; make ray installs the same",
+    "pip install -r requirements-data.txt": "downloads",
+    "pip install dvc-s3": "downloads",
+    "RAY_ADDRESS=head:6379 dvc repro": "needs a cluster; training/test_ray.py starts one",
+    "dvc import-url s3://bucket/flowers data/raw/flowers": "needs a bucket",
+}
+RUN: list[str] = []
+
+
+def runs(*commands):
+    """Marks a test with the commands that it must run."""
+    RUN.extend(commands)
+    return pytest.mark.runs(*commands)
+
+
+def commands(text):
+    """Those of shell blocks, a line each without comment, and those in the text."""
+    found = []
+    for language, block in BLOCK.findall(text):
+        lines = re.sub(r"(?m)(^|\s+)#.*$", "", block).splitlines() if language == "sh" else []
+        found += filter(None, map(str.strip, lines))
+    inline = re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
+    return found + [code for code in inline if re.match(PROGRAMS + r"\S", code)]
+
+
+def example(page, language="python"):
+    """The one code block of a page in that language."""
+    (code,) = [b for named, b in BLOCK.findall((ROOT / page).read_text()) if named == language]
+    return code
+
+
+class Newcomer(Clone):
+    """A clone that has its .venv, and a study of two variants."""
+
+    def __init__(self, root):
+        self.ran: set[str] = set()
+        super().__init__(root)
+        (root / ".venv").mkdir()
+        for part in ("bin", "lib", "pyvenv.cfg"):  # of the one that runs this
+            (root / ".venv" / part).symlink_to(Path(sys.prefix, part))
+        (root / ".venv/.ready").touch()
+        p = self.params()
+        p["variants"] = {"baseline": [], "dropout": ["dropout"]}
+        p["design"].update(kind="star", techniques=["dropout"])
+        p["compare"]["pairs"] = []
+        p["strategies"] = {}
+        p["data"]["pretrain"]["classes"] = []
+        p["visualize"].update(variants=["baseline"], images=1)
+        self.write(p)
+        self.commit()
+
+    def write(self, p, study="."):
+        YAML(typ="safe").dump(p, self.root / study / "params.yaml")
+
+    def sh(self, command, study=".", really=None, **options):
+        """Run a command of the docs; `really`: as it has to be here (other paths)."""
+        self.ran.add(command)
+        activated = f". {self.root}/.venv/bin/activate\n{really or command}"
+        return self.run("bash", "-ec", activated, study=study, **options)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    return Newcomer(tmp_path_factory.mktemp("newcomer"))
+
+
+@pytest.fixture(autouse=True)
+def all_that_is_promised_is_run(request):
+    yield
+    mark = request.node.get_closest_marker("runs")
+    if mark:
+        assert set(mark.args) <= request.getfixturevalue("clone").ran
+
+
+def test_every_command_is_run_or_excused():
+    written = {command for page in PAGES for command in commands(page.read_text())}
+    known = {*RUN, *ELSEWHERE, *NOT_RUN}
+    assert written - known == set(), "commands that no test runs"
+    assert known - written == set(), "commands that are in no page"
+
+
+def test_tests_named_elsewhere_exist():
+    for test in ELSEWHERE.values():
+        file, _, name = test.partition("::")
+        assert f"def {name}" in (ROOT / "tests" / file).read_text()
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)\)", BLOCK.sub("", page.read_text())):
+            made = target.endswith("reports/data.md")  # by the next run of the study
+            if not target.startswith("http") and not made:
+                assert (page.parent / target).exists(), (page.name, target)
+
+
+@runs("make design", "make repro", ". .venv/bin/activate", "dvc status", "dvc repro")
+def test_first_run(clone):
+    clone.sh("make design")
+    assert clone.params()["variants"].keys() >= {"baseline", "dropout"}
+    clone.sh("make repro")
+    clone.sh(". .venv/bin/activate")
+    assert "up to date" in clone.sh("dvc status")
+    assert "Running stage" not in clone.sh("dvc repro")
+    assert (clone.root / "reports/report.md").exists()
+    clone.commit()
+
+
+COMPARE = ("dvc params diff", "dvc metrics diff", "dvc plots diff")
+
+
+@runs(
+    "dvc exp run -S 'techniques.dropout.rate=0.5' -n half",
+    "dvc exp show --only-changed",
+    "dvc plots show",
+    *COMPARE,
+    *(f"{command} main" for command in COMPARE),
+)
+def test_what_dvc_shows_of_a_change_is_readable(clone):
+    clone.run("git", "checkout", "-q", "-b", "branch")
+    said = clone.sh("dvc exp run -S 'techniques.dropout.rate=0.5' -n half")
+    assert "'train@dropout'" in said and "Running stage 'train@baseline'" not in said
+    shown = clone.sh("dvc exp show --only-changed", really="dvc exp show --only-changed --csv")
+    clone.sh("dvc exp show --only-changed")
+    head, *rows = [line.split(",") for line in shown.splitlines() if "," in line]
+    assert {"techniques.dropout.rate", "accuracy.best", "effect.dropout"} & set(head)
+    assert len(head) < 20 and any("half" in row for row in rows)
+    for rev in ("", " main"):
+        assert re.search(r"techniques.dropout.rate +0.3 +0.5", clone.sh(f"dvc params diff{rev}"))
+        metrics = clone.sh(f"dvc metrics diff{rev}")
+        assert len(metrics.splitlines()) <= 5, metrics  # a head, and only what there is to say
+        clone.sh(f"dvc plots diff{rev}")
+        assert (clone.root / "dvc_plots/index.html").stat().st_size > 10_000
+    kept = YAML(typ="safe").load(clone.root / "reports/ablation.json")
+    assert set(kept) == {"accuracy", "effect"} and set(kept["accuracy"]) == {"baseline", "best"}
+    clone.sh("dvc plots show")
+    assert "dvc_plots" not in clone.run("git", "status", "--short")
+
+
+@runs("python -m cnnlab.pull_request --base main")
+def test_what_a_branch_does(clone):
+    clone.commit()
+    said = clone.sh("python -m cnnlab.pull_request --base main")
+    assert said.startswith(pull_request.MARK)
+    assert "| techniques.dropout.rate | 0.3 | 0.5 |" in said and "**dropout alone**" in said
+    assert "The same development images, test images, folds." in said and "older" not in said
+
+
+@runs("dvc remote add -d team /srv/dvc", "dvc push", "dvc push --run-cache", "dvc pull")
+def test_another_clone_pulls_and_trains_nothing(clone, tmp_path):
+    remote = tmp_path / "remote"
+    clone.sh("dvc remote add -d team /srv/dvc", really=f"dvc remote add -d team {remote}")
+    clone.commit()
+    clone.sh("dvc push")
+    clone.sh("dvc push --run-cache")
+    second = other(clone, tmp_path / "second")
+    second.sh("dvc pull")
+    clone.ran.add("dvc pull")
+    said = second.sh("dvc repro")
+    assert "up to date" in said and "Running stage" not in said
+    assert not (second.root / "mlflow.db").exists() and not any((second.root / "opened").iterdir())
+    assert second.run("git", "status", "--short") == ""
+    # A change that concerns no training: what is judged is what was pulled.
+    p = second.params()
+    p["compare"]["rope"]["accuracy"] = 0.02
+    second.write(p)
+    said = second.sh("dvc repro")
+    assert "Running stage 'compare'" in said and "Running stage 'train@" not in said
+
+
+def test_the_workflow_restores_or_reproduces_and_writes_the_comment(clone, tmp_path):
+    """The scripts of study.yml in a fresh clone, as GitHub runs them: with a remote and without."""
+    workflow = YAML(typ="safe").load(ROOT / ".github/workflows/study.yml")
+    steps = {s["name"]: s["run"] for s in workflow["jobs"]["study"]["steps"] if "run" in s}
+    fresh = other(clone, tmp_path / "fresh")
+    head = fresh.run("git", "rev-parse", "HEAD").strip()
+    where = {
+        "GITHUB_WORKSPACE": str(fresh.root),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+        "RUNNER_TEMP": str(tmp_path / "temp"),
+        "STUDIES": ".",
+        "BASE": "main",
+        "HEAD": head,
+        "URL": "https://forge.example/o/r",
+    }
+    for with_remote in (False, True):
+        if not with_remote:
+            fresh.run("dvc", "remote", "remove", "team")
+        said = {n: fresh.run("bash", "-eo", "pipefail", "-c", s, **where) for n, s in steps.items()}
+        assert "Running stage" not in said["Reproduce"], said
+        assert (fresh.root / "data/runs/dropout").exists() == with_remote
+        text = (tmp_path / "temp/comment/comment.md").read_text()
+        assert text.startswith(pull_request.MARK) and (tmp_path / "summary.md").read_text()
+        assert f"https://forge.example/o/r/raw/{head}/reports/" in text
+        fresh.run("git", "reset", "-q", "--hard", head)
+
+
+@runs("make repro JOBS=2", "dvc checkout", "dvc gc --workspace", "make readme")
+def test_what_the_traps_say(clone):
+    assert "up to date" in clone.sh("make repro JOBS=2")
+    shutil.rmtree(clone.root / "data/runs")
+    clone.sh("dvc checkout")
+    assert "up to date" in clone.sh("dvc status")
+    clone.sh("dvc gc --workspace", really="yes | dvc gc --workspace")
+    assert "up to date" in clone.sh("dvc status")
+    clone.sh("make readme")
+    assert "| dropout | " in (clone.root / "README.md").read_text()
+
+
+@runs(
+    "make study NAME=photos",
+    "cd studies/photos",
+    "dvc add data/raw/flowers",
+    "make repro STUDY=studies/photos",
+    "dvc repro -f prepare",
+)
+def test_own_images(clone):
+    clone.sh("make study NAME=photos")
+    study = "studies/photos"
+    rng = np.random.default_rng(0)
+    for i, name in enumerate(("rose", "tulip")):
+        folder = clone.root / study / "data/raw/flowers" / name
+        folder.mkdir(parents=True)
+        for n in range(20):
+            pixels = rng.integers(0, 100, (12, 10, 3)) + 120 * i
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{n}.png")
+    p = clone.params(study)
+    p["data"].update(source="image_folder", raw="data/raw/flowers", image_size=8, classes=None)
+    p["data"].update(dev_per_class=12, test_per_class=None)
+    clone.write(p, study)
+    clone.sh("cd studies/photos")
+    clone.sh("dvc add data/raw/flowers", study)
+    clone.sh("make repro STUDY=studies/photos")
+    report = (clone.root / study / "reports/report.md").read_text()
+    assert report.startswith("# photos: ") and "rose" in report
+    assert "Running stage 'prepare'" in clone.sh("dvc repro -f prepare", study)
+    ignored = clone.run("git", "check-ignore", f"{study}/data/raw/flowers/rose/0.png")
+    assert ignored.strip() and (clone.root / study / "data/raw/flowers.dvc").exists()
+
+
+def test_own_technique(clone):
+    code = example("docs/own-technique.md")
+    (clone.root / "cnnlab/techniques/gaussian_dropout.py").write_text(code)
+    p = clone.params()
+    p["techniques"]["gaussian_dropout"] = {"rate": 0.3}
+    p["design"]["techniques"] = ["dropout", "gaussian_dropout"]
+    clone.write(p)
+    clone.sh("make design")
+    said = clone.sh("make repro")
+    assert "train@gaussian_dropout" in said
+    assert "hidden units do not echo each other" in (clone.root / "reports/report.md").read_text()
+    assert "**gaussian_dropout**" in (clone.root / "reports/report.md").read_text()
+
+
+def test_own_backbone(clone):
+    (clone.root / "cnnlab/models/plain.py").write_text(example("docs/own-backbone.md"))
+    p = clone.params()
+    p["model"] = {"plain": {"filters": [4, 4]}}
+    clone.write(p)
+    assert "dropout" in clone.run("python", "-m", "stages.check", fails=True)
+    p["techniques"]["spatial_dropout"] = {"rate": 0.2}
+    p["variants"] = {"baseline": [], "spatial_dropout": ["spatial_dropout"]}
+    p["design"]["techniques"] = ["spatial_dropout"]
+    clone.write(p)
+    clone.run("python", "-m", "stages.check")
+    clone.run("python", "-m", "stages.train", "spatial_dropout")
+    assert list((clone.root / "data/runs/spatial_dropout").glob("r*.json"))
+
+
+@runs("make format", "make lint", "pre-commit install")
+def test_a_contribution(clone):
+    clone.sh("make format")
+    clone.sh("make lint")
+    clone.sh("pre-commit install")
+    clone.run("git", "add", "-A")
+    clone.run("pre-commit", "run", "--all-files")
+    (clone.root / "cnnlab/bad.py").write_text("import os\n")
+    clone.run("git", "add", "-A")
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    assert "F401" in clone.run("git", *who, "commit", "-m", "x", fails=True)
+
+
+@runs("make ui")
+def test_the_pages_of_mlflow_open(clone):
+    clone.ran.add("make ui")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        ["make", "ui"],
+        cwd=clone.root,
+        env=clone.environment() | {"MLFLOW_PORT": str(port)},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(240):
+            assert process.poll() is None
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+                    assert b"MLflow" in answer.read()
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            raise AssertionError("no answer")
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def other(clone, folder):
+    """Somebody else's clone of what is committed, at the same branch."""
+    clone.run("git", "clone", "-q", str(clone.root), str(folder))
+    made = object.__new__(Newcomer)
+    made.root, made.ran = folder, set()
+    for name in ("watch", ".venv"):
+        shutil.copytree(clone.root / name, folder / name, symlinks=True)
+    (folder / ".venv/.ready").touch()  # requirements.txt was written after it
+    (folder / "opened").mkdir()
+    shutil.copy(clone.root / ".git/info/exclude", folder / ".git/info/exclude")
+    return made

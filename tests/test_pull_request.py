@@ -1,0 +1,305 @@
+"""The comment of a pull request, from two revisions of temporary repositories without a forge."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from ruamel.yaml import YAML
+
+from cnnlab import pull_request
+from cnnlab.compare import METRICS, tables
+from cnnlab.compare.contrasts import Contrast
+from cnnlab.errors import UserError
+from cnnlab.look.figure import Picture, save
+
+URL = "https://forge.example/o/r"
+BASELINE = np.random.default_rng(0).normal(0.9, 0.01, (3, 5))
+
+
+class Repository:
+    """A clone with a study, whose reports are written as the compare stage writes them."""
+
+    def __init__(self, root, source):
+        self.root = root
+        self.git("init", "-q", "-b", "main")
+        (root / "params.yaml").write_text((source / "params.yaml").read_text())
+
+    def git(self, *arguments):
+        who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        command = ["git", *who, *arguments]
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def commit(self):
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "x")
+        return self.git("rev-parse", "HEAD")
+
+    def params(self, of=".", **changed):
+        """Set params by dotted key."""
+        yaml, path = YAML(), self.root / of / "params.yaml"
+        p = yaml.load(path)
+        for key, value in changed.items():
+            *groups, last = key.split("__")
+            group = p
+            for name in groups:
+                group = group[name]
+            group[last] = value
+        yaml.dump(p, path)
+
+    def reports(self, gains, study=".", seed=1, lock=True, dev="a"):
+        """Reports of a study in which each technique gains so much over the baseline."""
+        folder = self.root / study / "reports"
+        (folder / "compare").mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(seed)
+        scores = {"baseline": BASELINE}
+        for name, gain in gains.items():
+            scores[name] = BASELINE + gain + rng.normal(0, 0.005, BASELINE.shape)
+        rules = tables.Rules(
+            metric="accuracy",
+            higher_is_better=True,
+            rope=0.01,
+            confidence=0.95,
+            alpha=0.05,
+            probability=0.95,
+        )
+        asked = [Contrast(n, "alone", {n: 1.0, "baseline": -1.0}) for n in gains]
+        effects = pd.DataFrame(tables.effect_rows(asked, scores, rules))
+        effects.to_csv(folder / "ablation.csv", index=False, float_format="%.6g")
+        of = {name: [] for name in scores}
+        rows = tables.variant_rows({"accuracy": scores}, of, 0.95)
+        pd.DataFrame(rows).to_csv(folder / "compare/ablation_scores.csv", index=False)
+        (folder / "report.md").write_text(f"# {gains}\n")
+        (folder / "data.json").write_text(json.dumps({"images": {"dev": 300}}))
+        figure = Figure(figsize=(1, 1))
+        figure.subplots().bar(list(gains), list(gains.values()))
+        alt = "; ".join(f"{n} {g:+.2f}" for n, g in gains.items())
+        save(Picture(figure, alt), folder / "compare/ablation_effects.png")
+        if lock:
+            locked = YAML(typ="safe").load(self.root / study / "params.yaml")
+            compare = {"params": {"params.yaml": {"compare": locked["compare"]}}}
+            train = {"params": {"params.yaml": {"train": locked["train"], "variants.l2": ["l2"]}}}
+            gone = {"params": {"params.yaml": {"variants.gone": ["gone"]}}}
+            prepare = {"outs": [{"path": "data/prepared/dev", "md5": dev}]}
+            kfold = {"outs": [{"path": "data/folds.csv", "md5": "f"}]}
+            stages = {"compare": compare, "prepare": prepare, "kfold": kfold}
+            stages |= {"train@l2": train, "train@gone": gone}
+            YAML().dump({"stages": stages}, self.root / study / "dvc.lock")
+
+    def comment(self, base="main", head="HEAD", **options):
+        return pull_request.comment(self.root, base, head, URL, **options)
+
+
+@pytest.fixture
+def repository(tmp_path, root):
+    made = Repository(tmp_path, root)
+    made.reports({"dropout": 0.02, "l2": 0.0})
+    made.before = made.commit()
+    made.git("checkout", "-q", "-b", "branch")
+    return made
+
+
+def row(text, label):
+    (found,) = re.findall(rf"(?m)^\| \*\*{label}\*\* \|(.*)\|$", text)
+    return [cell.strip() for cell in found.split("|")]
+
+
+def test_params_and_effects_before_and_after_with_a_verdict(repository):
+    repository.params(techniques__dropout__rate=0.5, train__epochs=90)
+    repository.reports({"dropout": 0.09, "l2": 0.0})
+    after = repository.commit()
+    text = repository.comment()
+    assert text.startswith(pull_request.MARK + "\n")
+    assert (
+        "| techniques.dropout.rate | 0.3 | 0.5 |" in text and "| train.epochs | 60 | 90 |" in text
+    )
+    before, now, change, verdict = row(text, "dropout alone")
+    assert before.startswith("+2.") and now.startswith("+9.") and change.startswith("+7.")
+    assert all(
+        re.fullmatch(r"[+−][\d.]+ \[[+−][\d.]+, [+−][\d.]+\]", c) for c in (before, now, change)
+    )
+    assert verdict == "**real change, better**"
+    assert row(text, "l2 alone")[-1] == row(text, "baseline")[-1] == "unchanged"
+    assert "**Real change: dropout alone.** Unchanged: 1." in text
+    assert "The same development images, folds." in text
+    assert f"[The full report]({URL}/blob/{after}/reports/report.md)" in text
+    assert f"[as it was]({URL}/blob/{repository.before}/reports/report.md)" in text
+
+
+def test_figures_stand_side_by_side_by_revision_with_their_alt_text(repository):
+    repository.reports({"dropout": 0.05, "l2": 0.0})
+    after = repository.commit()
+    path = "reports/compare/ablation_effects.png"
+    assert (
+        f"| ![dropout +0.02; l2 +0.00]({URL}/raw/{repository.before}/{path}) "
+        f"| ![dropout +0.05; l2 +0.00]({URL}/raw/{after}/{path}) |" in repository.comment()
+    )
+    # What only this run has drawn is not on the forge: no link to something else.
+    repository.reports({"dropout": 0.07, "l2": 0.0})
+    repository.commit()
+    text = repository.comment(pushed=after)
+    assert f"{URL}/raw/{after}" not in text and "drawn in this run, not pushed" in text
+
+
+def test_another_seed_alone_is_noise(repository):
+    repository.params(seed=21)
+    repository.reports({"dropout": 0.02, "l2": 0.0}, seed=2)
+    repository.commit()
+    text = repository.comment()
+    assert "**No effect changed beyond noise.**" in text
+    assert "real change, " not in text
+
+
+def test_other_images_are_named_as_a_cause(repository):
+    repository.params(data__dev_per_class=50)
+    repository.reports({"dropout": 0.09, "l2": 0.0}, dev="b")
+    (repository.root / "reports/data.json").write_text('{"images": {"dev": 500}}')
+    repository.commit()
+    text = repository.comment()
+    assert "**Other development images**, so a change below may be theirs." in text
+    assert "| images.dev | 300 | 500 |" in text
+
+
+def test_reports_older_than_params_are_said_to_be(repository):
+    repository.params(train__epochs=90)
+    repository.commit()
+    text = repository.comment()
+    assert "reports are older than `params.yaml`: train.epochs changed" in text
+    repository.reports({"dropout": 0.02, "l2": 0.0})
+    repository.commit()
+    assert "older" not in repository.comment()
+
+
+def test_tables_are_read_by_the_confidence_they_were_made_with(repository):
+    before = repository.comment()
+    repository.params(compare__confidence=0.5)
+    repository.commit()
+    text = repository.comment()
+    assert "older than `params.yaml`: compare.confidence" in text and "[95% CI]" in text
+    assert row(text, "dropout alone")[-1] == "unchanged" and "No params" in before
+
+
+def test_params_that_did_not_reach_the_reports_make_no_change(repository):
+    repository.params(train__epochs=90)
+    repository.commit()
+    text = repository.comment()
+    assert row(text, "dropout alone")[-1] == "unchanged"
+
+
+def test_what_came_and_what_went(repository):
+    repository.reports({"dropout": 0.02, "cutmix": 0.01})
+    repository.commit()
+    text = repository.comment()
+    assert row(text, "cutmix alone")[0] == "–" and row(text, "cutmix alone")[-1] == "new"
+    assert row(text, "l2 alone")[1] == "–" and row(text, "l2 alone")[-1] == "gone"
+
+
+def test_reports_that_cannot_be_compared_are_said_so_and_nothing_is_made_up(repository):
+    table = repository.root / "reports/ablation.csv"
+    pd.read_csv(table).drop(columns="df").to_csv(table, index=False)
+    after = repository.commit()
+    text = repository.comment()
+    assert f"{after[:10]}: no effects on accuracy that can be read" in text
+    assert "real change" not in text.split("How this tells")[0]
+
+
+def test_several_studies_each_for_itself(repository):
+    repository.git("checkout", "-q", "main")
+    for name in ("photos", "still", "old"):
+        (repository.root / f"studies/{name}").mkdir(parents=True)
+        text = (repository.root / "params.yaml").read_text()
+        (repository.root / f"studies/{name}/params.yaml").write_text(text)
+        repository.params(of=f"studies/{name}", study=name)
+        repository.reports({"dropout": 0.0}, study=f"studies/{name}")
+    repository.commit()
+    repository.git("checkout", "-q", "-B", "branch")
+    repository.reports({"dropout": 0.2}, study="studies/photos")
+    repository.git("rm", "-rq", "studies/old")
+    (repository.root / "studies/fresh").mkdir()
+    (repository.root / "studies/fresh/params.yaml").write_text(text)
+    repository.reports({"dropout": 0.1}, study="studies/fresh")
+    repository.commit()
+    text = repository.comment()
+    assert re.findall(r"(?m)^### .*\(`(.*)`\)$", text) == ["studies/fresh", "studies/photos"]
+    assert "A new study." in text and "Removed: studies/old." in text
+    assert "As they were: digits, still." in text
+    assert f"{URL}/raw/" in text and "/studies/photos/reports/compare/ablation_effects.png" in text
+
+
+def test_compared_is_the_commit_where_the_branch_left(repository):
+    repository.params(train__epochs=90)
+    repository.commit()
+    repository.git("checkout", "-q", "main")
+    repository.params(seed=5)
+    repository.commit()
+    text = repository.comment(head="branch")
+    assert "| train.epochs | 60 | 90 |" in text and "| seed |" not in text
+
+
+def test_nothing_of_a_study_changed(repository):
+    (repository.root / "README.md").write_text("x")
+    repository.commit()
+    assert "No params, reports or lock file of a study changed." in repository.comment()
+
+
+def test_names_from_outside_do_no_harm(repository):
+    repository.params(data__classes=["<img src=x>", "a|b"])
+    repository.commit()
+    text = repository.comment()
+    assert "<img" not in text.replace("\\<img", "") and "a\\|b" in text
+
+
+def test_a_comment_fits_where_it_is_posted(repository):
+    for i in range(40):
+        file = repository.root / f"reports/figures/{i:02}.png"
+        file.parent.mkdir(exist_ok=True)
+        save(Picture(Figure(figsize=(1, 1)), "w" * 300), file)
+    repository.reports({f"technique_{i}": 0.01 * i for i in range(40)})
+    repository.commit()
+    text = repository.comment()
+    assert len(text) < 65536 and "9 of 40" in text
+
+
+def test_the_command_prints_it_the_same_each_time_also_from_a_study_s_folder(repository, root):
+    repository.params(train__epochs=90)
+    repository.commit()
+    (repository.root / "elsewhere").mkdir()
+    said = [
+        subprocess.run(
+            [sys.executable, "-m", "cnnlab.pull_request", "--base", "main", "--url", URL],
+            cwd=folder,
+            env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for folder in (repository.root, repository.root / "elsewhere")
+    ]
+    assert said[0] == said[1] == repository.comment()
+
+
+@pytest.mark.parametrize("base", ["nowhere", "--all", ""])
+def test_a_revision_that_is_not_there_is_named(repository, base):
+    with pytest.raises(UserError, match=re.escape(repr(base))):
+        repository.comment(base=base)
+
+
+def test_params_that_cannot_be_read_are_named_with_their_revision(repository):
+    (repository.root / "params.yaml").write_text("a: [")
+    after = repository.commit()
+    with pytest.raises(UserError, match=f"{after[:10]}:params.yaml"):
+        repository.comment()
+
+
+def test_a_metric_that_is_none_is_refused(repository):
+    repository.params(compare__metric="luck")
+    repository.reports({"dropout": 0.1})
+    repository.commit()
+    with pytest.raises(UserError, match=r"compare.metric = 'luck'; allowed: accuracy"):
+        repository.comment()
+    assert "luck" not in METRICS
