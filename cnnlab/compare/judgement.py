@@ -40,10 +40,10 @@ def judge(
 ) -> Judgement:
     """Judge probabilities (n, classes) by the true classes, int (n,), n at least 1.
 
-    groups: (n,) ids. Where every image is its own group the interval of accuracy is Wilson's (Brown,
-    Cai and DasGupta, Statistical Science 16, 2001: its coverage is near what it claims, also near 0
-    and 1); where images share a group it is a bootstrap that draws groups, `draws` times from
-    `seed`. It says how accuracy would vary over other images, with this net.
+    groups: (n,) ids. Where every image is its own group the interval of accuracy is Wilson's
+    (Brown, Cai and DasGupta, Statistical Science 16, 2001: its coverage is near what it claims,
+    also near 0 and 1); where images share a group it is a bootstrap that draws groups, `draws`
+    times from `seed`. It says how accuracy would vary over other images, with this net.
 
     A row of `classes`: images of the class; recall, the share of them that is right, with Wilson's
     interval; precision and F1 (0 where the class is never predicted); the class that its images are
