@@ -9,8 +9,9 @@ nested below. A run is recognised by its tags, never by an id kept elsewhere:
     cnnlab.live    on nested runs that were written while the trial ran: their duration is its own
 
 so that logging the same records again adds nothing. The net of the final run is a version of the
-registered model with the study's name, under the alias `champion`. Where MLflow fails or dies, training goes on at
-full speed: one warning says so.
+registered model with the study's name, under the alias `champion`.
+
+Where MLflow fails or dies, training goes on at full speed: one warning says so.
 """
 
 from __future__ import annotations
