@@ -127,14 +127,14 @@ def _draw(study, title, kind, grids, done, costs, options) -> list:
 
 def _mechanisms(study, contrasts, grids, options) -> list:
     """The table of mechanisms and its figures; returns their files."""
-    claims = {name: mechanisms.claim(TECHNIQUES[name]) for name in TECHNIQUES.names()}
+    claims = {name: mechanisms.claims(TECHNIQUES[name]) for name in TECHNIQUES.names()}
     rows = mechanisms.mechanism_rows(contrasts, claims, grids, options.confidence, options.alpha)
     _csv(rows, paths.COMPARE / "mechanisms.csv", mechanisms.COLUMNS)
     asked = {(c.name, c.kind): c for c in contrasts}
-    figures, values = {}, {}
-    for row in rows:
+    figures, values, drawn = {}, [], [r for r in rows if (r["technique"], r["kind"]) in asked]
+    for row in drawn:
         contrast = asked[row["technique"], row["kind"]]
-        values[row["technique"]] = mechanisms.sides(contrast, grids, row["quantity"])
+        values.append(mechanisms.sides(contrast, grids, row["quantity"]))
         if row["quantity"] == "preactivation_drift" and row["kind"] != "main":
             names = tuple(sorted(contrast.weights, key=contrast.weights.get))
             figures[f"preactivations_{row['technique']}"] = preactivations_figure(
@@ -142,9 +142,9 @@ def _mechanisms(study, contrasts, grids, options) -> list:
                 *mechanisms.preactivations(*(grids[name] for name in names)),
                 names,
             )
-    if rows:
+    if drawn:
         title = f"{study}: do techniques do what theory says?"
-        figures["mechanisms"] = mechanisms_figure(title, rows, values)
+        figures["mechanisms"] = mechanisms_figure(title, drawn, values)
     files = {name: paths.COMPARE / f"{name}.png" for name in figures}
     for name, picture in figures.items():
         save(picture, files[name])

@@ -26,7 +26,7 @@ import numpy as np
 from cnnlab.compare.contrasts import Contrast, differences
 from cnnlab.compare.inference import corrected_t, holm
 from cnnlab.compare.metrics import METRICS
-from cnnlab.compare.scores import Grid
+from cnnlab.compare.scores import Grid, ensemble_scores, member_scores
 
 if TYPE_CHECKING:
     from cnnlab.training.trial import Record
@@ -61,6 +61,10 @@ def _final(name: str) -> Callable[[Record], float]:
     return lambda record: record.final[name]
 
 
+def _last(record: Record) -> Mapping[str, float]:
+    return record.history[-1]
+
+
 def _ece(record: Record) -> float:
     return METRICS["ece"].score(record.labels, record.probabilities.astype(np.float64))
 
@@ -78,6 +82,13 @@ def _wobble(record: Record) -> float:
 
 
 QUANTITIES = {
+    "objective": Quantity(
+        "training loss at the end, with all that is on",
+        1,
+        "nats",
+        3,
+        lambda r: _last(r)["objective"],
+    ),
     "gap": Quantity(
         "training minus held-out accuracy, both clean", 100, "points", 1, _final("gap")
     ),
@@ -111,9 +122,22 @@ def measured(grid: Grid, quantity: str) -> np.ndarray:
     return np.array([[np.mean([of(r) for r in cell]) for cell in row] for row in grid])
 
 
-def claim(technique: ModuleType) -> Claim:
-    """What the file of a technique says that it does."""
-    return Claim(technique.CLAIM, *technique.EVIDENCE)
+DIVERSITY = Claim("what is trained on is harder than the plain images", "objective", "higher")
+
+
+def claims(technique: ModuleType) -> list[Claim]:
+    """What the file of a technique says that it does; an augmentation should also bring diversity:
+    a higher final training loss (Gontijo-Lopes et al. 2021)."""
+    made = [Claim(technique.CLAIM, *technique.EVIDENCE)]
+    return (
+        [*made, DIVERSITY]
+        if technique.EVIDENCE == ("gap", "lower") and _augments(technique)
+        else made
+    )
+
+
+def _augments(technique: ModuleType) -> bool:
+    return any(hasattr(technique, kind) for kind in ("warp", "recolour", "mix", "OPS"))
 
 
 def sides(
@@ -148,13 +172,14 @@ def preactivations(
 
 def mechanism_rows(
     contrasts: Sequence[Contrast],
-    claims: Mapping[str, Claim],
+    claims: Mapping[str, Sequence[Claim]],
     grids: Mapping[str, Grid],
     confidence: float,
     alpha: float,
 ) -> list[dict]:
-    """One row a technique with a claim, from its contrast alone, else its main effect, else what is
-    lost when it is removed."""
+    """One row a claim of a technique, from its contrast alone, else its main effect, else what is
+    lost when it is removed; and where there are several members one for their ensemble, from the
+    variant that is first. `claims`: technique -> what it should do."""
     order = ["alone", "main", "removed"]
     found: dict[str, Contrast] = {}
     for contrast in sorted(
@@ -162,12 +187,50 @@ def mechanism_rows(
     ):
         if contrast.name in claims:
             found.setdefault(contrast.name, contrast)
-    table = [_row(c, claims[name], grids, confidence) for name, c in found.items()]
+    table = [_row(c, told, grids, confidence) for name, c in found.items() for told in claims[name]]
+    table += _ensemble(grids, confidence)
     for row, p in zip(table, holm([row["p"] for row in table]), strict=True):
         row["p_holm"] = float(p)
         as_claimed = (row["change"] < 0) == (row["way"] == "lower")
         row["holds"] = ("yes" if as_claimed else "no") if p < alpha else "not shown"
     return table
+
+
+def _ensemble(grids: Mapping[str, Grid], confidence: float) -> list[dict]:
+    """What averaging the members of a variant's trials does to their negative log likelihood, and
+    how much they disagree: share of images on which two of them differ, over their error (Fort et
+    al. 2019; 1 is what independent errors come to)."""
+    name, grid = next(iter(grids.items()), ("", []))
+    if not grid or len(grid[0][0]) < 2:
+        return []
+    score = METRICS["nll"].score
+    single, together = member_scores(grid, score).mean(axis=2), ensemble_scores(grid, score)
+    said = [[_disagreement(cell) for cell in row] for row in grid]
+    words = f"members err differently (disagreement {np.mean(said):.2f} of their error)"
+    estimate = corrected_t(together - single, confidence)
+    return [
+        {
+            "technique": f"ensemble of {name}",
+            "kind": "ensemble",
+            "claim": words,
+            "quantity": "nll",
+            "way": "lower",
+            "without": float(single.mean()),
+            "with": float(together.mean()),
+            "change": estimate.mean,
+            "low": estimate.low,
+            "high": estimate.high,
+            "p": estimate.p,
+        }
+    ]
+
+
+def _disagreement(cell: Sequence[Record]) -> float:
+    said = np.array([r.probabilities.argmax(axis=1) for r in cell])
+    pairs = np.triu_indices(len(said), 1)
+    differ = (said[pairs[0]] != said[pairs[1]]).mean()
+    wrong = (said != cell[0].labels).mean()
+    return float(differ / wrong) if wrong else 0.0
 
 
 def _row(contrast: Contrast, claim: Claim, grids: Mapping[str, Grid], confidence: float) -> dict:

@@ -31,12 +31,12 @@ OFF, ON = "#656d76", "#0969da"
 
 
 def mechanisms_figure(
-    title: str, rows: Sequence[Mapping], values: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    title: str, rows: Sequence[Mapping], values: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> Picture:
     """A panel a technique: its quantity without and with it, a line a fold.
 
-    `rows`: the table of mechanisms (`compare.mechanisms`). `values`: technique -> the quantity
-    without and with it, each (repeats, folds).
+    `rows`: the table of mechanisms (`compare.mechanisms`). `values`: for each row its quantity
+    without the technique and with it, each (repeats, folds).
     """
     columns = min(COLUMNS, len(rows))
     wide = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) // COLUMNS - AXIS
@@ -56,7 +56,7 @@ def mechanisms_figure(
             write_lines(figure, left, y + 26, lines, 20, fontsize=SMALL, color=GREY)
             axes = box(figure, x, y + HEAD - 18, wide, HIGH)
             axes.set_axis_on()
-            pair = np.stack([np.ravel(v) * quantity.scale for v in values[row["technique"]]])
+            pair = np.stack([np.ravel(v) * quantity.scale for v in values[i]])
             axes.plot([0, 1], pair, color=RULE, linewidth=0.7, zorder=1)
             axes.plot([0, 1], pair, "o", ms=3, mfc="none", mec=GREY, mew=0.5, zorder=2)
             axes.plot([0, 1], pair.mean(1), "o-", ms=5, color=colour, linewidth=1.6, zorder=3)

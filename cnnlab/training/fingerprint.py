@@ -23,8 +23,8 @@ def fingerprint(recipe: Recipe, seed: int, train: list[str], judged: list[str], 
 
     `train`, `judged`: digest and label of each image, in order. `start`: digest of the weights it
     begins from, empty for random ones. Includes the code that takes part (a technique's file only
-    where the recipe uses it; comments and docstrings aside) and the versions of the libraries that
-    compute.
+    where the recipe uses it; comments, docstrings and what it claims aside) and the versions of the
+    libraries that compute.
     """
     modules = [f"cnnlab.training.{name}" for name in _CODE]
     modules += [f"cnnlab.models.{recipe.net}"]
@@ -55,4 +55,11 @@ def _code_digest(module: str) -> str:
         documented = isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
         if documented and ast.get_docstring(node) is not None:
             del node.body[0]
+    tree.body = [node for node in tree.body if not _is_told(node)]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+def _is_told(node: ast.stmt) -> bool:
+    """Whether a statement says what a technique is for, and computes nothing."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(isinstance(t, ast.Name) and t.id in ("CLAIM", "EVIDENCE") for t in targets)

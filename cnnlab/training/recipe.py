@@ -173,5 +173,6 @@ def apply(recipe: Recipe, names: Iterable[str], techniques: Any) -> Recipe:
                     f"technique {name} would do nothing: {recipe.net} has no place {insert.at!r} "
                     f"for it; it has: {', '.join(places)}"
                 )
-        recipe = replace(changed, techniques=(*changed.techniques, name))
+        if changed != recipe:  # a coefficient of 0 leaves it what it is: one recipe, one result
+            recipe = replace(changed, techniques=(*changed.techniques, name))
     return recipe

@@ -7,6 +7,7 @@ import pytest
 
 from cnnlab.compare import alone, mechanisms, removed
 from cnnlab.compare.mechanisms import Claim, mechanism_rows
+from cnnlab.training.recipe import TECHNIQUES
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ CONTRASTS = [alone("x", "x", "none"), removed("y", "both", "x")]
     ],
 )
 def test_a_claim_holds_where_the_numbers_say_so(grids, quantity, way, holds):
-    claims = {"x": Claim("says x", quantity, way)}
+    claims = {"x": [Claim("says x", quantity, way)]}
     (row,) = mechanism_rows(CONTRASTS, claims, grids, confidence=0.95, alpha=0.05)
     assert (row["technique"], row["kind"], row["holds"]) == ("x", "alone", holds)
     assert set(row) == set(mechanisms.COLUMNS)
@@ -52,7 +53,7 @@ def test_a_claim_holds_where_the_numbers_say_so(grids, quantity, way, holds):
 
 
 def test_p_is_corrected_over_the_table(grids):
-    claims = {"x": Claim("a", "gap", "lower"), "y": Claim("b", "gap", "lower")}
+    claims = {"x": [Claim("a", "gap", "lower")], "y": [Claim("b", "gap", "lower")]}
     both = mechanism_rows(CONTRASTS, claims, grids, 0.95, 0.05)
     assert [row["technique"] for row in both] == ["x", "y"]
     assert [row["holds"] for row in both] == ["yes", "no"]  # y raises the gap
@@ -91,3 +92,34 @@ def test_preactivations_of_trials_that_stopped_early_are_cut_to_the_shortest(gri
     epochs, none, x = mechanisms.preactivations(grids["none"], grids["x"])
     assert epochs == [1]
     assert none["conv1"].shape == x["conv1"].shape == (6, 1, 2)
+
+
+def test_members_that_err_differently_are_better_together(record):
+    """Two nets, each sure of a wrong class on another image."""
+
+    def net(member, wrong):
+        shares = np.full((4, 3), 0.05, np.float32)
+        labels = np.array([0, 1, 2, 0])
+        said = labels.copy()
+        said[wrong] = (said[wrong] + 1) % 3
+        shares[np.arange(4), said] = 0.9
+        return replace(record(member=member), probabilities=shares, labels=labels)
+
+    grid = [[[net(0, f % 2), net(1, 2 + f % 2)] for f in range(3)]]
+    (row,) = mechanism_rows([], {}, {"base": grid}, 0.95, 0.05)
+    assert row["technique"] == "ensemble of base" and row["with"] < row["without"]
+    assert "disagreement 2.00 of their error" in row["claim"]  # never wrong on the same image
+    (_, same) = (net(0, 1), net(1, 1))
+    alike = [[[net(0, 1), same] for _ in range(3)]]
+    (row,) = mechanism_rows([], {}, {"base": alike}, 0.95, 0.05)
+    assert row["change"] == pytest.approx(0) and row["holds"] == "not shown"
+    assert mechanism_rows([], {}, {"base": [[[net(0, 1)]] * 3]}, 0.95, 0.05) == []
+
+
+def test_an_augmentation_should_also_bring_diversity():
+    quantities = {
+        name: [c.quantity for c in mechanisms.claims(TECHNIQUES[name])]
+        for name in ("augment", "rotation", "l2", "mixup")
+    }
+    assert quantities["augment"] == quantities["rotation"] == ["gap", "objective"]
+    assert quantities["l2"] == ["weight_norm"] and quantities["mixup"] == ["confidence"]

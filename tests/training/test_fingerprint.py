@@ -88,6 +88,8 @@ def rewritten(tmp_path, monkeypatch):
 DROPOUT = "cnnlab.techniques.dropout"
 EDITS = {
     "docstring": ("Mechanism:", "In other words:", False),
+    "claim": ("do not echo", "never echo", False),
+    "evidence": ("unit_correlation", "gap", False),
     "comment": ("def apply", "# why\n\n\ndef apply", False),
     "layout": ("(recipe, options)", "(recipe,  options)", False),
     "code": ("rate=options.rate", "rate=options.rate / 2", True),

@@ -48,6 +48,12 @@ def test_a_technique_named_twice_is_applied_once(committed, base):
     assert once == twice
 
 
+def test_a_technique_of_strength_0_is_no_other_recipe(base):
+    none = {"kernel": 0.0, "bias": 0.0, "activity": 0.0}
+    strengths = recipe.TECHNIQUES.options("Techniques").model_validate({"l2": none})
+    assert recipe.apply(base, ["l2"], strengths) == base
+
+
 def test_a_recipe_says_whose_code_takes_part(committed, base):
     for name, strength in chosen(committed.techniques).items():
         policy = chosen(strength) if name == "augment" else {}
