@@ -34,6 +34,7 @@ def main() -> None:
         )
     )
     effects = {title: rows[rows["metric"] == metric] for title, rows in every.items()}
+    affinity = pd.read_csv(paths.FIGURES / "affinity.csv")
     mechanisms = pd.read_csv(paths.COMPARE / "mechanisms.csv", keep_default_na=False)
     strategies = len(scores["transfer"]) > 0
     headline = json.loads((root / "transfer.json").read_text())
@@ -88,6 +89,7 @@ def main() -> None:
             *shown(paths.COMPARE, "transfer_*.png"),
             *shown(paths.CURVES, "strategy_*.png"),
         ],
+        affinity=len(affinity) and report.affinity_table(affinity),
         augmentation=shown(paths.AUGMENT, "*.png"),
         overview=shown(paths.FIGURES / "overview", "*.png")[::probes],
         curves=shown(paths.CURVES, "variant_*.png"),

@@ -4,26 +4,32 @@ images, the images that excite each filter most, and where the net looks (Grad-C
 import shutil
 
 import numpy as np
+import pandas as pd
 
 from cnnlab import look, params, paths, tracking
 from cnnlab.data import pool
 from cnnlab.errors import UserError
+from cnnlab.look.augmentation import affinity
+from cnnlab.plugins import chosen
 from cnnlab.progress import bar
+from cnnlab.seeds import derive
 from cnnlab.training import recipe, records
 from cnnlab.training.initial import initial
 from stages import run
 
+DRAWS = 5  # of each augmentation, of each image
+
 
 def main() -> None:
-    study, model, train, techniques, variants, options = params.load(
-        "study", "model", "train", "techniques", "variants", "visualize"
+    study, seed, model, train, techniques, variants, options = params.load(
+        "study", "seed", "model", "train", "techniques", "variants", "visualize"
     )
     dev = pool.read(paths.PREPARED / "dev")
     done = {name: records.read_all(paths.RUNS / name) for name in options.variants}
     firsts = {name: found[0] for name, found in done.items()}  # the trials whose nets are kept
     probe = _probe(dev, firsts, options.images)
     shutil.rmtree(paths.FIGURES, ignore_errors=True)
-    views, written = {}, {name: [] for name in done}
+    views, affinities, written = {}, [], {name: [] for name in done}
 
     from cnnlab.training.fit import use_threads  # imports TensorFlow
 
@@ -34,7 +40,15 @@ def main() -> None:
             made = recipe.apply(recipe.base(model, train), variants[name], techniques)
             start = initial(made, record.seed, dev.images.shape[1:], len(dev.classes))
             views[name] = look.view(net, start, record.probabilities, probe)
+            if not variants[name]:
+                for policy in _augmentations(made, techniques):
+                    draw = derive(seed, "affinity", *policy.techniques)
+                    both = affinity(net, policy, probe.images, probe.labels, DRAWS, draw)
+                    affinities.append((policy.techniques[-1], name, *both))
             progress.advance(note=name)
+    paths.FIGURES.mkdir(parents=True)
+    table = pd.DataFrame(affinities, columns=["technique", "net", "accuracy", "augmented"])
+    table.to_csv(paths.FIGURES / "affinity.csv", index=False, float_format="%.6g")
     for stem, names, picture in look.figures(views, probe):
         path = paths.FIGURES / f"{stem}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +58,12 @@ def main() -> None:
     for name, files in written.items():
         with tracking.Run(study, "variant", name, tracking.mark(done[name])) as parent:
             parent.attach(files, "figures")
+
+
+def _augmentations(plain, techniques) -> list:
+    """The recipes of the augmentations under `techniques`, each alone."""
+    made = [recipe.apply(plain, [name], techniques) for name in chosen(techniques)]
+    return [policy for policy in made if policy.ops]
 
 
 def _probe(dev: pool.Pool, firsts: dict, images: int) -> look.Probe:

@@ -167,7 +167,7 @@ def facts(**changes):
         ("study", "answer", "data", "shape", "variants", "backbone", "pretrain_classes"), "T"
     )
     text |= {"rope": "±1 points", "probability": "95%", "every_metric": "ME", "conditional": "CO"}
-    text |= {"mechanisms": "MT"}
+    text |= {"mechanisms": "MT", "affinity": "AF"}
     numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
     lists = ("overview", "augmentation", "ablation_figures", "transfer_figures", "readings")
     lists += ("transfer_readings", "curves", "features", "kernels", "peaks", "grad_cam")
@@ -202,7 +202,7 @@ def test_the_page_holds_the_facts():
     without = report.render(**facts(every_metric=0, conditional=0))
     assert without.count("<details") == without.count("</details>") == 0
     assert "![second]" not in page
-    assert page.count("<details") == page.count("</details>") == 4
+    assert page.count("<details") == page.count("</details>") == 6
     assert page.endswith("\n")
 
 

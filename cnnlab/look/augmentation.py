@@ -20,9 +20,32 @@ from cnnlab.look.figure import (
 )
 
 if TYPE_CHECKING:
+    import keras
+
     from cnnlab.training.recipe import Recipe
 
 GAP = 6  # pixels
+
+
+def affinity(
+    net: keras.Model, recipe: Recipe, images: np.ndarray, labels: np.ndarray, draws: int, seed: int
+) -> tuple[float, float]:
+    """Accuracy of a net on images as they are, and on `draws` of a recipe's augmentation of them.
+
+    For a net trained without it, their difference says how far the augmentation leads away from the
+    images (affinity, Gontijo-Lopes et al. 2021). `images`: uint8 (n, height, width, channels), not
+    trained on; `labels`: int (n,).
+    """
+    import tensorflow as tf
+
+    from cnnlab.training.augmentation import augment
+
+    def accuracy(pixels: tf.Tensor) -> float:
+        return float(np.mean(net.predict(pixels, verbose=0).argmax(1) == labels))
+
+    pixels = tf.constant(images, tf.float32)
+    drawn = [augment(recipe, pixels, tf.constant([seed, i], tf.int32)) for i in range(draws)]
+    return accuracy(pixels), float(np.mean([accuracy(d) for d in drawn]))
 
 
 def augmentation_figure(

@@ -53,7 +53,7 @@ def mechanisms_figure(
             write(figure, x + wide, y, row["holds"], color=colour, ha="right", weight="bold")
             unit = f" ({quantity.unit})" if quantity.unit else ""
             lines = wrapped(f"{quantity.title}{unit}: {row['way']}?", 34, 2)
-            write_lines(figure, left, y + 26, lines, 20, fontsize=SMALL, color=GREY)
+            write_lines(figure, left, y + 26, lines, 20, size=SMALL, color=GREY)
             axes = box(figure, x, y + HEAD - 18, wide, HIGH)
             axes.set_axis_on()
             pair = np.stack([np.ravel(v) * quantity.scale for v in values[i]])

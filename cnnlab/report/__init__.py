@@ -135,6 +135,16 @@ def mechanisms_table(rows: pd.DataFrame, confidence: float) -> str:
     return "\n".join(lines)
 
 
+def affinity_table(rows: pd.DataFrame) -> str:
+    """Accuracy of one net on images as they are and augmented, in Markdown."""
+    lines = ["| | as they are (%) | augmented (%) | affinity (points) |", "|---|---|---|---|"]
+    for row in rows.to_dict("records"):
+        plain, changed = 100 * row["accuracy"], 100 * row["augmented"]
+        moved = f"{changed - plain:+.1f}".replace("-", "−")
+        lines.append(f"| **{row['technique']}** | {plain:.1f} | {changed:.1f} | {moved} |")
+    return "\n".join(lines)
+
+
 def conditional_table(rows: pd.DataFrame, confidence: float) -> str:
     """The conditional table in Markdown."""
     m = METRICS["accuracy"]
