@@ -1,5 +1,6 @@
 """The report's parts."""
 
+import re
 from pathlib import Path
 
 import matplotlib.figure
@@ -8,6 +9,7 @@ import pytest
 from jinja2 import Environment, UndefinedError, meta
 
 from cnnlab import report
+from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look import Picture, save
 from cnnlab.report.readings import SAID, readings
@@ -204,6 +206,15 @@ def test_the_page_holds_the_facts():
     assert "![second]" not in page
     assert page.count("<details") == page.count("</details>") == 6
     assert page.endswith("\n")
+
+
+def test_the_table_of_mechanisms_has_its_seven_cells_whatever_a_quantity_is_called():
+    row = {"technique": "x", "claim": "says x", "way": "lower", "holds": "yes"}
+    row |= {"without": 0.5, "with": 0.25, "change": -0.25, "low": -0.5, "high": 0.0}
+    rows = pd.DataFrame([{**row, "quantity": name} for name in QUANTITIES])
+    lines = report.mechanisms_table(rows, 0.95).splitlines()
+    assert len(lines) == 2 + len(QUANTITIES)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
 
 
 def test_a_study_without_transfer_has_no_such_section():

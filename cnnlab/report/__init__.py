@@ -128,8 +128,9 @@ def mechanisms_table(rows: pd.DataFrame, confidence: float) -> str:
         ]
         low, high = (f"{row[k] * q.scale:+.{q.digits}f}".replace("-", "−") for k in ("low", "high"))
         unit = f" ({q.unit})" if q.unit else ""
+        title = q.title.replace("|", "\\|")  # which would end the cell
         lines.append(
-            f"| **{row['technique']}** | {row['claim']} | {q.title}{unit}: {row['way']} "
+            f"| **{row['technique']}** | {row['claim']} | {title}{unit}: {row['way']} "
             f"| {values[0]} | {values[1]} | {values[2]} [{low}, {high}] | **{row['holds']}** |"
         )
     return "\n".join(lines)
