@@ -20,9 +20,7 @@ def shares(said, sure=0.8):
 
 def judged(groups=None, labels=LABELS, said=SAID):
     groups = np.arange(len(labels)) if groups is None else groups
-    return judge(
-        labels, shares(said), groups, CLASSES, confidence=0.95, draws=2000, seed=3
-    )
+    return judge(labels, shares(said), groups, CLASSES, confidence=0.95, draws=2000, seed=3)
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (10, 10), (90, 100), (1, 3)])

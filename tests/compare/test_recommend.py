@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 
-from cnnlab.compare import RULES, Rules, correlated_t_rope, corrected_t, recommend
+from cnnlab.compare import RULES, Rules, corrected_t, correlated_t_rope, recommend
 from cnnlab.compare.contrasts import Incomparable
 from cnnlab.compare.recommend import COLUMNS
 
 RULE = Rules(
-    metric="accuracy", higher_is_better=True, rope=0.01, confidence=0.95, alpha=0.05, probability=0.95
+    metric="accuracy",
+    higher_is_better=True,
+    rope=0.01,
+    confidence=0.95,
+    alpha=0.05,
+    probability=0.95,
 )
 FOLDS = np.array([[0.80, 0.84, 0.79, 0.83, 0.82]])
 NOISE = np.array([[0.004, -0.003, 0.001, -0.004, 0.002]])
