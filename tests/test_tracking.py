@@ -165,7 +165,7 @@ def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     own = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(served, own, rtol=1e-4)
     assert loaded.metadata.metadata["classes"] == ["2", "9", "10"]
-    example = loaded.metadata.load_input_example()
+    example = loaded.metadata.load_input_example()["images"]
     np.testing.assert_array_equal(example, made.pool.images[:1])
 
 
