@@ -19,7 +19,6 @@ FILE = "usage.json"
 class Usage:
     """How a net is fed, and what its outputs are called."""
 
-    study: str
     recipe: str  # name of the variant
     classes: list[str]  # in the order of the outputs
     shape: list[int]  # of an image: height, width, channels

@@ -50,7 +50,7 @@ def main() -> None:
     )
     done = run_observed(job, paths.MODELS, execution, study, "final")
     shape = list(dev.images.shape[1:])
-    Usage(study, chosen["name"], list(dev.classes), shape, resize, megapixels).write(paths.MODELS)
+    Usage(chosen["name"], list(dev.classes), shape, resize, megapixels).write(paths.MODELS)
 
     from cnnlab.training.answer import probabilities  # imports TensorFlow
     from cnnlab.training.fit import use_threads

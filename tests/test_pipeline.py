@@ -10,11 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 from ruamel.yaml import YAML
 
 from cnnlab import new_study
+from cnnlab.data import pool
+from cnnlab.training import records
 
 ROOT = Path(__file__).parents[1]
 
@@ -136,7 +141,7 @@ def test_stages_open_the_files_that_dvc_yaml_lists(clone):
         opened = {"r": set(), "w": set()}
         for line in (clone.root / "opened" / name).read_text().splitlines():
             how, path = line.split(" ", 1)
-            if path.startswith((f"{clone.root}/data/", f"{clone.root}/reports/")):
+            if path.startswith(tuple(f"{clone.root}/{d}/" for d in ("data", "models", "reports"))):
                 opened[how].add(path.removeprefix(f"{clone.root}/"))
         # A record may come from another variant: one that is the same recipe by its fingerprint.
         shared = [
@@ -183,6 +188,39 @@ def test_mlflow_shows_variants_with_their_trials(clone):
     assert len(artifacts) > 3
 
 
+def test_the_recommended_recipe_is_trained_on_all_dev_images_and_judged_on_test(clone):
+    facts = json.loads((clone.root / "reports/final.json").read_text())
+    candidates = pd.read_csv(clone.root / "reports/compare/recommended.csv")
+    assert [facts["recommended"]] == candidates["name"][candidates["recommended"]].to_list()
+    record = json.loads((clone.root / "models/r0_f0_m0.json").read_text())
+    test = pool.read(clone.root / "data/prepared/test")
+    assert (record["n_train"], len(test.manifest)) == (5 * 8, 5 * 3)
+    net = records.load_model(clone.root / "models/model.keras")
+    said = np.asarray(net(np.asarray(test.images, np.float32), training=False)).argmax(axis=1)
+    right = int((said == test.labels).sum())
+    assert facts["accuracy"] == pytest.approx(right / 15, abs=1e-6)
+    assert facts["accuracy_low"] < facts["accuracy"] < facts["accuracy_high"]
+    told = f"{right} of 15 right"
+    for page in ("report.md", "final.md", "model_card.md"):
+        text = (clone.root / "reports" / page).read_text()
+        assert told in text and f"**{facts['recommended']}** is recommended" in text
+    (run,) = [r for r in clone.runs("digits", variant="final") if "fold" not in r.data.tags]
+    assert run.data.metrics["test_accuracy"] == pytest.approx(facts["accuracy"], abs=1e-6)
+    assert "accuracy" not in run.data.metrics  # nothing judged it while it was trained
+    client = MlflowClient(f"sqlite:///{clone.root}/mlflow.db")
+    assert client.get_model_version_by_alias("digits", "champion").run_id == run.info.run_id
+
+
+def test_the_net_says_what_is_in_an_image_file(clone):
+    test = pool.read(clone.root / "data/prepared/test")
+    Image.fromarray(test.images[0, ..., 0]).resize((64, 64)).save(clone.root / "opened/a digit.png")
+    said = clone.run(sys.executable, "-m", "cnnlab.predict", "opened/a digit.png")
+    assert len(re.findall(r"[0-9.]+%", said)) == 3
+    assert (clone.root / "predictions/a digit.png").stat().st_size > 1000
+    said = clone.run(sys.executable, "-m", "cnnlab.predict", "gone.png", fails=True)
+    assert said.strip().endswith("error: gone.png: No such file or directory")
+
+
 def test_make_track_logs_what_a_store_lacks_each_run_once(clone):
     def files():
         kept = [*clone.root.glob("data/**/*.*"), *clone.root.glob("reports/**/*.*")]
@@ -220,8 +258,8 @@ def test_another_study_beside_it_gives_the_same_and_touches_nothing(clone):
             second[name].get("outs", []),
             strict=True,
         ):
-            named = ("reports/report.md", "reports/compare", "reports/curves")
-            if one["path"] not in named:  # they say the study's name
+            named = ("report.md", "compare", "curves", "final", "final.md", "model_card.md")
+            if one["path"] not in [f"reports/{n}" for n in named]:  # they say the study's name
                 assert one == other, name
 
 

@@ -15,7 +15,7 @@ from cnnlab.training.recipe import MODELS
 from cnnlab.usage import Usage
 
 CLASSES = ["cat", "dog [big]", "eel"]
-ABOUT = Usage("study", "dropout", CLASSES, [8, 8, 3], "squash", 1.0)
+ABOUT = Usage("dropout", CLASSES, [8, 8, 3], "squash", 1.0)
 
 
 def encoded(size=(8, 8), kind="PNG", mode="RGB", seed=0):
@@ -42,7 +42,7 @@ def test_usage_is_read_as_it_was_written(models):
     assert usage.read(models) == ABOUT
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"study": 1}'])
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"recipe": 1}'])
 def test_a_damaged_usage_is_refused(tmp_path, text):
     (tmp_path / usage.FILE).write_text(text)
     with pytest.raises(UserError, match=r"usage.json: does not say"):

@@ -201,7 +201,9 @@ def test_the_page_holds_the_facts():
         assert told in page
     for told in ("- **x**: helps", "\nME\n", "\nCO\n", "\nMT\n", "\nFI\n", "±1 points"):
         assert told in page
-    without = report.render(**facts(every_metric=0, conditional=0))
+    assert "11 development" in page and "12 test images judged" in page
+    without = report.render(**facts(every_metric=0, conditional=0, final=""))
+    assert "12 test images have not been read" in without and "model_card" not in without
     assert without.count("<details") == without.count("</details>") == 0
     assert "![second]" not in page
     assert page.count("<details") == page.count("</details>") == 6

@@ -1,11 +1,20 @@
 """MLflow: what is logged, once each, and that training goes on without it."""
 
+import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
+import urllib.error
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from cnnlab import paths, tracking
@@ -143,7 +152,6 @@ def test_the_data_set_is_the_input(store):
 @pytest.mark.filterwarnings("ignore:The structure of")  # MLflow hands Keras a list
 def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     import mlflow
-    import numpy as np
 
     (output,) = store.look()[0].outputs.model_outputs
     model = store.client.get_logged_model(output.model_id)
@@ -151,9 +159,106 @@ def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     assert signature.inputs.inputs[0].shape == (-1, 8, 8, 1)
     assert signature.outputs.inputs[0].shape == (-1, 3)
     images = made.pool.images[:2].astype(np.float32)
-    served = mlflow.pyfunc.load_model(model.model_uri).predict(images)
-    own = records.load_model(made.model)(images, training=False)
+    loaded = mlflow.pyfunc.load_model(model.model_uri)
+    served = loaded.predict(images)
+    logits = np.asarray(records.load_model(made.model)(images, training=False))
+    own = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(served, own, rtol=1e-4)
+    assert loaded.metadata.metadata["classes"] == ["2", "9", "10"]
+    example = loaded.metadata.load_input_example()["images"]
+    np.testing.assert_array_equal(example, made.pool.images[:1])
+
+
+def registered(client):
+    """Number, run and aliases of the versions of the registered model, the first first."""
+    found = client.search_model_versions("name = 'some-study'")
+    alias = client.get_registered_model("some-study").aliases
+    return [
+        (v.version, v.run_id, [a for a, n in alias.items() if int(n) == int(v.version)])
+        for v in sorted(found, key=lambda v: int(v.version))
+    ]
+
+
+def test_the_final_net_is_registered_once_and_the_last_one_is_the_champion(
+    store, made, record, monkeypatch
+):
+    def final(mark, **judged):
+        with tracking.Run("final study", "final", "final", mark) as run:
+            run.finish(made.trials, made.model, made.pool)
+            run.judged({"accuracy": 0.5, **judged})
+            run.register("some-study", "what it is worth")
+            run.attach([], "")  # waits for its turn
+        found = store.client.search_runs(
+            [store.client.get_experiment_by_name("final study").experiment_id],
+            f"tags.`cnnlab.mark` = '{mark}'",
+        )
+        return found[0]
+
+    monkeypatch.delenv("DVC_EXP_NAME")
+    first = final("one")
+    assert first.data.metrics["test_accuracy"] == 0.5
+    assert registered(store.client) == [(1, first.info.run_id, ["champion"])]
+    assert final("one").info.run_id == first.info.run_id
+    assert registered(store.client) == [(1, first.info.run_id, ["champion"])]
+    (version,) = store.client.search_model_versions("name = 'some-study'")
+    assert version.description == "what it is worth" and version.tags["cnnlab.mark"] == "one"
+
+    monkeypatch.setenv("DVC_EXP_NAME", "tried-out")
+    second = final("two")
+    assert registered(store.client)[1] == (2, second.info.run_id, [])
+    monkeypatch.delenv("DVC_EXP_NAME")
+    final("two")  # the experiment was applied, and logged again by `make track`
+    aliases = [names for *_, names in registered(store.client)]
+    assert aliases == [[], ["champion"]]
+
+
+def test_a_run_without_a_model_registers_nothing_and_says_so(store, capfd):
+    with tracking.Run("final study", "final", "final", "no model") as run:
+        run.register("nothing", "")
+    assert "no logged model" in capfd.readouterr().err
+    assert not store.client.search_registered_models("name = 'nothing'")
+
+
+def test_a_server_answers_for_the_champion(store, made, closed_port, workspace):
+    """As the model card says: `mlflow models serve -m models:/STUDY@champion`."""
+    with tracking.Run("final study", "final", "final", "served") as run:
+        run.finish(made.trials, made.model, made.pool)
+        run.register("served", "")
+    store.client.set_registered_model_alias("served", "champion", "1")  # this is an experiment
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/served@champion"]
+    command += ["--env-manager", "local", "--port", str(closed_port)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    log = workspace / "serve.log"
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # it starts a process of its own, which has to end too
+            env={**os.environ, "PATH": path},
+        )
+    try:
+        images = made.pool.images[:2].astype(np.float32)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{closed_port}/invocations",
+            json.dumps({"inputs": images.tolist()}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        for _ in range(300):
+            assert server.poll() is None, log.read_text()
+            try:
+                answer = json.load(opener.open(request, timeout=60))
+                break
+            except urllib.error.URLError:
+                time.sleep(1)
+        shares = np.array(answer["predictions"])
+        logits = np.asarray(records.load_model(made.model)(images, training=False))
+        own = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(shares, own, rtol=1e-4)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 def test_files_are_attached(store):

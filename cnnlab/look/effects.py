@@ -253,7 +253,7 @@ def calibration_figure(title: str, grids: Mapping[str, Grid]) -> Picture:
     `grids`: name -> answers (`compare.scores`), all folds, repeats and members taken together. On
     the line a probability can be taken at its word; below it nets are too sure.
     """
-    columns, side = 4, 160
+    columns, side = 4, 160 if len(grids) > 1 else 320
     step = (WIDTH - 2 * MARGIN) // columns
     pitch = side + 88
     errors = {}

@@ -175,3 +175,24 @@ def test_never_judged(job):
     split = job.folds.assign(fold=job.folds["fold"].where(job.folds["fold"] == 0, NEVER))
     (only,) = replace(job, folds=split).plan()
     assert len(only.judged) == 8 and len(only.train) == 16
+
+
+def test_a_net_that_no_image_judges_learns_from_all_and_claims_nothing(job, tmp_path):
+    """As the stage `final` trains one; and it is the net that a judged trial on them would be."""
+    whole = job.folds[["image_id"]].assign(repeat=0, fold=NEVER)
+    everything = replace(job, folds=whole)
+    ((planned,),) = [everything.plan()]
+    assert len(planned.train) == len(job.pool.manifest) and not len(planned.judged)
+    told = []
+
+    class Listening(Watcher):
+        def epoch(self, trial, entry):
+            told.append(entry)
+
+    (record,), _ = run_it(everything, tmp_path, watcher=Listening())
+    for entry in [*told, *record.history, record.final]:
+        assert not {"accuracy", "nll", "gap"} & set(entry)
+    assert record.n_train == 24 and "train_accuracy" in record.final
+    assert len(record.image_id) == len(record.labels) == len(record.probabilities) == 0
+    (again,), watcher = run_it(everything, tmp_path)
+    assert watcher.kept == ["r0_f0_m0"] and again.summary() == record.summary()
