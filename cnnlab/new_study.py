@@ -1,8 +1,9 @@
 """A new study beside the root's: `python -m cnnlab.new_study NAME` (`make study NAME=...`).
 
-Makes `studies/NAME` with params of its own and links to the one set of stages and code. Its dvc.yaml is
-a copy: DVC does not follow links in commits, and one that it cannot read there would end `dvc metrics
-diff` and the like in all studies. `make repro STUDY=studies/NAME` keeps the copy in step.
+Makes `studies/NAME` with params of its own and links to the one set of stages and code. Its
+dvc.yaml is a copy: DVC does not follow links in commits, and one that it cannot read there would
+end `dvc metrics diff` and the like in all studies. `make repro STUDY=studies/NAME` keeps it in
+step.
 """
 
 from __future__ import annotations
