@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
+from PIL import Image, UnidentifiedImageError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -367,8 +368,8 @@ def figures(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
             return "–"
         if known.blobs.get(path) != study.revision.blobs[path]:
             return "drawn in this run, not pushed"
-        alt = report.escaped(report.alt(io.BytesIO(study.read(paths.REPORTS / name))))
-        return f"![{alt}]({link(url, 'raw', known, path)})"
+        said = report.escaped(alt(study.read(paths.REPORTS / name), name))
+        return f"![{said}]({link(url, 'raw', known, path)})"
 
     shown = [
         (report.escaped(n), image(before, n, before.revision), image(after, n, pushed))
@@ -376,6 +377,15 @@ def figures(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
     ]
     lead = sum(any(n.startswith(f) for f in FIRST) for n in names[:MOST_FIGURES])
     return {"first": shown[:lead], "rest": shown[lead:], "more": max(0, len(names) - MOST_FIGURES)}
+
+
+def alt(content: bytes, name: str) -> str:
+    """What a figure says in words; its name where it was not made by the pipeline."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.info.get("Description", name)
+    except UnidentifiedImageError:  # in Git LFS, say
+        return name
 
 
 def link(url: str, kind: str, revision: Revision, path: str) -> str:
