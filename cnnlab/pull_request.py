@@ -199,8 +199,9 @@ def judged(before: Study, after: Study) -> tuple[list[str], list[str]]:
         "development images": ("prepare", "data/prepared/dev"),
         "test images": ("prepare", "data/prepared/test"),
         "folds": ("kfold", str(paths.FOLDS)),
-        "backbone of transfer": ("pretrain", str(paths.BACKBONE)),
     }
+    if after.params.get("strategies"):
+        asked["backbone of transfer"] = ("pretrain", str(paths.BACKBONE))
     other, same = [], []
     for what, (stage, path) in asked.items():
         hashes = [study.stored(stage).get(path) for study in (before, after)]
@@ -352,8 +353,7 @@ def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
 
 def mean(row: Row, m: Metric) -> str:
     """A score with its interval."""
-    low, high = (row[end] * m.scale for end in ("low", "high"))
-    return f"{row['effect'] * m.scale:.{m.digits}f} [{low:.{m.digits}f}, {high:.{m.digits}f}]"
+    return report.estimate({"": row["effect"], "_low": row["low"], "_high": row["high"]}, "", m)
 
 
 def figures(before: Study, after: Study, url: str, pushed: Revision) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def test_what_a_branch_does(clone):
     said = clone.sh("python -m cnnlab.pull_request --base main")
     assert said.startswith(pull_request.MARK)
     assert "| techniques.dropout.rate | 0.3 | 0.5 |" in said and "**dropout alone**" in said
-    assert "The same development images, test images, folds." in said and "older" not in said
+    assert "The same development images, test images, folds." in said and "are older" not in said
 
 
 @runs("dvc remote add -d team /srv/dvc", "dvc push", "dvc push --run-cache", "dvc pull")
