@@ -12,6 +12,7 @@ export PATH := $(VENV)/bin:$(PATH)
 setup: $(READY)  ## .venv alone, which all the others set up too
 
 repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
+	$(if $(filter-out .,$(STUDY)),cp dvc.yaml "$(STUDY)/dvc.yaml")
 	cd $(STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
 
 design: $(READY)  ## write the variants of params.yaml's design into it, and say what they tell and cost

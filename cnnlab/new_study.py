@@ -1,6 +1,9 @@
 """A new study beside the root's: `python -m cnnlab.new_study NAME` (`make study NAME=...`).
 
-Makes `studies/NAME` with params of its own and links to the one set of stage definitions and code.
+Makes `studies/NAME` with params of its own and links to the one set of stages and code. Its
+dvc.yaml is a copy: DVC does not follow links in commits, and one that it cannot read there would
+end `dvc metrics diff` and the like in all studies. `make repro STUDY=studies/NAME` keeps it in
+step.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from pathlib import Path
 
 from cnnlab.errors import UserError
 
-LINKED = ("dvc.yaml", "stages", "cnnlab")
+LINKED = ("stages", "cnnlab")
 
 
 def create(root: Path, name: str) -> Path:
@@ -24,6 +27,7 @@ def create(root: Path, name: str) -> Path:
     (folder / "data/raw").mkdir(parents=True)
     for linked in LINKED:
         (folder / linked).symlink_to(Path("../..", linked))
+    (folder / "dvc.yaml").write_bytes((root / "dvc.yaml").read_bytes())
     text = (root / "params.yaml").read_text()
     named, changes = re.subn(r"(?m)^study: *[^ #\n]+", f"study: {name}", text)
     if changes != 1:

@@ -1,7 +1,8 @@
 """Where the files of a study lie, and where its clone is.
 
 A study is the folder that holds a params.yaml and, beside it, dvc.yaml, stages and cnnlab (at the
-root the files themselves, in studies/NAME links to them). Stages run in it, so these are relative.
+root the files themselves, in studies/NAME a copy and links). Stages run in it, so these are
+relative.
 """
 
 import os

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
+from PIL import Image, UnidentifiedImageError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -198,8 +199,9 @@ def judged(before: Study, after: Study) -> tuple[list[str], list[str]]:
         "development images": ("prepare", "data/prepared/dev"),
         "test images": ("prepare", "data/prepared/test"),
         "folds": ("kfold", str(paths.FOLDS)),
-        "backbone of transfer": ("pretrain", str(paths.BACKBONE)),
     }
+    if after.params.get("strategies"):
+        asked["backbone of transfer"] = ("pretrain", str(paths.BACKBONE))
     other, same = [], []
     for what, (stage, path) in asked.items():
         hashes = [study.stored(stage).get(path) for study in (before, after)]
@@ -351,8 +353,7 @@ def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
 
 def mean(row: Row, m: Metric) -> str:
     """A score with its interval."""
-    low, high = (row[end] * m.scale for end in ("low", "high"))
-    return f"{row['effect'] * m.scale:.{m.digits}f} [{low:.{m.digits}f}, {high:.{m.digits}f}]"
+    return report.estimate({"": row["effect"], "_low": row["low"], "_high": row["high"]}, "", m)
 
 
 def figures(before: Study, after: Study, url: str, pushed: Revision) -> dict[str, Any]:
@@ -367,8 +368,8 @@ def figures(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
             return "–"
         if known.blobs.get(path) != study.revision.blobs[path]:
             return "drawn in this run, not pushed"
-        alt = report.escaped(report.alt(io.BytesIO(study.read(paths.REPORTS / name))))
-        return f"![{alt}]({link(url, 'raw', known, path)})"
+        said = report.escaped(alt(study.read(paths.REPORTS / name), name))
+        return f"![{said}]({link(url, 'raw', known, path)})"
 
     shown = [
         (report.escaped(n), image(before, n, before.revision), image(after, n, pushed))
@@ -376,6 +377,15 @@ def figures(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
     ]
     lead = sum(any(n.startswith(f) for f in FIRST) for n in names[:MOST_FIGURES])
     return {"first": shown[:lead], "rest": shown[lead:], "more": max(0, len(names) - MOST_FIGURES)}
+
+
+def alt(content: bytes, name: str) -> str:
+    """What a figure says in words; its name where it was not made by the pipeline."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.info.get("Description", name)
+    except UnidentifiedImageError:  # in Git LFS, say
+        return name
 
 
 def link(url: str, kind: str, revision: Revision, path: str) -> str:

@@ -128,3 +128,6 @@ def test_studies_link_to_the_one_set_of_definitions():
         for linked in new_study.LINKED:
             assert (folder / linked).is_symlink()
             assert (folder / linked).resolve() == (ROOT / linked).resolve()
+        # DVC does not follow links in commits, so this one is a file.
+        assert not (folder / "dvc.yaml").is_symlink()
+        assert (folder / "dvc.yaml").read_text() == (ROOT / "dvc.yaml").read_text()

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 from ruamel.yaml import YAML
 
 from cnnlab import pull_request
@@ -144,6 +145,15 @@ def test_figures_stand_side_by_side_by_revision_with_their_alt_text(repository):
     repository.commit()
     text = repository.comment(pushed=after)
     assert f"{URL}/raw/{after}" not in text and "drawn in this run, not pushed" in text
+
+
+def test_figures_of_others_have_their_name(repository):
+    Image.new("L", (4, 4)).save(repository.root / "reports/mine.png")
+    (repository.root / "reports/pointer.png").write_text("version 1")
+    after = repository.commit()
+    text = repository.comment()
+    for name in ("mine.png", "pointer.png"):
+        assert f"| – | ![{name}]({URL}/raw/{after}/reports/{name}) |" in text
 
 
 def test_another_seed_alone_is_noise(repository):
