@@ -52,8 +52,10 @@ class Registry:
         return self._modules[name]
 
     def options(self, title: str) -> type[Options]:
-        """A params group with one optional key a plug-in, each holding that plug-in's Options."""
-        fields = {n: (self[n].Options | None, None) for n in self.names()}
+        """A params group with one optional key a plug-in, each holding that plug-in's Options; a
+        module without them is not for params to name."""
+        named = [n for n in self.names() if hasattr(self[n], "Options")]
+        fields = {n: (self[n].Options | None, None) for n in named}
         return create_model(title, __base__=Options, **fields)
 
 

@@ -64,14 +64,15 @@ def train(
         len(pool.classes),
         groups=pool.manifest["group"].to_numpy(),
     )
-    fitted = fit(
-        job.recipe,
-        data,
-        planned.seed,
-        backbone=_loaded(material.backbone) if material.backbone else None,
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-    )
+    if job.recipe.phases:
+        from cnnlab.training import phases
+
+        backbone, folder = _weights(material.backbone), _features(job)
+        fitted = phases.train(
+            job.recipe, data, planned.seed, backbone, folder, checkpoint, on_epoch
+        )
+    else:
+        fitted = fit(job.recipe, data, planned.seed, checkpoint=checkpoint, on_epoch=on_epoch)
     record = Record(
         trial=planned.trial,
         fingerprint=planned.mark,
@@ -88,11 +89,21 @@ def train(
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(backbone: bytes) -> Any:
+def _weights(backbone: bytes) -> dict[str, list[np.ndarray]]:
+    """The conv part of a saved net: layer name -> arrays."""
+    from cnnlab.models import transferred
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / records.MODEL
         path.write_bytes(backbone)
-        return records.load_model(path)
+        held = transferred.held(records.load_model(path))
+    return {name: arrays for name, arrays in held.items() if transferred.in_conv_part(name)}
+
+
+def _features(job: Job) -> Path:
+    """Where stored features lie: in the study's folder, or on another machine in a temporary one."""
+    here = job.features
+    return here if here.parent.is_dir() else Path(tempfile.gettempdir(), "cnnlab-features")
 
 
 _job: Job
