@@ -36,7 +36,7 @@ class Pretrain(Options):
 class Data(Options):
     source: str
     raw: str
-    classes: list[str] | None
+    classes: list[str] | dict[str, Annotated[list[str], Field(min_length=1)]] | None
     image_size: int | None = Field(ge=4, le=1024)
     channels: Literal[1, 3] | None
     dev_per_class: int = Field(ge=4)

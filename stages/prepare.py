@@ -14,9 +14,10 @@ from stages import run
 def main() -> None:
     data, seed = params.load("data", "seed")
     source = SOURCES[data.source].open_source(data.raw)
+    table, classes = prepare.merged(source.table, data.classes)
     drawn = prepare.draw(
-        source.table,
-        data.classes,
+        table,
+        classes,
         data.dev_per_class,
         data.test_per_class,
         data.pretrain.classes,

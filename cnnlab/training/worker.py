@@ -101,7 +101,7 @@ def _weights(backbone: bytes) -> dict[str, list[np.ndarray]]:
 
 
 def _features(job: Job) -> Path:
-    """Where stored features lie: in the study's folder, or on another machine in a temporary one."""
+    """Where stored features lie: in the study's folder, or elsewhere in a temporary one."""
     here = job.features
     return here if here.parent.is_dir() else Path(tempfile.gettempdir(), "cnnlab-features")
 
