@@ -81,10 +81,9 @@ def sizes_table(sizes: pd.DataFrame, metric: str, confidence: float) -> str:
         less = "–"
         if isinstance(row["minus"], str):
             less = signed(row["effect"], m) + " " + bounds(row["effect_low"], row["effect_high"], m)
-        own = [f"{row[key] * m.scale:.{m.digits}f}" for key in ("mean", "low", "high")]
-        lines.append(
-            f"| {row['per_class']} | **{row['strategy']}** | {own[0]} [{own[1]}, {own[2]}] | {less} |"
-        )
+        mean, *ends = (f"{row[key] * m.scale:.{m.digits}f}" for key in ("mean", "low", "high"))
+        own = f"{mean} [{', '.join(ends)}]"
+        lines.append(f"| {row['per_class']} | **{row['strategy']}** | {own} | {less} |")
     return "\n".join(lines)
 
 

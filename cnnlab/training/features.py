@@ -17,8 +17,7 @@ import numpy as np
 import tensorflow as tf
 from filelock import FileLock
 
-from cnnlab.models import transferred
-from cnnlab.training import fit
+from cnnlab.training import fit, transferred
 from cnnlab.training.augmentation import augment
 from cnnlab.training.fingerprint import code_digest, versions
 from cnnlab.training.recipe import Recipe
@@ -98,7 +97,7 @@ def _digest(recipe, backbone, images, draws) -> str:
             name: code_digest(name)
             for name in (
                 f"cnnlab.models.{recipe.net_options['net']}",
-                "cnnlab.models.transferred",
+                "cnnlab.training.transferred",
                 "cnnlab.training.features",
                 "cnnlab.training.augmentation",
                 *(f"cnnlab.techniques.{name}" for name, _ in (recipe.ops if draws else ())),

@@ -29,7 +29,7 @@ def fingerprint(recipe: Recipe, seed: int, train: list[str], judged: list[str], 
     modules = [f"cnnlab.training.{name}" for name in _CODE]
     modules += [f"cnnlab.models.{recipe.net}"]
     if recipe.phases:
-        modules += ["cnnlab.training.phases", "cnnlab.models.transferred"]
+        modules += ["cnnlab.training.phases", "cnnlab.training.transferred"]
     if recipe.features is not None:
         modules += ["cnnlab.training.features"]
     modules += [f"cnnlab.techniques.{name}" for name in sorted(set(recipe.techniques))]

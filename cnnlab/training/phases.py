@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlab.models import transferred
 from cnnlab.seeds import derive
-from cnnlab.training import features, fit, quantities
+from cnnlab.training import features, fit, quantities, transferred
 from cnnlab.training.recipe import Recipe
 from cnnlab.training.records import Checkpoint, Saved
 

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 
 from cnnlab.errors import UserError
-from cnnlab.models import application, transferred
+from cnnlab.models import application
+from cnnlab.training import transferred
 from cnnlab.training.recipe import Recipe
 
 NO_NETWORK = (

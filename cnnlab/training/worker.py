@@ -91,7 +91,7 @@ def train(
 @functools.lru_cache(maxsize=1)
 def _weights(backbone: bytes) -> dict[str, list[np.ndarray]]:
     """The conv part of a saved net: layer name -> arrays."""
-    from cnnlab.models import transferred
+    from cnnlab.training import transferred
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / records.MODEL
