@@ -68,19 +68,20 @@ MOVED = {  # with batch norm fixed, and learning; a new strategy needs a line he
 }
 
 
-@pytest.mark.parametrize("stored", [None, 0])
 @pytest.mark.parametrize("name", [n for n in STRATEGIES.names() if n != "scratch"])
-def test_weights_and_statistics_move_as_the_strategy_says(backbone, tmp_path, name, stored):
-    for batchnorm, expected in zip(("fixed", "learning"), MOVED[name], strict=True):
-        made = strategy(name, stored, batchnorm=batchnorm)
-        fitted = phases.train(made, some_data(seed=5), 1, backbone, tmp_path)
-        assert moved(backbone, fitted) == expected
-        assert [entry["epoch"] for entry in fitted.history] == list(range(1, made.epochs + 1))
-        said = [number for number, p in enumerate(made.phases, 1) for _ in range(p.epochs)]
-        assert [entry["phase"] for entry in fitted.history] == said
+@pytest.mark.parametrize(("batchnorm", "stored"), [("fixed", 0), ("learning", None)])
+def test_weights_and_statistics_move_as_the_strategy_says(
+    backbone, tmp_path, name, batchnorm, stored
+):
+    made = strategy(name, stored, batchnorm=batchnorm, epochs=1, head_epochs=1)
+    fitted = phases.train(made, some_data(seed=5), 1, backbone, tmp_path)
+    assert moved(backbone, fitted) == MOVED[name][batchnorm == "learning"]
+    assert [entry["epoch"] for entry in fitted.history] == list(range(1, made.epochs + 1))
+    said = [number for number, p in enumerate(made.phases, 1) for _ in range(p.epochs)]
+    assert [entry["phase"] for entry in fitted.history] == said
 
 
-@pytest.mark.parametrize(("learning", "expected"), [(0.0, 0), (0.25, 1), (0.3, 2), (1.0, 4)])
+@pytest.mark.parametrize(("learning", "expected"), [(0.25, 1), (0.3, 2)])
 def test_a_phase_unfreezes_from_the_top(backbone, tmp_path, learning, expected):
     made = replace(BASE, start="backbone", phases=(Phase(1, 0.01, learning, "learning"),))
     fitted = phases.train(made, some_data(), 1, backbone, tmp_path)
@@ -154,9 +155,9 @@ class Stops(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_trial_that_was_cut_off_goes_on_to_the_same_bits(backbone, tmp_path, stop):
-    made, data = strategy("gradual", 0), some_data()
+    made, data = strategy("lp_ft", 0), some_data()
     whole = phases.train(made, data, 1, backbone, tmp_path)
     expected = transferred.held(whole.model)
 
@@ -164,7 +165,7 @@ def test_a_trial_that_was_cut_off_goes_on_to_the_same_bits(backbone, tmp_path, s
         if entry["epoch"] > stop:
             raise Stops
 
-    kept = Checkpoint(tmp_path, Trial("gradual", 0, 0, 0), "mark", seconds=0)
+    kept = Checkpoint(tmp_path, Trial("lp_ft", 0, 0, 0), "mark", seconds=0)
     with pytest.raises(Stops):
         phases.train(made, data, 1, backbone, tmp_path, kept, cut)
     seen = []
