@@ -1,8 +1,8 @@
 """Head training on stored features, against passing every image through the frozen backbone.
 
-`python -m bench.freezing STUDY [per_class epochs folds rounds]`, in turns: the folds of the study's
-strategy `freeze` on its prepared images (run its stages prepare, kfold and pretrain first), the time
-to compute the features included, and every fold's accuracy by both ways.
+`python -m bench.freezing STUDY [per_class epochs folds rounds]`, in turns: folds of the study's
+strategy `freeze` on its prepared images (run its stages prepare, kfold and pretrain first). The
+time includes that to compute the features; every fold is also scored by both ways.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from bench import alternate, median, save
 WAYS = {"stored features": 0, "image by image": None}
 
 
-def run(way: str, per_class: int, epochs: int, folds: int) -> None:
-    """One contender, in the study's folder: prints fold accuracies, then seconds."""
+def run(way: str, per_class: int, epochs: int, folds: int, accuracies: str) -> None:
+    """One contender, in the study's folder: prints seconds; writes accuracies to a file."""
     from dataclasses import replace
 
     from cnnlab import params, paths
     from cnnlab.data import folds as split
     from cnnlab.data import pool
     from cnnlab.strategies import plan
-    from cnnlab.training import records, worker
     from cnnlab.training import recipe as recipes
+    from cnnlab.training import records, worker
     from cnnlab.training.job import Job
 
     whole = params.read()
@@ -54,8 +54,7 @@ def run(way: str, per_class: int, epochs: int, folds: int) -> None:
             record, _ = worker.train(material, planned, checkpoint, lambda entry: None)
             accuracy.append(record.final["accuracy"])
         seconds = time.perf_counter() - began
-    print(" ".join(map(str, accuracy)), file=sys.stderr)
-    Path(os.environ["ACCURACY"]).write_text(" ".join(map(str, accuracy)))
+    Path(accuracies).write_text(" ".join(map(str, accuracy)))
     print(seconds)
 
 
@@ -65,8 +64,8 @@ def main(study: str, per_class: int, epochs: int, folds: int, rounds: int) -> No
     contenders = {}
     for number, way in enumerate(WAYS):
         code = (
-            f"import os; os.chdir({study!r}); os.environ['ACCURACY'] = {str(folder / str(number))!r}"
-            f"; from bench import freezing; freezing.run({way!r}, {per_class}, {epochs}, {folds})"
+            f"import os; os.chdir({study!r}); from bench import freezing; "
+            f"freezing.run({way!r}, {per_class}, {epochs}, {folds}, {str(folder / str(number))!r})"
         )
         contenders[way] = [sys.executable, "-c", code]
     seconds = alternate(contenders, rounds, "s")

@@ -57,16 +57,17 @@ def phased(target: Recipe, phases: Sequence[Phase]) -> Recipe:
 
 
 def lengthened(recipe: Recipe, images: int, steps: int) -> Recipe:
-    """The recipe with as many times the epochs as it takes to make `steps` steps on so few images;
-    evaluated so many times less often."""
-    had = math.ceil(images / recipe.batch_size) * recipe.epochs
-    times = max(1, math.ceil(steps / had))
-    return replace(
-        recipe,
-        epochs=recipe.epochs * times,
-        evaluate_every=recipe.evaluate_every * times,
-        phases=tuple(replace(phase, epochs=phase.epochs * times) for phase in recipe.phases),
-    )
+    """The recipe with as many times the epochs, in each phase, as it takes to make `steps` steps on
+    so few images; evaluated so many times less often."""
+    per_epoch = math.ceil(images / recipe.batch_size)
+
+    def enough(epochs: int) -> int:
+        return epochs * max(1, math.ceil(steps / (per_epoch * epochs)))
+
+    phases = tuple(replace(phase, epochs=enough(phase.epochs)) for phase in recipe.phases)
+    epochs = sum(phase.epochs for phase in phases) or enough(recipe.epochs)
+    every = recipe.evaluate_every * math.ceil(epochs / recipe.epochs)
+    return replace(recipe, epochs=epochs, evaluate_every=every, phases=phases)
 
 
 def _inert(recipe: Recipe) -> dict[str, str]:

@@ -107,7 +107,9 @@ def test_a_technique_that_does_less_on_a_frozen_backbone_is_named(base, change, 
 
 def test_few_images_are_seen_in_more_epochs(base):
     made = plan("lp_ft", replace(base, batch_size=8, evaluate_every=2), options("lp_ft"), None)
-    longer = lengthened(made, images=20, steps=80)  # 3 steps in each of 10 epochs
-    assert [phase.epochs for phase in longer.phases] == [9, 21]
-    assert (longer.epochs, longer.evaluate_every) == (30, 6)
-    assert lengthened(made, images=20, steps=30) == made
+    longer = lengthened(made, images=20, steps=80)  # 3 steps an epoch
+    assert [phase.epochs for phase in longer.phases] == [27, 28]
+    assert (longer.epochs, longer.evaluate_every) == (55, 12)
+    assert lengthened(made, images=20, steps=9) == made
+    scratch = plan("scratch", replace(base, batch_size=8), options("scratch"), None)
+    assert lengthened(scratch, images=20, steps=80).epochs == 28
