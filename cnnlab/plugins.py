@@ -41,8 +41,8 @@ class Registry:
         return {n: m for n, m in found.items() if self.needs is None or hasattr(m, self.needs)}
 
     def names(self) -> list[str]:
-        """Sorted names."""
-        return sorted(self._modules)
+        """Sorted names that params may use; those that begin with "_" are for code alone."""
+        return sorted(name for name in self._modules if not name.startswith("_"))
 
     def __getitem__(self, name: str) -> ModuleType:
         """The module called `name`; UserError with the names there are, when there is none."""
@@ -52,10 +52,8 @@ class Registry:
         return self._modules[name]
 
     def options(self, title: str) -> type[Options]:
-        """A params group with one optional key a plug-in, each holding that plug-in's Options; a
-        module without them is not for params to name."""
-        named = [n for n in self.names() if hasattr(self[n], "Options")]
-        fields = {n: (self[n].Options | None, None) for n in named}
+        """A params group with one optional key a plug-in, each holding that plug-in's Options."""
+        fields = {n: (self[n].Options | None, None) for n in self.names()}
         return create_model(title, __base__=Options, **fields)
 
 

@@ -79,7 +79,7 @@ def _recipe_of(recipe: Recipe, number: int, image: tuple[int, ...] | None) -> Re
     wrapped = {"net": recipe.net, "options": recipe.net_options, "image": image}
     return replace(
         recipe,
-        net="transferred",
+        net="_transferred",
         net_options={**wrapped, "phase": asdict(phase)},
         epochs=phase.epochs,
         learning_rate=phase.learning_rate,

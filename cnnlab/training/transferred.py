@@ -1,6 +1,6 @@
 """A net as one phase of transfer trains it: where it begins, and what moves.
 
-The recipe's net is `transferred`; its net_options are the `net` itself and its `options`, the
+The recipe's net is `_transferred`; its net_options are the `net` itself and its `options`, the
 `phase` as a dict, and `image`: None for the whole net, or the shape of an image where the head
 alone is trained, on stored features.
 """

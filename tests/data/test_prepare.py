@@ -231,3 +231,26 @@ def test_digests_tell_images_apart():
     digests = {digest(i) for i in (GREY, GREY + 1, GREY.transpose(1, 0, 2), GREY.reshape(8, 6, 1))}
     assert len(digests) == 4
     assert digest(GREY) == digest(GREY.copy())
+
+
+def test_classes_are_merged_under_new_names():
+    table = pd.DataFrame({"source": list("abcd"), "label": ["cat", "dog", "car", "bus"]})
+    found, classes = prepare.merged(table, {"animal": ["dog", "cat"], "car": ["car"]})
+    assert classes == ["animal", "car"]
+    assert list(found["label"]) == ["animal", "animal", "car"]
+    assert list(found["source"]) == list("abc")
+    for same in (None, ["cat", "dog"]):
+        assert prepare.merged(table, same) == (table, same)
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ({"x": ["cat", "cow"]}, "data.classes.x: class 'cow' is not there; allowed: cat, dog"),
+        ({"x": ["cat"], "y": ["cat"]}, "data.classes.y: 'cat' is in x already"),
+    ],
+)
+def test_merging_what_is_not_there_or_twice_is_refused(classes, said):
+    table = pd.DataFrame({"source": list("ab"), "label": ["cat", "dog"]})
+    with pytest.raises(UserError, match=said):
+        prepare.merged(table, classes)

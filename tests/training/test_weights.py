@@ -128,7 +128,7 @@ def test_preprocessing_is_the_nets_own_or_the_one_asked_for(name, preprocessing)
 
 
 def test_an_unknown_cut_and_images_too_small_are_refused(recipe):
-    with pytest.raises(UserError, match=r"'conv_pw_99' .*conv_pw_9"):
+    with pytest.raises(UserError, match=r"'conv_pw_99'.*among them: conv_pw_9"):
         bad = replace(recipe, net_options={**OPTIONS, "cut": "conv_pw_99"})
         weights.backbone(bad, SHAPE, "x", "0" * 64)
     with pytest.raises(UserError, match="at least 32 pixels, these have 16x16"):
