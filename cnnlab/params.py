@@ -22,7 +22,7 @@ from cnnlab.data.images import RESIZE
 from cnnlab.data.sources import SOURCES
 from cnnlab.errors import UserError
 from cnnlab.plugins import Options, chosen
-from cnnlab.strategies import STRATEGIES
+from cnnlab.strategies import STRATEGIES, plan
 from cnnlab.training.execute import BACKENDS
 from cnnlab.training.recipe import MODELS, TECHNIQUES, apply, base
 
@@ -45,7 +45,7 @@ class Data(Options):
     source: str
     raw: str
     remote: str | None = Field(min_length=1)
-    classes: list[str] | None
+    classes: list[str] | dict[str, Annotated[list[str], Field(min_length=1)]] | None
     image_size: int | None = Field(ge=4, le=1024)
     resize: str
     channels: Literal[1, 3] | None
@@ -119,6 +119,26 @@ class Execution(Options):
 class Transfer(Options):
     techniques: list[str]
     epochs: int = Field(ge=1, le=100_000)
+    model: MODELS.options("TransferModel") | None
+    weights: str
+    sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+    features: int | None = Field(ge=0, le=1000)
+    per_class: list[Annotated[int, Field(ge=1)]]
+    steps: int = Field(ge=0, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Transfer:
+        file = self.weights not in ("pretrain", "imagenet")
+        digest = "the file's sha256 where weights is a path or URL, null where it is not"
+        _require(file == (self.sha256 is not None), "sha256", self.sha256, digest)
+        nets = [] if self.model is None else list(chosen(self.model))
+        _require(
+            self.weights == "pretrain" or nets == ["application"],
+            "weights",
+            self.weights,
+            "pretrain, or other weights with model: application",
+        )
+        return self
 
 
 class Design(Options):
@@ -200,9 +220,17 @@ class Params(Options):
             for name in names:
                 _require(name in known, key, name, f"techniques with a strength: {_join(known)}")
             _require(len(set(names)) == len(names), key, names, "each technique once")
+        transfer = self.transfer
+        transferred = transfer.model or self.model
+        of_transfer = list(chosen(transferred))
+        _require(len(of_transfer) == 1, "transfer.model", of_transfer, f"null, or {nets}")
         for key, names in lists.items():
+            net = transferred if key == "transfer.techniques" else self.model
             try:
-                apply(base(self.model, self.train), names, self.techniques)
+                made = apply(base(net, self.train), names, self.techniques)
+                if key == "transfer.techniques":
+                    for name, options in chosen(self.strategies).items():
+                        plan(name, made, options, transfer.features)
             except UserError as error:
                 raise ValueError(f"{key}: {error}") from None
         sets = {}
@@ -215,12 +243,12 @@ class Params(Options):
             chosen_variants += [("compare.pairs", a), ("compare.pairs", b)]
         for key, name in chosen_variants:
             _require(name in self.variants, key, name, f"variants: {_join(self.variants)}")
-        transfers = bool(chosen(self.strategies))
+        learns = bool(chosen(self.strategies)) and transfer.weights == "pretrain"
         _require(
-            transfers == bool(self.data.pretrain.classes),
+            learns == bool(self.data.pretrain.classes),
             "data.pretrain.classes",
             self.data.pretrain.classes,
-            "some where strategies has entries, [] where it has none",
+            "some where strategies has entries and transfer.weights is pretrain, else []",
         )
         return self
 

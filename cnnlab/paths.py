@@ -13,6 +13,7 @@ FOLDS = Path("data/folds.csv")
 RUNS = Path("data/runs")
 TRANSFER = Path("data/transfer")
 BACKBONE = TRANSFER / "backbone"
+FEATURES = Path("data/features")  # of frozen backbones: a cache, unknown to DVC
 REPORTS = Path("reports")
 DATA_FACTS = REPORTS / "data.json"  # shape, classes and number of images, by prepare
 INVENTORY = PREPARED / "inventory.csv"  # every image of the source, by prepare

@@ -41,8 +41,8 @@ class Registry:
         return {n: m for n, m in found.items() if self.needs is None or hasattr(m, self.needs)}
 
     def names(self) -> list[str]:
-        """Sorted names."""
-        return sorted(self._modules)
+        """Sorted names that params may use; those that begin with "_" are for code alone."""
+        return sorted(name for name in self._modules if not name.startswith("_"))
 
     def __getitem__(self, name: str) -> ModuleType:
         """The module called `name`; UserError with the names there are, when there is none."""

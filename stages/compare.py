@@ -17,11 +17,14 @@ from cnnlab.compare import (
     pair,
     recommend,
     tables,
+    transfer,
 )
+from cnnlab.compare.scores import member_scores
 from cnnlab.data import pool
 from cnnlab.look import effects as look
 from cnnlab.look.figure import save
 from cnnlab.look.mechanisms import mechanisms_figure, preactivations_figure
+from cnnlab.look.transfer import sizes_figure
 from cnnlab.plugins import chosen
 from cnnlab.seeds import derive
 from cnnlab.training import records
@@ -30,8 +33,15 @@ from stages import run
 
 
 def main() -> None:
-    study, seed, design, variants, strategies, options, final = params.load(
-        "study", "seed", "design", "variants", "strategies", "compare", "final"
+    study, seed, design, variants, strategies, per_class, options, final = params.load(
+        "study",
+        "seed",
+        "design",
+        "variants",
+        "strategies",
+        "transfer.per_class",
+        "compare",
+        "final",
     )
     dev = pool.read(paths.PREPARED / "dev").manifest.set_index("image_id").sort_index()
     for folder in (paths.COMPARE, paths.PLOTS):
@@ -46,16 +56,21 @@ def main() -> None:
         "transfer": (paths.TRANSFER, "strategy", dict.fromkeys(names, ()), transfers),
     }
     for title, (folder, kind, members, contrasts) in families.items():
-        found = {name: records.read_all(folder / name) for name in members}
+        places = {name: folder / name for name in members}
+        if title == "transfer":
+            places = {name: records.of_size(place, None) for name, place in places.items()}
+        found = {name: records.read_all(place) for name, place in places.items()}
         grids = {name: records.cells(done) for name, done in found.items()}
         done = comparison.compare(grids, kind, contrasts, options)
-        costs = {name: records.cost(found[name], folder / name) for name in found}
+        costs = {name: records.cost(found[name], places[name]) for name in found}
         _write_tables(title, members, found, done, options)
         images = comparison.conditional(done, grids, dev["group"], options, derive(seed, "draws"))
         _csv(images, paths.COMPARE / f"{title}_conditional.csv", tables.CONDITIONAL_COLUMNS)
         files = _draw(f"{study}: ", title, kind, grids, done, costs, options)
         if title == "ablation":
             files += _mechanisms(study, contrasts, grids, options)
+        elif names:
+            files += _sizes(study, names, per_class, options)
         for name, trials in found.items():
             with tracking.Run(study, kind, name, tracking.mark(trials)) as parent:
                 parent.attach(files, "compare")
@@ -79,7 +94,7 @@ def _write_tables(title, techniques, found, done, options) -> None:
     headline: dict = {options.metric: means}
     if title == "ablation":
         headline = _headline(means, techniques, done, options.metric)
-    if title == "transfer" and found:
+    if title == "transfer" and any(paths.BACKBONE.glob("r*.json")):  # the study trained it
         backbone = records.read_all(paths.BACKBONE)[0].final["accuracy"]
         headline["backbone"] = {"accuracy": backbone}
     text = json.dumps(headline, indent=2, ensure_ascii=False)
@@ -160,6 +175,24 @@ def _mechanisms(study, contrasts, grids, options) -> list:
     for name, picture in figures.items():
         save(picture, files[name])
     return list(files.values())
+
+
+def _sizes(study, names, per_class, options) -> list:
+    """The strategies' scores against the size of the target, as a table and a figure."""
+    metric, scores = METRICS[options.metric], {}
+    for size in (*per_class, None):
+        found = {n: records.read_all(records.of_size(paths.TRANSFER / n, size)) for n in names}
+        first = next(iter(found.values()))[0]
+        images = size or round(first.n_train / first.probabilities.shape[1])
+        grids = {name: records.cells(trials) for name, trials in found.items()}
+        scores[images] = {n: member_scores(g, metric.score).mean(-1) for n, g in grids.items()}
+    against = "freeze" if "freeze" in names else names[0]
+    rows = transfer.size_rows(scores, against, options.confidence)
+    _csv(rows, paths.COMPARE / "transfer_sizes.csv", transfer.SIZE_COLUMNS)
+    title = f"{study}: strategies against the size of the target"
+    file = paths.COMPARE / "transfer_sizes.png"
+    save(sizes_figure(title, metric, rows), file)
+    return [file]
 
 
 def _write_plots(found, grids, done, labels, options) -> None:

@@ -18,13 +18,14 @@ def main() -> None:
     shutil.rmtree(paths.CURVES, ignore_errors=True)
     paths.CURVES.mkdir(parents=True)
     plain = next((name for name, techniques in variants.items() if not techniques), None)
-    _draw(study, paths.RUNS, "variant", list(variants), plain)
-    _draw(study, paths.TRANSFER, "strategy", list(chosen(strategies)), "scratch")
+    _draw(study, {name: paths.RUNS / name for name in variants}, "variant", plain)
+    places = {n: records.of_size(paths.TRANSFER / n, None) for n in chosen(strategies)}
+    _draw(study, places, "strategy", "scratch")
 
 
-def _draw(study, folder, kind, names, reference) -> None:
+def _draw(study, places, kind, reference) -> None:
     """Write reports/curves/KIND_METRIC.png; `reference` is drawn into every panel."""
-    found = {name: records.read_all(folder / name) for name in names}
+    found = {name: records.read_all(place) for name, place in places.items()}
     files = []
     for name in MEASURED if found else ():
         curves = {}

@@ -22,7 +22,8 @@ ABOUT = ["source", "label", "split", "problem", "width", "height", "mode", "form
 def main() -> None:
     data, seed = params.load("data", "seed")
     source = SOURCES[data.source].open_source(data.remote or data.raw)
-    table = prepare.select(source.table, data.classes, data.pretrain.classes)
+    table, classes = prepare.merged(source.table, data.classes)
+    table = prepare.select(table, classes, data.pretrain.classes)
     draw = functools.partial(
         prepare.draw,
         dev_per_class=data.dev_per_class,

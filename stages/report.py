@@ -22,7 +22,9 @@ TITLES = {
 
 
 def main() -> None:
-    study, options, design, probes = params.load("study", "compare", "folds", "visualize.images")
+    study, options, design, probes, weights = params.load(
+        "study", "compare", "folds", "visualize.images", "transfer.weights"
+    )
     metric, root = options.metric, paths.REPORTS
     data = json.loads(paths.DATA_FACTS.read_text())
     scores, every, images = (
@@ -37,6 +39,7 @@ def main() -> None:
     affinity = pd.read_csv(paths.FIGURES / "affinity.csv")
     mechanisms = pd.read_csv(paths.COMPARE / "mechanisms.csv", keep_default_na=False)
     strategies = len(scores["transfer"]) > 0
+    sizes = pd.read_csv(paths.COMPARE / "transfer_sizes.csv") if strategies else None
     headline = json.loads((root / "transfer.json").read_text())
 
     def shown(folder, pattern):
@@ -80,15 +83,19 @@ def main() -> None:
         probability=f"{options.probability:.0%}",
         ablation_figures=shown(paths.COMPARE, "ablation_*.png"),
         pretrain_classes=", ".join(map(report.escaped, data["pretrain_classes"])),
-        backbone=f"{headline['backbone']['accuracy']:.1%}" if strategies else "",
+        backbone=f"{headline['backbone']['accuracy']:.1%}" if "backbone" in headline else "",
+        weights=weights,
         strategies=strategies
         and report.scores_table(scores["transfer"], metric, options.confidence),
         transfer_effects=len(effects["transfer"])
         and report.effects_table(effects["transfer"], metric, options.confidence),
+        sizes=strategies and report.sizes_table(sizes, metric, options.confidence),
+        overtakes=report.overtakes(sizes, metric) if strategies else [],
         transfer_figures=[
             *shown(paths.COMPARE, "transfer_*.png"),
             *shown(paths.CURVES, "strategy_*.png"),
         ],
+        transfer_inside=shown(paths.FIGURES / "transfer", "*.png"),
         affinity=len(affinity) and report.affinity_table(affinity),
         augmentation=shown(paths.AUGMENT, "*.png"),
         overview=shown(paths.FIGURES / "overview", "*.png")[::probes],

@@ -1,15 +1,19 @@
 """visualize: for chosen variants, kernels before and after training, feature maps of the same
-images, the images that excite each filter most, and where the net looks (Grad-CAM)."""
+images, the images that excite each filter most, and where the net looks (Grad-CAM); what transfer
+changed inside the backbone."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cnnlab import look, params, paths, tracking
+from cnnlab.compare import transfer
 from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.look.augmentation import affinity
+from cnnlab.look.transfer import change_figure
 from cnnlab.plugins import chosen
 from cnnlab.progress import bar
 from cnnlab.seeds import derive
@@ -18,11 +22,12 @@ from cnnlab.training.initial import initial
 from stages import run
 
 DRAWS = 5  # of each augmentation, of each image
+ALIKE = 32  # images on which nets before and after transfer are compared
 
 
 def main() -> None:
-    study, seed, model, train, techniques, variants, options = params.load(
-        "study", "seed", "model", "train", "techniques", "variants", "visualize"
+    study, seed, model, train, techniques, variants, strategies, options = params.load(
+        "study", "seed", "model", "train", "techniques", "variants", "strategies", "visualize"
     )
     dev = pool.read(paths.PREPARED / "dev")
     done = {name: records.read_all(paths.RUNS / name) for name in options.variants}
@@ -50,14 +55,48 @@ def main() -> None:
     table = pd.DataFrame(affinities, columns=["technique", "net", "accuracy", "augmented"])
     table.to_csv(paths.FIGURES / "affinity.csv", index=False, float_format="%.6g")
     for stem, names, picture in look.figures(views, probe):
-        path = paths.FIGURES / f"{stem}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        look.save(picture, path)
+        path = _save(picture, stem)
         for name in names:
             written[name].append(path)
     for name, files in written.items():
         with tracking.Run(study, "variant", name, tracking.mark(done[name])) as parent:
             parent.attach(files, "figures")
+    names = [name for name in chosen(strategies) if name != "scratch"]
+    if names:
+        _transfer(study, names, dev)
+
+
+def _transfer(study: str, names: list[str], dev: pool.Pool) -> None:
+    """What each strategy made of the backbone: how like its maps are, how far its weights moved,
+    and maps of one image before and after, from three depths."""
+    places = {name: records.of_size(paths.TRANSFER / name, None) for name in names}
+    firsts = {name: records.read_all(place)[0] for name, place in places.items()}
+    probe = _probe(dev, firsts, 1)
+    pixels = probe.images[:ALIKE].astype(np.float32)
+    shown = int(probe.shown[0])  # the first one: it begins its class
+    before = records.load_model(paths.BACKBONE / records.MODEL)
+    after = {name: records.load_model(place / records.MODEL) for name, place in places.items()}
+    began = {name: layer for name, layer in look.layers(before).items() if layer.weights}
+    convs = list(began)
+    drawn = [convs[i] for i in sorted({0, len(convs) // 2, len(convs) - 1})]
+    rows = []
+    for number, layer in enumerate(convs):  # one at a time: all of a large net's maps are a lot
+        maps = {"pre-trained": look.feature_maps(before, pixels, [layer])[layer]}
+        for name, net in after.items():
+            maps[name] = look.feature_maps(net, pixels, [layer])[layer]
+            alike = transfer.cka(maps["pre-trained"], maps[name])
+            ended = look.layers(net)[layer].get_weights()
+            moved = transfer.change(began[layer].get_weights(), ended)
+            rows.append({"strategy": name, "layer": layer, "cka": alike, "change": moved})
+        if layer in drawn:
+            tops = {name: look.Peaks.of(found) for name, found in maps.items()}
+            label = probe.label(shown)
+            picture = look.feature_figure(maps, tops, layer, probe.images[shown], label, shown)
+            _save(picture, f"transfer/{number:02d}_{layer}")
+    title = f"{study}: what transfer changed in the backbone"
+    _save(change_figure(title, rows), "transfer/changes")
+    table = pd.DataFrame(rows)
+    table.to_csv(paths.FIGURES / "transfer/changes.csv", index=False, float_format="%.6g")
 
 
 def _augmentations(plain, techniques) -> list:
@@ -78,6 +117,14 @@ def _probe(dev: pool.Pool, firsts: dict, images: int) -> look.Probe:
     _, firsts_of_class = np.unique(held.labels, return_index=True)
     shown = np.sort(firsts_of_class)[:images]
     return look.Probe(held.images, held.labels, held.classes, shown, "held-out images")
+
+
+def _save(picture: look.Picture, stem: str) -> Path:
+    """Write reports/figures/STEM.png; returns the file."""
+    path = paths.FIGURES / f"{stem}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    look.save(picture, path)
+    return path
 
 
 if __name__ == "__main__":

@@ -172,13 +172,14 @@ def facts(**changes):
     text |= {"mechanisms": "MT", "affinity": "AF", "final": "FI"}
     numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
     lists = ("overview", "augmentation", "ablation_figures", "transfer_figures", "readings")
-    lists += ("transfer_readings", "curves", "features", "kernels", "peaks", "grad_cam")
-    lists += ("mechanism_figures",)
+    lists += ("transfer_readings", "overtakes", "transfer_inside", "mechanism_figures")
+    lists += ("curves", "features", "kernels", "peaks", "grad_cam")
     lists = {key: [] for key in lists}
     rest = {
         "images": {"dev": 11, "test": 12, "pretrain": 13},
         "effects": [("alone", "A title", "a table")],
         "transfer_effects": "another table",
+        "sizes": "sizes",
     }
     return {**text, **numbers, **lists, **rest, **changes}
 
@@ -320,3 +321,22 @@ def test_the_readme_shows_the_committed_results(root, monkeypatch):
     monkeypatch.chdir(root)
     page = (root / "README.md").read_text()
     assert page == readme.update(page, readme.current())
+
+
+def test_sizes_are_a_table_and_said_in_words():
+    rows = [
+        {"strategy": "freeze", "per_class": 20, "mean": 0.7, "low": 0.6, "high": 0.8},
+        {"strategy": "scratch", "per_class": 20, "mean": 0.5, "low": 0.4, "high": 0.6},
+        {"strategy": "finetune", "per_class": 20, "mean": 0.75, "low": 0.7, "high": 0.8},
+    ]
+    for row, effect in zip(rows[1:], (-0.2, 0.05), strict=True):
+        row |= {"minus": "freeze", "effect": effect, "effect_low": effect - 0.1}
+        row |= {"effect_high": effect + 0.1}
+    table = report.sizes_table(pd.DataFrame(rows), "accuracy", 0.95)
+    assert "| 20 | **freeze** | 70.0 [60.0, 80.0] | – |" in table
+    assert "| 20 | **scratch** | 50.0 [40.0, 60.0] | −20.0 [−30.0, −10.0] |" in table
+    assert "less freeze (points)" in table
+    assert report.overtakes(pd.DataFrame(rows), "accuracy") == [
+        "**scratch** does not overtake freeze at the sizes looked at",
+        "**finetune** is ahead of freeze from 20 images a class on, not clearly so",
+    ]

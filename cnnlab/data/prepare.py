@@ -27,6 +27,34 @@ ENDINGS = {
 }
 
 
+def merged(
+    table: pd.DataFrame, classes: list[str] | dict[str, list[str]] | None
+) -> tuple[pd.DataFrame, list[str] | None]:
+    """A source's table with its classes put together, and the names of those to keep.
+
+    `classes`: names to keep, None for all; or name -> the source's classes that become it. Raises
+    UserError for a class that is not there, or is in two.
+    """
+    if not isinstance(classes, dict):
+        return table, classes
+    there, into = sorted(table["label"].unique()), {}
+    for name, members in classes.items():
+        for member in members:
+            if member not in there:
+                raise UserError(
+                    f"params.yaml: data.classes.{name}: class {member!r} is not there; allowed: "
+                    f"{', '.join(there)}"
+                )
+            if member in into:
+                raise UserError(
+                    f"params.yaml: data.classes.{name}: {member!r} is in {into[member]} already; "
+                    "allowed: each class once"
+                )
+            into[member] = name
+    kept = table[table["label"].isin(into)]
+    return kept.assign(label=kept["label"].map(into)), list(classes)
+
+
 def select(
     table: pd.DataFrame, classes: list[str] | None, pretrain_classes: list[str]
 ) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from cnnlab.compare import transfer
 from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS, Metric
 
@@ -75,6 +76,41 @@ def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
             f"| {row['gap'] * 100:.1f} | {row['nll']:.3f} |"
         )
     return "\n".join(lines)
+
+
+def sizes_table(sizes: pd.DataFrame, metric: str, confidence: float) -> str:
+    """Scores of strategies against training images a class in Markdown; see `size_rows`."""
+    m = METRICS[metric]
+    there = sizes.dropna(subset="minus")
+    against = there["minus"].iloc[0] if len(there) else ""
+    lines = [
+        f"| images a class | | {m.title} ({m.unit}), mean [{confidence:.0%} CI] "
+        f"| less {against} ({m.step}) [{confidence:.0%} CI] |",
+        "|---|---|---|---|",
+    ]
+    for row in sizes.to_dict("records"):
+        less = "–"
+        if isinstance(row["minus"], str):
+            less = signed(row["effect"], m) + " " + bounds(row["effect_low"], row["effect_high"], m)
+        mean, *ends = (f"{row[key] * m.scale:.{m.digits}f}" for key in ("mean", "low", "high"))
+        own = f"{mean} [{', '.join(ends)}]"
+        lines.append(f"| {row['per_class']} | **{row['strategy']}** | {own} | {less} |")
+    return "\n".join(lines)
+
+
+def overtakes(sizes: pd.DataFrame, metric: str) -> list[str]:
+    """Where each strategy is better than the one it is held against, in words."""
+    said, sign = [], 1 if METRICS[metric].higher_is_better else -1
+    rows = sizes.to_dict("records")
+    for name, own in sizes.dropna(subset="minus").groupby("strategy", sort=False):
+        against = own["minus"].iloc[0]
+        ahead, clearly = transfer.overtakes(rows, name, sign)
+        if ahead is None:
+            said.append(f"**{name}** does not overtake {against} at the sizes looked at")
+        else:
+            sure = f"with an interval above it from {clearly} on" if clearly else "not clearly so"
+            said.append(f"**{name}** is ahead of {against} from {ahead} images a class on, {sure}")
+    return said
 
 
 def effects_table(effects: pd.DataFrame, metric: str, confidence: float) -> str:

@@ -3,10 +3,19 @@
 The features adapt to the target without forgetting where they came from (Yosinski et al. 2014).
 """
 
-from dataclasses import replace
+from typing import Literal
 
-from cnnlab.strategies.scratch import Options  # noqa: F401
+from pydantic import Field
+
+from cnnlab.strategies import phased, scratch
+from cnnlab.training.recipe import Phase
+
+
+class Options(scratch.Options):
+    batchnorm: Literal["fixed", "learning"] = Field(
+        description="layers of the backbone: fixed keeps scale, shift and statistics"
+    )
 
 
 def apply(recipe, options):
-    return replace(recipe, start="backbone", **options.model_dump())
+    return phased(recipe, [Phase(options.epochs, options.learning_rate, 1.0, options.batchnorm)])

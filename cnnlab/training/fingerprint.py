@@ -28,6 +28,10 @@ def fingerprint(recipe: Recipe, seed: int, train: list[str], judged: list[str], 
     """
     modules = [f"cnnlab.training.{name}" for name in _CODE]
     modules += [f"cnnlab.models.{recipe.net}"]
+    if recipe.phases:
+        modules += ["cnnlab.training.phases", "cnnlab.training.transferred"]
+    if recipe.features is not None:
+        modules += ["cnnlab.training.features"]
     modules += [f"cnnlab.techniques.{name}" for name in sorted(set(recipe.techniques))]
     parts = {
         "recipe": json.loads(recipe.json()),
@@ -35,7 +39,7 @@ def fingerprint(recipe: Recipe, seed: int, train: list[str], judged: list[str], 
         "train": train,
         "judged": judged,
         "start": start,
-        "code": {name: _code_digest(name) for name in modules},
+        "code": {name: code_digest(name) for name in modules},
         "versions": versions(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
@@ -48,7 +52,8 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
-def _code_digest(module: str) -> str:
+def code_digest(module: str) -> str:
+    """Of a module's code, comments and docstrings aside."""
     path = importlib.util.find_spec(module).origin
     tree = ast.parse(Path(path).read_text())
     for node in ast.walk(tree):

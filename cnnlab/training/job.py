@@ -41,11 +41,13 @@ class Job:
     members: int
     seed: int  # the study's
     backbone: Path | None = None  # a saved net, where the recipe starts from one
+    features: Path | None = None  # folder that keeps features of frozen backbones
+    per_class: int | None = None  # training images a class, the same ones first; None: all
 
     def plan(self) -> list[Planned]:
         """The job's trials in the order in which they are run.
 
-        Raises UserError where an image of the pool has no fold.
+        Raises UserError where an image of the pool has no fold, or a class too few images.
         """
         ids, codes = self.pool.manifest["image_id"], self.pool.codes
         start = hashlib.sha256(self.backbone.read_bytes()).hexdigest() if self.backbone else ""
@@ -57,6 +59,8 @@ class Job:
             for judge in sorted(set(fold) - {NEVER}) or [0]:
                 judged = fold.to_numpy() == judge
                 train, judged = np.flatnonzero(~judged), np.flatnonzero(judged)
+                if self.per_class:
+                    train = self._few(train, derive(self.seed, "few", int(repeat), int(judge)))
                 told = [[codes[row] for row in rows] for rows in (train, judged)]
                 for member in range(self.members):
                     t = Trial(self.name, int(repeat), int(judge), member)
@@ -66,3 +70,17 @@ class Job:
                     mark = fingerprint(self.recipe, seed, *told, start)
                     planned.append(Planned(t, seed, mark, train, judged))
         return planned
+
+    def _few(self, train: np.ndarray, seed: int) -> np.ndarray:
+        """`per_class` of these rows in each class, in order; fewer are part of more."""
+        order, labels = np.random.default_rng(seed).permutation(train), self.pool.labels
+        kept = []
+        for number, name in enumerate(self.pool.classes):
+            own = order[labels[order] == number]
+            if len(own) < self.per_class:
+                raise UserError(
+                    f"params.yaml: transfer.per_class: {self.per_class} images a class: class "
+                    f"{name!r} has only {len(own)} to train on in a fold"
+                )
+            kept.append(own[: self.per_class])
+        return np.sort(np.concatenate(kept))

@@ -65,6 +65,23 @@ class Stopping:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A stretch of a transferred net's training: what moves in it, how fast, and for how long.
+
+    The head always learns; of the backbone the upper share `learning` does (0: none of it, 1: all),
+    counted in convs from the top. What does not learn stays as it is to the bit, batch-norm
+    statistics included. `batchnorm`: whether the batch-norm layers of the part that learns take
+    part in it or keep scale, shift and statistics.
+    """
+
+    epochs: int
+    learning_rate: float  # of the head, and of the backbone's top
+    learning: float = 0.0  # share of the backbone
+    batchnorm: Literal["fixed", "learning"] = "fixed"
+    lowest: float = 1.0  # learning rate at the backbone's bottom / at its top; geometric between
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How one net is built and trained."""
 
@@ -92,6 +109,9 @@ class Recipe:
     techniques: tuple[str, ...] = ()  # whose code took part, for the fingerprint
     start: Literal["random", "backbone"] = "random"  # where the conv weights come from
     train_conv: bool = True  # False: conv weights and BN statistics stay as they start
+    phases: tuple[Phase, ...] = ()  # of transfer, one after another; () : one, of all weights
+    features: int | None = None  # phases of the head alone learn from stored features of the clean
+    # image and of so many augmented draws of it; None: every image passes the backbone each time
 
     def inserting(self, at: Place, layer: str, **config: Any) -> Recipe:
         """This recipe with one more layer at each place of the kind."""

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,6 +220,20 @@ def prune(folder: Path, keys: set[str]) -> None:
             shutil.rmtree(path)
         elif path.name not in kept:
             path.unlink()
+
+
+def of_size(folder: Path, per_class: int | None) -> Path:
+    """Where a strategy's folder has its records at a size of the target: training images a class,
+    None for all."""
+    return folder / (f"{per_class}_a_class" if per_class else "all")
+
+
+def prune_sizes(folder: Path, sizes: Iterable[int]) -> None:
+    """Remove what a strategy's folder holds of other sizes."""
+    kept = {of_size(folder, size) for size in (*sizes, None)}
+    for path in folder.glob("*"):
+        if path not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def save_model(model, path: Path) -> None:

@@ -72,14 +72,17 @@ def train(
         len(pool.classes),
         groups=pool.manifest["group"].to_numpy(),
     )
-    fitted = fit(
-        job.recipe,
-        data,
-        planned.seed,
-        backbone=_loaded(material.backbone) if material.backbone else None,
-        checkpoint=checkpoint,
-        on_epoch=lambda entry: on_epoch(told(entry)),
-    )
+
+    def tell(entry: dict[str, float]) -> None:
+        on_epoch(told(entry))
+
+    if job.recipe.phases:
+        from cnnlab.training import phases
+
+        backbone, folder = _weights(material.backbone), _features(job)
+        fitted = phases.train(job.recipe, data, planned.seed, backbone, folder, checkpoint, tell)
+    else:
+        fitted = fit(job.recipe, data, planned.seed, checkpoint=checkpoint, on_epoch=tell)
     record = Record(
         trial=planned.trial,
         fingerprint=planned.mark,
@@ -96,11 +99,21 @@ def train(
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(backbone: bytes) -> Any:
+def _weights(backbone: bytes) -> dict[str, list[np.ndarray]]:
+    """The conv part of a saved net: layer name -> arrays."""
+    from cnnlab.training import transferred
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / records.MODEL
         path.write_bytes(backbone)
-        return records.load_model(path)
+        held = transferred.held(records.load_model(path))
+    return {name: arrays for name, arrays in held.items() if transferred.in_conv_part(name)}
+
+
+def _features(job: Job) -> Path:
+    """Where stored features lie: in the study's folder, or elsewhere in a temporary one."""
+    here = job.features
+    return here if here.parent.is_dir() else Path(tempfile.gettempdir(), "cnnlab-features")
 
 
 _job: Job

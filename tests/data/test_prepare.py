@@ -344,3 +344,26 @@ def test_digests_tell_images_apart():
     digests = {digest(i) for i in (grey, grey + 1, grey.transpose(1, 0, 2), grey.reshape(8, 6, 1))}
     assert len(digests) == 4
     assert digest(grey) == digest(grey.copy())
+
+
+def test_classes_are_merged_under_new_names():
+    table = pd.DataFrame({"source": list("abcd"), "label": ["cat", "dog", "car", "bus"]})
+    found, classes = prepare.merged(table, {"animal": ["dog", "cat"], "car": ["car"]})
+    assert classes == ["animal", "car"]
+    assert list(found["label"]) == ["animal", "animal", "car"]
+    assert list(found["source"]) == list("abc")
+    for same in (None, ["cat", "dog"]):
+        assert prepare.merged(table, same) == (table, same)
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ({"x": ["cat", "cow"]}, "data.classes.x: class 'cow' is not there; allowed: cat, dog"),
+        ({"x": ["cat"], "y": ["cat"]}, "data.classes.y: 'cat' is in x already"),
+    ],
+)
+def test_merging_what_is_not_there_or_twice_is_refused(classes, said):
+    table = pd.DataFrame({"source": list("ab"), "label": ["cat", "dog"]})
+    with pytest.raises(UserError, match=said):
+        prepare.merged(table, classes)

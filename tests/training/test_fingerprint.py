@@ -16,9 +16,9 @@ TRAIN, JUDGED = ["aa:0", "bb:1", "cc:0"], ["dd:1"]
 
 @pytest.fixture(autouse=True)
 def fresh_digests():
-    fingerprint._code_digest.cache_clear()
+    fingerprint.code_digest.cache_clear()
     yield
-    fingerprint._code_digest.cache_clear()
+    fingerprint.code_digest.cache_clear()
 
 
 def mark(made, seed=7, train=TRAIN, judged=JUDGED, start=""):
@@ -52,7 +52,7 @@ def test_a_fingerprint_does_not_change_with_anything_else(committed, base, tmp_p
     one = mark(recipe.apply(base, names, committed.techniques))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_EXP_NAME", "other")
-    fingerprint._code_digest.cache_clear()
+    fingerprint.code_digest.cache_clear()
     assert mark(recipe.apply(base, names[::-1], committed.techniques)) == one
 
 
@@ -70,7 +70,7 @@ def rewritten(tmp_path, monkeypatch):
     """Replaces text in the file of a module, as fingerprints see it."""
 
     def rewrite(module, old, new):
-        fingerprint._code_digest.cache_clear()
+        fingerprint.code_digest.cache_clear()
         really = importlib.util.find_spec
         text = Path(really(module).origin).read_text()
         assert old in text

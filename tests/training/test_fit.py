@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from cnnlab import params
-from cnnlab.strategies import STRATEGIES
 from cnnlab.training import fit as fitting
 from cnnlab.training import recipe as recipes
-from cnnlab.training.fit import Data, conv_part, fit
+from cnnlab.training.fit import Data, fit
 from cnnlab.training.recipe import TECHNIQUES
 from cnnlab.training.records import Checkpoint
 from cnnlab.training.trial import Trial
@@ -293,24 +292,6 @@ def test_augmentation_and_dropout_are_off_at_inference():
     assert np.array_equal(first, second)
     odds = np.exp(first) / np.exp(first).sum(1, keepdims=True)
     np.testing.assert_allclose(odds, fitted.probabilities, atol=1e-5)
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
-def test_conv_weights_and_statistics_move_as_the_strategy_says(strategy):
-    target = recipes.apply(BASE, ["batchnorm"], P.techniques)
-    backbone = fit(target, some_data(seed=4), seed=7).model
-    kept = type(backbone).from_config(backbone.get_config())
-    kept.set_weights(backbone.get_weights())
-    options = STRATEGIES[strategy].Options(epochs=2, learning_rate=0.01)
-    chosen = STRATEGIES[strategy].apply(target, options)
-    fitted = fit(chosen, some_data(seed=5), seed=1, backbone=kept)
-
-    def conv(model):
-        return [w for layer in conv_part(model) for w in layer.get_weights()]
-
-    assert len(conv(kept)) > 0
-    untouched = same(conv(fitted.model), conv(kept))
-    assert untouched == (chosen.start == "backbone" and not chosen.train_conv)
 
 
 def test_history_holds_clean_scores_of_every_epoch():

@@ -1,11 +1,13 @@
 """Trials, and the plan of a job's."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cnnlab.data import folds
+from cnnlab.errors import UserError
 from cnnlab.training.job import NEVER, Job
 from cnnlab.training.trial import Trial
 
@@ -84,3 +86,19 @@ def test_images_that_are_never_judged_are_always_trained_on(job):
         rows = np.flatnonzero(job.pool.manifest["image_id"].isin(own["image_id"]))
         assert len(rows) == 4
         assert set(rows) <= set(planned.train)
+
+
+def test_fewer_images_a_class_are_part_of_more(job):
+    most = min(np.bincount(job.pool.labels[p.train]).min() for p in job.plan())
+    plans = [replace(job, per_class=n).plan() for n in range(1, most + 1)]
+    for trials in zip(*plans, job.plan(), strict=True):
+        *few, everything = trials
+        sizes = [set(p.train) for p in few]
+        for n, (rows, planned) in enumerate(zip(sizes, few, strict=True), 1):
+            assert set(np.bincount(job.pool.labels[planned.train])) == {n}
+            assert np.array_equal(planned.judged, everything.judged)
+            assert rows <= set(everything.train)
+        assert all(small < large for small, large in itertools.pairwise(sizes))
+        assert len({p.mark for p in few}) == len(few)
+    with pytest.raises(UserError, match=r"per_class: 99 images a class: class '2' has only"):
+        replace(job, per_class=99).plan()

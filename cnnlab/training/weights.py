@@ -1,0 +1,125 @@
+"""Weights that others have trained: fetched, checked and put into a net. Only arrays are read, so
+no file can bring code with it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from cnnlab.errors import UserError
+from cnnlab.models import application
+from cnnlab.training import transferred
+from cnnlab.training.recipe import Recipe
+
+NO_NETWORK = (
+    "where there is no network, fetch a weights file elsewhere and give its path as "
+    "transfer.weights and its digest as transfer.sha256"
+)
+
+
+def backbone(
+    recipe: Recipe, shape: tuple[int, ...], weights: str, sha256: str | None
+) -> keras.Model:
+    """The conv part of an `application` net, at weights that others have trained.
+
+    `recipe`: of that net. `shape`: of the study's images. `weights`: "imagenet", or path or URL of
+    a weights file with the digest `sha256`. Raises UserError where they cannot be had or do not
+    fit.
+    """
+    net = transferred.MODELS[recipe.net].build(recipe, shape, 2)
+    part = keras.Model(net.inputs[0], transferred.conv_part(net)[-1].output, name="backbone")
+    if weights == "imagenet":
+        origin, arrays = f"{recipe.net_options['name']}'s weights", _imagenet(recipe, shape)
+    else:
+        origin, arrays = weights, read(_file(weights, sha256))
+    _check(part, arrays, origin)
+    transferred.put(part, arrays)
+    return part
+
+
+def read(path: Path) -> dict[str, list[np.ndarray]]:
+    """Layer name (as in our nets) -> arrays, from a Keras weights file: `.weights.h5`, `.h5` of
+    older versions, or the weights in a `.keras` archive. Raises UserError where it is none."""
+    found: dict[str, list[np.ndarray]] = {}
+    try:
+        content = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                content = archive.read("model.weights.h5")
+        with h5py.File(io.BytesIO(content), "r") as file:
+            for name in file.attrs.get("layer_names", []):  # older versions
+                layer = file[_text(name)]
+                names = map(_text, layer.attrs["weight_names"])
+                found[application.renamed(_text(name))] = [layer[each][()] for each in names]
+
+            def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+                if name.endswith("vars") and "name" in item.attrs and len(item):
+                    numbers = sorted(item, key=int)
+                    layer = application.renamed(_text(item.attrs["name"]))
+                    found[layer] = [item[number][()] for number in numbers]
+
+            file.visititems(note)
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a Keras weights file ({error})") from None
+    if not found:
+        raise UserError(f"{path}: not a Keras weights file: it names no layer with weights")
+    return found
+
+
+def _check(net: keras.Model, arrays: Mapping[str, list[np.ndarray]], origin: str) -> None:
+    for layer in net.layers:
+        wanted = [tuple(v.shape) for v in layer.weights]
+        there = [a.shape for a in arrays.get(layer.name, [])]
+        if wanted != there:
+            held = f"shapes {_shapes(there)}" if there else "no such layer"
+            raise UserError(
+                f"{origin}: does not fit: layer {layer.name} of the net has weights of shapes "
+                f"{_shapes(wanted)}, the file has {held}; transfer.model must name the net, and a "
+                "cut within what the file holds"
+            )
+
+
+def _file(weights: str, sha256: str) -> Path:
+    """The weights file, with the digest that is asked of it."""
+    path = Path(weights)
+    if "://" in weights:
+        try:
+            path = Path(keras.utils.get_file(origin=weights, file_hash=sha256))
+        except Exception as error:  # Keras raises bare ones
+            raise UserError(f"{weights}: could not be fetched ({error}); {NO_NETWORK}") from None
+    if not path.is_file():
+        raise UserError(f"params.yaml: transfer.weights = {weights!r}: no such file")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != sha256:
+        raise UserError(f"{path}: sha256 is {digest}; params.yaml: transfer.sha256 = {sha256}")
+    return path
+
+
+def _imagenet(recipe: Recipe, shape: tuple[int, ...]) -> dict[str, list[np.ndarray]]:
+    options = recipe.net_options
+    size = (options["size"],) * 2 if options["size"] else shape[:2]
+    try:
+        net = application.body(options, keras.Input((*size, 3)), "imagenet")
+    except UserError:
+        raise
+    except Exception as error:  # Keras raises bare ones
+        raise UserError(
+            f"keras.applications could not fetch {options['name']}'s weights ({error}); "
+            f"{NO_NETWORK}"
+        ) from None
+    return {application.renamed(name): held for name, held in transferred.held(net).items()}
+
+
+def _shapes(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join("x".join(map(str, shape)) for shape in shapes) or "none"
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
