@@ -217,30 +217,33 @@ def test_another_clone_pulls_and_trains_nothing(clone, tmp_path):
 
 
 def test_the_workflow_restores_or_reproduces_and_writes_the_comment(clone, tmp_path):
-    """The scripts of study.yml in a fresh clone, as GitHub runs them: with a remote and without."""
+    """The scripts of study.yml in fresh clones, as GitHub runs them: with a remote and without."""
     workflow = YAML(typ="safe").load(ROOT / ".github/workflows/study.yml")
     steps = {s["name"]: s["run"] for s in workflow["jobs"]["study"]["steps"] if "run" in s}
-    fresh = other(clone, tmp_path / "fresh")
-    head = fresh.run("git", "rev-parse", "HEAD").strip()
-    where = {
-        "GITHUB_WORKSPACE": str(fresh.root),
-        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
-        "RUNNER_TEMP": str(tmp_path / "temp"),
-        "STUDIES": ".",
-        "BASE": "main",
-        "HEAD": head,
-        "URL": "https://forge.example/o/r",
-    }
-    for with_remote in (False, True):
-        if not with_remote:
+    comments = []
+    for name in ("restored", "reproduced"):
+        fresh = other(clone, tmp_path / name)
+        if name == "reproduced":
             fresh.run("dvc", "remote", "remove", "team")
+        head = fresh.run("git", "rev-parse", "HEAD").strip()
+        where = {
+            "GITHUB_WORKSPACE": str(fresh.root),
+            "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+            "RUNNER_TEMP": str(tmp_path),
+            "STUDIES": ".",
+            "BASE": "main",
+            "HEAD": head,
+            "URL": "https://forge.example/o/r",
+        }
         said = {n: fresh.run("bash", "-eo", "pipefail", "-c", s, **where) for n, s in steps.items()}
-        assert "Running stage" not in said["Reproduce"], said
-        assert (fresh.root / "data/runs/dropout").exists() == with_remote
-        text = (tmp_path / "temp/comment/comment.md").read_text()
-        assert text.startswith(pull_request.MARK) and (tmp_path / "summary.md").read_text()
+        trained = "Running stage 'train@dropout'" in said["Reproduce"]
+        assert trained == (name == "reproduced"), said
+        text = (tmp_path / "comment/comment.md").read_text()
+        assert text.startswith(pull_request.MARK) and text in (tmp_path / "summary.md").read_text()
         assert f"https://forge.example/o/r/raw/{head}/reports/" in text
-        fresh.run("git", "reset", "-q", "--hard", head)
+        assert "not pushed" not in text  # what was reproduced is what is committed, to the byte
+        comments.append(re.sub(r"(?m)^From `.*", "", text))
+    assert comments[0] == comments[1]
 
 
 @runs("make repro JOBS=2", "dvc checkout", "dvc gc --workspace", "make readme")
