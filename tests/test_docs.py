@@ -340,13 +340,13 @@ def test_the_pages_of_mlflow_open(clone):
     process = subprocess.Popen(
         ["make", "ui"],
         cwd=clone.root,
-        env=clone.environment() | {"MLFLOW_PORT": str(port)},
+        env=clone.environment() | {"MLFLOW_PORT": str(port), "MLFLOW_WORKERS": "1"},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(240):
+        for _ in range(600):
             assert process.poll() is None
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
@@ -357,7 +357,7 @@ def test_the_pages_of_mlflow_open(clone):
         else:
             raise AssertionError("no answer")
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
