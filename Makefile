@@ -7,7 +7,7 @@ VENV := $(CURDIR)/.venv
 READY := $(VENV)/.ready
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: setup repro design validate track test ray ui lint format study requirements readme
+.PHONY: setup repro design validate track predict test ray ui lint format study requirements readme
 
 setup: $(READY)  ## .venv alone, which all the others set up too
 
@@ -23,6 +23,9 @@ validate: $(READY)  ## how often the comparison is wrong: simulated studies; TRA
 
 track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
 	cd $(STUDY) && python -m cnnlab.track
+
+predict: $(READY)  ## what is in an image, and where the net looks: make predict IMAGE=photo.jpg
+	python -m cnnlab.predict --model "$(STUDY)/models" "$(IMAGE)"
 
 test: $(READY)
 	pytest -n 2 --dist loadfile

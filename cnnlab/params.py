@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from cnnlab.compare.designs import DESIGNS
 from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.recommend import RULES
 from cnnlab.data.images import RESIZE
 from cnnlab.data.sources import SOURCES
 from cnnlab.errors import UserError
@@ -151,6 +152,18 @@ class Compare(Options):
         return name
 
 
+class Final(Options):
+    rule: str
+    probability: float = Field(gt=0.5, le=0.999)
+
+    @field_validator("rule")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in RULES:
+            raise ValueError(f"unknown rule; allowed: {', '.join(RULES)}")
+        return name
+
+
 class Visualize(Options):
     variants: list[str] = Field(min_length=1, max_length=6)
     images: int = Field(ge=1, le=8)
@@ -173,6 +186,7 @@ class Params(Options):
     execution: Execution
     compare: Compare
     visualize: Visualize
+    final: Final
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:

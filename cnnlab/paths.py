@@ -23,6 +23,12 @@ AUGMENT = REPORTS / "augment"
 COMPARE = REPORTS / "compare"
 PLOTS = REPORTS / "plots"  # what dvc.yaml's `plots` show
 CURVES = REPORTS / "curves"
+RECOMMENDED = COMPARE / "recommended.csv"  # which variant is recommended and why, by compare
+MODELS = Path("models")  # the net of the recommended recipe
+FINAL = REPORTS / "final"  # what it is worth on the test images
+FINAL_FACTS = REPORTS / "final.json"
+FINAL_REPORT = REPORTS / "final.md"
+MODEL_CARD = REPORTS / "model_card.md"
 FIGURES = REPORTS / "figures"
 
 

@@ -3,13 +3,15 @@
 One experiment a study. In it one parent run a variant (or transfer strategy) with its trials
 nested below. A run is recognised by its tags, never by an id kept elsewhere:
 
-    cnnlab.kind    variant, strategy or backbone    cnnlab.name    of the variant or strategy
+    cnnlab.kind    variant, strategy, backbone or final    cnnlab.name    of the variant or strategy
     cnnlab.mark    digest of the records it shows; another recipe, seed or design is another run
     cnnlab.trial   key of the trial (r0_f0_m0), on nested runs
     cnnlab.live    on nested runs that were written while the trial ran: their duration is its own
 
-so that logging the same records again adds nothing. Where MLflow fails or dies, training goes on at
-full speed: one warning says so.
+so that logging the same records again adds nothing. The net of the final run is a version of the
+registered model with the study's name, under the alias `champion`.
+
+Where MLflow fails or dies, training goes on at full speed: one warning says so.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 CONFIDENCE = 0.95  # of the intervals on parent runs
+CHAMPION = "champion"  # alias of the registered version that is the recommended recipe's
 LIVE = "cnnlab.live"  # tag of a nested run that was written while its trial ran, from its start
 BATCH_SECONDS = 2.0  # between two requests for one running trial
 
@@ -195,14 +198,48 @@ class Run:
 
     def model_logger(self, pool: Pool) -> Callable[[Path], None]:
         """What logs a saved net to this run; may be sent to a process that has TensorFlow."""
-        shape, classes = pool.images.shape[1:], len(pool.classes)
-        return functools.partial(_log_model, store(), self._study, self._tags, shape, classes)
+        example = np.asarray(pool.images[:1], np.float32)
+        classes = list(pool.classes)
+        return functools.partial(_log_model, store(), self._study, self._tags, example, classes)
 
     @_later
     def attach(self, files: list[Path], folder: str) -> None:
         """Log files, such as figures, as artifacts in a folder of the run."""
         for path in files:
             self._client.log_artifact(self._id, str(path), folder)
+
+    @_later
+    def judged(self, metrics: Mapping[str, float]) -> None:
+        """Log what the run's net is worth on the test images, as `test_NAME`."""
+        for name, value in metrics.items():
+            self._client.log_metric(self._id, f"test_{name}", value)
+
+    @_later
+    def register(self, name: str, about: str) -> None:
+        """Make the run's net a version of the registered model `name`, once, and the champion.
+
+        In a DVC experiment the alias stays where it is: an experiment becomes the study's state
+        only when it is applied. `about`: the version's description, at most 5000 characters.
+        """
+        logged = self._client.get_run(self._id).outputs.model_outputs
+        if not logged:
+            raise LookupError(f"run {self._id} has no logged model to register")
+        with _alone():
+            if not self._client.search_registered_models(f"name = '{name}'"):
+                self._client.create_registered_model(name)
+            versions = self._client.search_model_versions(f"name = '{name}'")
+            own = next((v for v in versions if v.run_id == self._id), None)
+            if own is None:
+                own = self._client.create_model_version(
+                    name,
+                    source=f"models:/{logged[0].model_id}",
+                    run_id=self._id,
+                    tags={**self._tags, **_provenance()},
+                    description=about,
+                    model_id=logged[0].model_id,
+                )
+            if not os.environ.get("DVC_EXP_NAME"):
+                self._client.set_registered_model_alias(name, CHAMPION, own.version)
 
 
 class _Live:
@@ -234,12 +271,18 @@ class _Live:
         self._waiting, self.written = [], time.monotonic()
 
 
+def _alone() -> filelock.FileLock:
+    """Held by one process of this clone at a time: what makes something in the store that others
+    would make as well."""
+    return filelock.FileLock(paths.workspace() / ".dvc/tmp/mlflow.lock")
+
+
 def _connect(study: str) -> tuple[MlflowClient, str]:
     """A client, and the id of the study's experiment, both made once whoever comes first."""
     from mlflow import MlflowClient
 
     # Processes that meet an empty store would race to create its tables.
-    with filelock.FileLock(paths.workspace() / ".dvc/tmp/mlflow.lock"):
+    with _alone():
         client = MlflowClient(store())
         experiment = client.get_experiment_by_name(study)
         if experiment is not None:
@@ -283,10 +326,12 @@ def _log_model(
     uri: str,
     study: str,
     tags: Mapping[str, str],
-    shape: tuple[int, ...],
-    classes: int,
+    example: np.ndarray,
+    classes: list[str],
     path: Path,
 ) -> None:
+    """`example`: float32 (1, height, width, channels), an image of the study."""
+    import keras
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -294,17 +339,21 @@ def _log_model(
     from cnnlab.training.records import load_model
 
     number = np.dtype(np.float32)
-    images = TensorSpec(number, (-1, *shape), "images")  # 0..255
-    logits = TensorSpec(number, (-1, classes))
+    images = TensorSpec(number, (-1, *example.shape[1:]), "images")  # 0..255
+    shares = TensorSpec(number, (-1, len(classes)))  # whoever asks a server wants probabilities
     mlflow.set_tracking_uri(uri)
     text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
     found = mlflow.search_runs(experiment_names=[study], filter_string=text, output_format="list")
     (parent,) = [run for run in found if "cnnlab.trial" not in run.data.tags]
+    net = load_model(path)
+    softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
     with mlflow.start_run(run_id=parent.info.run_id):
         mlflow.tensorflow.log_model(
-            load_model(path),
+            keras.Model(net.inputs, softmax(net.outputs[0])),
             name="model",
-            signature=ModelSignature(Schema([images]), Schema([logits])),
+            signature=ModelSignature(Schema([images]), Schema([shares])),
+            input_example=example,
+            metadata={"classes": classes},  # in the order of the outputs
             pip_requirements=["keras", "tensorflow"],
         )
 

@@ -2,12 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from cnnlab import params, paths, tracking
-from cnnlab.compare import METRICS, comparison, designs, effects, mechanisms, pair, tables
+from cnnlab.compare import (
+    METRICS,
+    comparison,
+    designs,
+    effects,
+    mechanisms,
+    pair,
+    recommend,
+    tables,
+)
 from cnnlab.data import pool
 from cnnlab.look import effects as look
 from cnnlab.look.figure import save
@@ -20,8 +30,8 @@ from stages import run
 
 
 def main() -> None:
-    study, seed, design, variants, strategies, options = params.load(
-        "study", "seed", "design", "variants", "strategies", "compare"
+    study, seed, design, variants, strategies, options, final = params.load(
+        "study", "seed", "design", "variants", "strategies", "compare", "final"
     )
     dev = pool.read(paths.PREPARED / "dev").manifest.set_index("image_id").sort_index()
     for folder in (paths.COMPARE, paths.PLOTS):
@@ -51,6 +61,7 @@ def main() -> None:
                 parent.attach(files, "compare")
         if title == "ablation":
             _write_plots(found, grids, done, dev["label"], options)
+            _recommend(final, variants, done, costs, options)
 
 
 def _write_tables(title, techniques, found, done, options) -> None:
@@ -83,6 +94,15 @@ def _headline(means, techniques, done, metric) -> dict:
     kinds = (done.primary[0]["kind"] if done.primary else None, "together")
     moved = {r["technique"]: r["effect"] for r in done.primary if r["kind"] in kinds}
     return {metric: {**shown, "best": means[best]}, "effect": moved}
+
+
+def _recommend(final, techniques, done, costs, options) -> None:
+    """Which variant the stage `final` trains, and how far the others are behind."""
+    rules = comparison.rules_of(options.metric, options)
+    rules = replace(rules, probability=final.probability)
+    scores = {name: done.scores[options.metric][name] for name in techniques}
+    rows = recommend(final.rule, scores, techniques, costs, rules)
+    _csv(rows, paths.RECOMMENDED, [])
 
 
 def _draw(study, title, kind, grids, done, costs, options) -> list:

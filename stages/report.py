@@ -56,6 +56,9 @@ def main() -> None:
         folds=design.k,
         n=design.repeats * design.k,
         data=report.included(paths.DATA_REPORT.read_text()),
+        final=report.included(paths.FINAL_REPORT.read_text())
+        if paths.FINAL_REPORT.exists()
+        else "",
         images=data["images"],
         classes=len(data["classes"]),
         shape="×".join(map(str, data["shape"])),

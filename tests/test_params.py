@@ -107,6 +107,7 @@ def test_an_unknown_plug_in_is_refused_with_those_there_are(refusal, group):
 
 
 WRONG = {int: [True, "7", [1]], float: [True, "0.1", {}], str: [7, True, ["x"]]}
+WRONG |= {bool: [7, "yes", []]}
 WRONG |= {list: ["text", 7, {}], type(None): [True, 0.5, {}]}
 
 

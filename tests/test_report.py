@@ -167,7 +167,7 @@ def facts(**changes):
         ("study", "answer", "data", "shape", "variants", "backbone", "pretrain_classes"), "T"
     )
     text |= {"rope": "±1 points", "probability": "95%", "every_metric": "ME", "conditional": "CO"}
-    text |= {"mechanisms": "MT", "affinity": "AF"}
+    text |= {"mechanisms": "MT", "affinity": "AF", "final": "FI"}
     numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
     lists = ("overview", "augmentation", "ablation_figures", "transfer_figures", "readings")
     lists += ("transfer_readings", "curves", "features", "kernels", "peaks", "grad_cam")
@@ -197,7 +197,7 @@ def test_the_page_holds_the_facts():
     texts = ("11 development images", "A title", "a table", "another table", "![first]")
     for told in (*texts, *figures):
         assert told in page
-    for told in ("- **x**: helps", "\nME\n", "\nCO\n", "\nMT\n", "±1 points"):
+    for told in ("- **x**: helps", "\nME\n", "\nCO\n", "\nMT\n", "\nFI\n", "±1 points"):
         assert told in page
     without = report.render(**facts(every_metric=0, conditional=0))
     assert without.count("<details") == without.count("</details>") == 0

@@ -36,16 +36,20 @@ from cnnlab.compare.inference import (
     simultaneous,
     spread,
 )
+from cnnlab.compare.judgement import Judgement, judge
 from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.recommend import RULES, recommend
 from cnnlab.compare.tables import Rules, effect_rows, variant_rows
 
 __all__ = [
     "METRICS",
+    "RULES",
     "Bootstrap",
     "Contrast",
     "Estimate",
     "Incomparable",
     "Interval",
+    "Judgement",
     "Metric",
     "Posterior",
     "Rules",
@@ -64,9 +68,11 @@ __all__ = [
     "factorial",
     "half_width",
     "holm",
+    "judge",
     "mcnemar",
     "mean_interval",
     "pair",
+    "recommend",
     "removed",
     "repeats_to_decide",
     "shapley",

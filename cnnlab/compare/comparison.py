@@ -50,17 +50,22 @@ def compare(
         scores[metric] = {name: cells.mean(axis=2) for name, cells in members[metric].items()}
         for name in several:
             scores[metric][averaged(name)] = ensemble_scores(grids[name], score)
-        rules = Rules(
-            metric=metric,
-            higher_is_better=METRICS[metric].higher_is_better,
-            rope=getattr(options.rope, metric),
-            confidence=options.confidence,
-            alpha=options.alpha,
-            probability=options.probability,
-        )
+        rules = rules_of(metric, options)
         rows += effect_rows(contrasts, scores[metric], rules, members[metric])
     primary = [row for row in rows if row["metric"] == options.metric]
     return Comparison(contrasts, scores, members, rows, primary)
+
+
+def rules_of(metric: str, options: Compare) -> Rules:
+    """By what effects on a metric are judged."""
+    return Rules(
+        metric=metric,
+        higher_is_better=METRICS[metric].higher_is_better,
+        rope=getattr(options.rope, metric),
+        confidence=options.confidence,
+        alpha=options.alpha,
+        probability=options.probability,
+    )
 
 
 def conditional(

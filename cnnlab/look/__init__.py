@@ -5,9 +5,10 @@ writes a file. Imports TensorFlow and Keras late, where a model is looked into.
 """
 
 from cnnlab.look.capture import feature_maps, forward, layers
+from cnnlab.look.confusion import confusion_figure
 from cnnlab.look.features import feature_figure, overview_figure
 from cnnlab.look.figure import Picture, montage, save
-from cnnlab.look.gradcam import Case, cases, grad_cam, grad_cam_figure, telling
+from cnnlab.look.gradcam import Case, cases, grad_cam, grad_cam_figure, prediction_figure, telling
 from cnnlab.look.kernels import kernel_figure, kernels, near_zero_share, relative_change
 from cnnlab.look.peaks import Peaks, peaks, peaks_figure, reach
 from cnnlab.look.view import Probe, View, figures, view
@@ -19,6 +20,7 @@ __all__ = [
     "Probe",
     "View",
     "cases",
+    "confusion_figure",
     "feature_figure",
     "feature_maps",
     "figures",
@@ -33,6 +35,7 @@ __all__ = [
     "overview_figure",
     "peaks",
     "peaks_figure",
+    "prediction_figure",
     "reach",
     "relative_change",
     "save",

@@ -42,6 +42,7 @@ MOST = 6  # right predictions, and as many wrong ones
 COLOURS = "inferno"
 SHARE = 0.6  # of the heat in the blend with the image
 GAP, LARGEST_TILE, HEAD = 22, 108, 46  # pixels; HEAD: of the words above a group
+LARGEST_ANSWER = 200  # pixels
 
 
 def grad_cam(
@@ -190,6 +191,37 @@ def grad_cam_figure(
     ]
     counts = f"{plural(len(right), 'right prediction')} and {len(wrong)} wrong"
     return Picture(figure, f"{head}: {counts}; {'; '.join(said)}. {accuracy:.1%} of {whose} right.")
+
+
+def prediction_figure(
+    title: str, image: np.ndarray, said: Sequence[tuple[str, float, np.ndarray]], layer: str
+) -> Picture:
+    """One image as the net takes it, and what in it speaks for each of some classes.
+
+    Args:
+        title: The image's name.
+        image: (h, w), (h, w, 1) or (h, w, 3).
+        said: At least one, the surest first: class, its probability, heat (height, width), >= 0.
+        layer: Whose maps the heat was taken from.
+    """
+    count = 1 + len(said)
+    room = (10_000, WIDTH - 2 * MARGIN)
+    grid = fit(count, image.shape[:2], room, GAP, LARGEST_ANSWER, columns=count)
+    head = f"{title}: {said[0][0]} ({said[0][1]:.1%})"
+    with house_style():
+        figure = blank(118 + grid.height + MARGIN)
+        write(figure, MARGIN, 18, head, TITLE, weight="bold")
+        note = f"by Grad-CAM at {layer}: brighter speaks more for the class; each on its own scale"
+        write(figure, MARGIN, 50, note, SMALL, color=GREY)
+        heads = ["as the net sees it", *(f"{name}  {share:.1%}" for name, share, _ in said)]
+        for i, text in enumerate(heads):
+            left = MARGIN + i * (grid.width + GAP)
+            write(figure, left, 88, text, SMALL, room=grid.width + GAP - 6)
+        own = resize(displayed(image)[None], grid.height, grid.width)[0]
+        tiles = [own, *(_blend(image, heat, grid) for *_, heat in said)]
+        draw_tiles(figure, MARGIN, 114, np.stack(tiles), grid, GAP, framed=True)
+    others = "; ".join(f"{name} {share:.1%}" for name, share, _ in said)
+    return Picture(figure, f"{title}, what speaks for each class by Grad-CAM at {layer}: {others}")
 
 
 def _height(count: int, rows: int, grid: Grid) -> int:

@@ -50,7 +50,8 @@ def mechanisms_figure(
             y = 56 + i // columns * pitch
             left = x - AXIS + 10
             write(figure, left, y, row["technique"], room=wide, weight="bold")
-            write(figure, x + wide, y, row["holds"], color=colour, ha="right", weight="bold")
+            style = {"color": colour, "ha": "right", "weight": "bold"}
+            write(figure, x + wide, y, row["holds"], room=wide, **style)
             unit = f" ({quantity.unit})" if quantity.unit else ""
             lines = wrapped(f"{quantity.title}{unit}: {row['way']}?", 34, 2)
             write_lines(figure, left, y + 26, lines, 20, size=SMALL, color=GREY)

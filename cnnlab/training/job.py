@@ -27,7 +27,7 @@ class Planned:
     seed: int
     mark: str  # its fingerprint
     train: np.ndarray  # rows of the pool
-    judged: np.ndarray  # rows of the pool
+    judged: np.ndarray  # rows of the pool; none where all are trained on
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Job:
     name: str
     recipe: Recipe
     pool: Pool
-    folds: pd.DataFrame  # as cnnlab.data.folds makes it
+    folds: pd.DataFrame  # as cnnlab.data.folds makes it; a repeat that is all NEVER judges none
     members: int
     seed: int  # the study's
     backbone: Path | None = None  # a saved net, where the recipe starts from one
@@ -54,7 +54,7 @@ class Job:
             fold = split.set_index("image_id")["fold"].reindex(ids)
             if fold.isna().any():
                 raise UserError(f"data/folds.csv: image {fold[fold.isna()].index[0]} has no fold")
-            for judge in sorted(set(fold) - {NEVER}):
+            for judge in sorted(set(fold) - {NEVER}) or [0]:
                 judged = fold.to_numpy() == judge
                 train, judged = np.flatnonzero(~judged), np.flatnonzero(judged)
                 told = [[codes[row] for row in rows] for rows in (train, judged)]

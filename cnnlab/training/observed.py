@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from cnnlab.params import Execution
 
 
-def run_observed(job: Job, folder: Path, execution: Execution, study: str, kind: str) -> None:
-    """Run what is missing of a job; `kind` (variant, strategy, backbone) is for MLflow."""
+def run_observed(
+    job: Job, folder: Path, execution: Execution, study: str, kind: str
+) -> list[Record]:
+    """Run what is missing of a job, and return its records.
+
+    `kind` (variant, strategy, backbone, final) is for MLflow."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
     design = {"trials": len(plan), "splits": len(splits), "members": job.members}
@@ -31,6 +35,7 @@ def run_observed(job: Job, folder: Path, execution: Execution, study: str, kind:
         log_model = parent.model_logger(job.pool)
         done = run(job, plan, folder, execution, watcher, log_model, others)
         parent.finish(done, folder / records.MODEL, job.pool)
+    return done
 
 
 class _Watcher:

@@ -40,7 +40,10 @@ class Record:
     @property
     def final(self) -> dict[str, float]:
         """Of the net as it is kept: accuracy, nll, train_accuracy, train_nll, the clean gap
-        (train_accuracy - accuracy) and what `cnnlab.training.quantities` says of it."""
+        (train_accuracy - accuracy) and what `cnnlab.training.quantities` says of it; without
+        accuracy, nll and gap where no image judged it."""
+        if "accuracy" not in self.measured:
+            return dict(self.measured)
         return {**self.measured, "gap": self.measured["train_accuracy"] - self.measured["accuracy"]}
 
     def summary(self) -> dict:

@@ -25,6 +25,8 @@ from cnnlab.training import records
 from cnnlab.training.job import Job, Planned
 from cnnlab.training.trial import Record
 
+SHOWN = 512  # training images, at most, to a net that no image judges
+
 
 @dataclass(frozen=True)
 class Material:
@@ -55,11 +57,18 @@ def train(
 
     job, pool = material.job, material.job.pool
     use_threads(job.recipe.threads)
+    # A net that no image judges is shown some that it trains on; what it scores there is not told.
+    shown = planned.judged if len(planned.judged) else planned.train[:SHOWN]
+    unjudged = () if len(planned.judged) else ("accuracy", "nll")
+
+    def told(entry: dict[str, float]) -> dict[str, float]:
+        return {name: value for name, value in entry.items() if name not in unjudged}
+
     data = Data(
         material.images,
         pool.labels,
         planned.train,
-        planned.judged,
+        shown,
         len(pool.classes),
         groups=pool.manifest["group"].to_numpy(),
     )
@@ -69,19 +78,19 @@ def train(
         planned.seed,
         backbone=_loaded(material.backbone) if material.backbone else None,
         checkpoint=checkpoint,
-        on_epoch=on_epoch,
+        on_epoch=lambda entry: on_epoch(told(entry)),
     )
     record = Record(
         trial=planned.trial,
         fingerprint=planned.mark,
         seed=planned.seed,
         n_train=len(planned.train),
-        history=fitted.history,
-        measured=fitted.final,
+        history=[told(entry) for entry in fitted.history],
+        measured=told(fitted.final),
         preactivations=fitted.preactivations,
         image_id=pool.manifest["image_id"].to_numpy()[planned.judged],
         labels=pool.labels[planned.judged],
-        probabilities=fitted.probabilities,
+        probabilities=fitted.probabilities[: len(planned.judged)],
     )
     return record, fitted.model
 

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from keras import layers as k
 
-from cnnlab.look import Case, cases, feature_maps, grad_cam, grad_cam_figure, telling
+from cnnlab.look import (
+    Case,
+    cases,
+    feature_maps,
+    grad_cam,
+    grad_cam_figure,
+    prediction_figure,
+    telling,
+)
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
 
@@ -143,3 +151,15 @@ def test_where_there_is_none_it_says_so(found, missing):
 
 def test_heat_that_is_zero_everywhere_can_be_shown():
     assert grad_cam_figure([case(heat=np.zeros((4, 4)))], "c", "v", 1.0, "images").alt
+
+
+def test_an_answer_shows_the_image_and_what_speaks_for_each_class():
+    said = [("cat", 0.75, np.eye(4)), ("dog", 0.25, np.zeros((4, 4)))]
+    picture = prediction_figure("photo.jpg", IMAGES[0], said, "conv2")
+    assert picture.alt == (
+        "photo.jpg, what speaks for each class by Grad-CAM at conv2: cat 75.0%; dog 25.0%"
+    )
+    for text in ("photo.jpg: cat (75.0%)", "as the net sees it", "cat  75.0%", "dog  25.0%"):
+        assert text in words(picture)
+    (sheet,) = [i for axes in picture.figure.axes for i in axes.get_images()]
+    assert sheet.get_array().ndim == 3

@@ -26,7 +26,9 @@ def test_what_is_written_is_read(tmp_path, record):
     assert set(files(tmp_path)) == {"r1_f2_m3.json", "r1_f2_m3.npz"}
     read = records.read(tmp_path, "r1_f2_m3")
     for name, value in vars(made).items():
-        if isinstance(value, np.ndarray):
+        if name == "preactivations":
+            np.testing.assert_equal(read.preactivations, value)
+        elif isinstance(value, np.ndarray):
             np.testing.assert_array_equal(getattr(read, name), value)
             assert getattr(read, name).dtype == value.dtype
         else:
@@ -237,7 +239,7 @@ def test_a_record_says_what_its_docstring_says(tmp_path, record):
     assert {k: summary[k] for k in ("variant", "repeat", "fold", "member")} == vars(record().trial)
     with zipfile.ZipFile(tmp_path / "r0_f0_m0.npz") as arrays:
         names = {name.removesuffix(".npy") for name in arrays.namelist()}
-    assert names == {"image_id", "labels", "probabilities"}
+    assert names == {"image_id", "labels", "probabilities", "preactivations/conv1"}
 
 
 def told(record, member, repeat, fold, **values):

@@ -1,0 +1,78 @@
+"""Which classes are taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import Normalize
+
+from cnnlab.look.figure import (
+    GREY,
+    INK,
+    MARGIN,
+    SMALL,
+    TITLE,
+    WIDTH,
+    Picture,
+    Scale,
+    blank,
+    box,
+    colour_bar,
+    house_style,
+    plural,
+    write,
+)
+
+SIDE = 560  # pixels of the matrix, at most
+CELL = 64  # pixels of a cell, at most
+LABELS = 150  # pixels, left of it
+TOP = 116  # pixels, above it
+COLOURS = "Blues"
+MISTAKES = 5  # named in the alt text
+
+
+def confusion_figure(title: str, counts: np.ndarray, classes: Sequence[str]) -> Picture:
+    """A row a true class, a column what was said; colours are shares of the row, numbers images.
+
+    Numbers and names are left out where they would not be readable.
+
+    Args:
+        counts: Images, int (classes, classes).
+        classes: Names in the order of rows and columns.
+    """
+    cell = min(CELL, max(2, SIDE // len(classes)))
+    side = cell * len(classes)
+    images = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(images, 1)
+    scale = Scale(Normalize(0, 1), COLOURS)
+    with house_style():
+        figure = blank(TOP + max(side, 150) + MARGIN)
+        write(figure, MARGIN, 14, title, TITLE, weight="bold")
+        note = "down: what it is; across: what was said; images, coloured by share of the row"
+        write(figure, MARGIN, 44, note, SMALL, color=GREY)
+        left = MARGIN + LABELS
+        axes = box(figure, left, TOP, side, side)
+        axes.imshow(shares, norm=scale.norm, cmap=scale.colours, aspect="auto")
+        for i, name in enumerate(classes if cell >= 12 else ()):
+            middle = (i + 0.5) * cell
+            at, style = (left - 8, TOP + middle), {"ha": "right", "va": "center"}
+            write(figure, *at, name, SMALL, room=LABELS - 8, **style)
+            turn = {} if cell >= 40 else {"rotation": 90}
+            across = {"ha": "center", "va": "bottom", **turn}
+            write(figure, left + middle, TOP - 6, name, SMALL, room=2.2 * cell, **across)
+        for (i, j), count in np.ndenumerate(counts) if cell >= 24 else ():
+            if count:
+                colour = "white" if shares[i, j] > 0.6 else INK
+                style = {"ha": "center", "va": "center", "fontsize": SMALL, "color": colour}
+                axes.text(j, i, str(count), **style)
+        colour_bar(figure, min(left + side + 40, WIDTH - 90), TOP + 26, 120, scale, "of the row")
+    wrong = np.where(np.eye(len(classes), dtype=bool), 0, counts)
+    worst = np.argsort(-wrong, axis=None, kind="stable")[:MISTAKES]
+    said = [
+        f"{classes[i]} taken for {classes[j]} {wrong[i, j]} times"
+        for i, j in zip(*np.unravel_index(worst, wrong.shape), strict=True)
+        if wrong[i, j]
+    ]
+    right = f"{int(np.trace(counts))} of {plural(int(counts.sum()), 'image')} right"
+    return Picture(figure, f"{title}: {'; '.join([right, *said])}")

@@ -1,0 +1,54 @@
+"""What else one needs to use a saved net, `models/usage.json` beside it: the one place that writes
+and reads it. With both, images are judged as the study's own were, whatever became of the study."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cnnlab.data.images import RESIZE, BadImage, Settings, decode
+from cnnlab.errors import UserError
+
+FILE = "usage.json"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How a net is fed, and what its outputs are called."""
+
+    study: str
+    recipe: str  # name of the variant
+    classes: list[str]  # in the order of the outputs
+    shape: list[int]  # of an image: height, width, channels
+    resize: str  # what is done to images of another shape, a key of RESIZE
+    megapixels: float  # larger images are refused
+
+    def write(self, folder: Path) -> None:
+        """Write it beside the net."""
+        (folder / FILE).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    def pixels(self, content: bytes) -> np.ndarray:
+        """An image file's bytes as the net takes them, uint8 of `shape`. Raises BadImage."""
+        height, width, channels = self.shape
+        size = height if height == width else None
+        image = decode(content, Settings(size, self.resize, channels, self.megapixels)).pixels
+        if list(image.shape) != self.shape:
+            raise BadImage(f"{image.shape[1]}x{image.shape[0]} pixels; allowed: {width}x{height}")
+        return image
+
+
+def read(folder: Path) -> Usage:
+    """What `Usage.write` wrote. Raises UserError where it is missing or damaged."""
+    path = folder / FILE
+    try:
+        usage = Usage(**json.loads(path.read_text()))
+        if usage.resize not in RESIZE or len(usage.shape) != 3 or not usage.classes:
+            raise ValueError(f"resize {usage.resize!r}, shape {usage.shape}")
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is none; run `dvc repro final` first") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: does not say how to use a net ({error})") from None
+    return usage

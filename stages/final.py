@@ -1,0 +1,134 @@
+"""final: the recommended recipe, trained on all dev images and judged once on the test images."""
+
+import json
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pandas as pd
+
+from cnnlab import look, params, paths, tracking
+from cnnlab.compare import Judgement, judge
+from cnnlab.data import pool
+from cnnlab.errors import UserError
+from cnnlab.look.effects import calibration_figure
+from cnnlab.report import final as report
+from cnnlab.seeds import derive
+from cnnlab.training import recipe, records
+from cnnlab.training.job import NEVER, Job
+from cnnlab.training.observed import run_observed
+from cnnlab.usage import Usage
+from stages import run
+
+
+def main() -> None:
+    study, seed, execution, model, train, techniques, options, final, resize, megapixels = (
+        params.load(
+            "study",
+            "seed",
+            "execution",
+            "model",
+            "train",
+            "techniques",
+            "compare",
+            "final",
+            "data.resize",
+            "data.bad.megapixels",
+        )
+    )
+    text = {"name": str, "techniques": str}
+    candidates = pd.read_csv(paths.RECOMMENDED, dtype=text, keep_default_na=False)
+    chosen = candidates[candidates["recommended"]].iloc[0]
+    dev, test = pool.read(paths.PREPARED / "dev"), _test()
+    job = Job(
+        name="final",
+        recipe=recipe.apply(recipe.base(model, train), chosen["techniques"].split(), techniques),
+        pool=dev,
+        folds=dev.manifest[["image_id"]].assign(repeat=0, fold=NEVER),  # all images are trained on
+        members=1,
+        seed=seed,
+    )
+    done = run_observed(job, paths.MODELS, execution, study, "final")
+    shape = list(dev.images.shape[1:])
+    Usage(study, chosen["name"], list(dev.classes), shape, resize, megapixels).write(paths.MODELS)
+
+    from cnnlab.training.answer import probabilities  # imports TensorFlow
+    from cnnlab.training.fit import use_threads
+
+    use_threads(train.threads)  # their number shows in the last bits
+    test = replace(test, classes=dev.classes)
+    said = probabilities(records.load_model(paths.MODELS / records.MODEL), test.images)
+    found = judge(
+        test.labels,
+        said,
+        test.manifest["group"].to_numpy(),
+        dev.classes,
+        confidence=options.confidence,
+        draws=options.draws,
+        seed=derive(seed, "draws"),
+    )
+    answer = SimpleNamespace(labels=test.labels, probabilities=said)
+    files = _draw(study, chosen["name"], found, answer, dev.classes)
+    facts = _write(chosen["name"], found, options.metric)
+    section = report.section(candidates, found, options, final, files)
+    paths.FINAL_REPORT.write_text(section)
+    card = report.card(study, chosen, job.recipe, dev, done[0], section)
+    paths.MODEL_CARD.write_text(card)
+    with tracking.Run(study, "final", "final", tracking.mark(done)) as parent:
+        parent.judged({k: v for k, v in facts.items() if k != "recommended"})
+        parent.attach([*files, paths.MODEL_CARD], "final")
+        parent.register(study, report.about(chosen["name"], found, dev.classes))
+
+
+def _test() -> pool.Pool:
+    """The test images. Raises UserError where there are none."""
+    folder = paths.PREPARED / "test"
+    test = pool.read(folder)
+    if not len(test.manifest):
+        raise UserError(
+            f"{folder}: no image is left to judge the final net on; lower data.dev_per_class, or "
+            "set it to null and choose data.test_share"
+        )
+    return test
+
+
+def _draw(study, name, found: Judgement, answer, classes) -> list:
+    """The figures, as reports/final/*.png; returns the files."""
+    shutil.rmtree(paths.FINAL, ignore_errors=True)
+    paths.FINAL.mkdir(parents=True)
+    title = f"{study}: {name} on the test images"
+    figures = {
+        "confusion": look.confusion_figure(title, found.confusion, classes),
+        "calibration": calibration_figure(
+            f"{study}: how far confidence can be believed", {f"{name}, test": [[[answer]]]}
+        ),
+    }
+    files = {stem: paths.FINAL / f"{stem}.png" for stem in figures}
+    for stem, picture in figures.items():
+        look.save(picture, files[stem])
+    return list(files.values())
+
+
+def _write(name: str, found: Judgement, primary: str) -> dict:
+    """The tables in reports/final, and the headline numbers, which are returned."""
+    tables = {
+        "classes": pd.DataFrame(found.classes),
+        "metrics": pd.DataFrame(found.metrics.items(), columns=["metric", "value"]),
+    }
+    for stem, table in tables.items():
+        path = paths.FINAL / f"{stem}.csv"
+        table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    facts = {
+        "recommended": name,
+        "accuracy": found.metrics["accuracy"],
+        "accuracy_low": found.low,
+        "accuracy_high": found.high,
+        **{metric: found.metrics[metric] for metric in dict.fromkeys(["nll", primary])},
+    }
+    rounded = {k: v if isinstance(v, str) else round(v, 6) for k, v in facts.items()}
+    paths.FINAL_FACTS.write_text(json.dumps(rounded, indent=2, ensure_ascii=False) + "\n")
+    return facts
+
+
+if __name__ == "__main__":
+    run(main)

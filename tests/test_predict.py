@@ -1,0 +1,133 @@
+"""A net that was taken home: how it is fed, and what it says of image files."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnlab import predict, usage
+from cnnlab.data.images import BadImage, Settings, decode
+from cnnlab.errors import UserError
+from cnnlab.training import records
+from cnnlab.training.recipe import MODELS
+from cnnlab.usage import Usage
+
+CLASSES = ["cat", "dog [big]", "eel"]
+ABOUT = Usage("study", "dropout", CLASSES, [8, 8, 3], "squash", 1.0)
+
+
+def encoded(size=(8, 8), kind="PNG", mode="RGB", seed=0):
+    width, height = size
+    shape = (height, width, 3) if mode == "RGB" else (height, width)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, kind)
+    return content.getvalue(), pixels
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, base):
+    """A folder with a net, as the stage `final` leaves it."""
+    folder = tmp_path_factory.mktemp("study") / "models"
+    folder.mkdir()
+    small = replace(base, net_options={"filters": [4], "convs": 1, "kernel": 3, "dense": []})
+    records.save_model(MODELS["vgg"].build(small, (8, 8, 3), 3), folder / records.MODEL)
+    ABOUT.write(folder)
+    return folder
+
+
+def test_usage_is_read_as_it_was_written(models):
+    assert usage.read(models) == ABOUT
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"study": 1}'])
+def test_a_damaged_usage_is_refused(tmp_path, text):
+    (tmp_path / usage.FILE).write_text(text)
+    with pytest.raises(UserError, match=r"usage.json: does not say"):
+        usage.read(tmp_path)
+
+
+def test_a_study_without_a_final_net_says_what_to_run(tmp_path):
+    with pytest.raises(UserError, match="run `dvc repro final` first"):
+        usage.read(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("size", [(8, 8), (40, 24)])
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_images_are_decoded_as_prepare_does(kind, size, resize):
+    content, _ = encoded(size, kind)
+    ours = replace(ABOUT, resize=resize).pixels(content)
+    theirs = decode(content, Settings(8, resize, None, 100)).pixels
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_grey_and_colour_become_what_the_net_takes():
+    grey, pixels = encoded(mode="L")
+    np.testing.assert_array_equal(ABOUT.pixels(grey), np.repeat(pixels[..., None], 3, axis=2))
+    colour, _ = encoded()
+    assert replace(ABOUT, shape=[8, 8, 1]).pixels(colour).shape == (8, 8, 1)
+
+
+def test_what_is_not_square_must_have_the_shape():
+    tall = replace(ABOUT, shape=[12, 8, 3])
+    content, pixels = encoded((8, 12))
+    np.testing.assert_array_equal(tall.pixels(content), pixels)
+    with pytest.raises(BadImage, match="8x8 pixels; allowed: 8x12"):
+        tall.pixels(encoded()[0])
+    with pytest.raises(BadImage, match="million"):
+        ABOUT.pixels(encoded((2000, 1000), "JPEG")[0])
+
+
+def ask(models, folder, *arguments):
+    out = folder / "pictures"
+    predict.main([*map(str, arguments), "--model", str(models), "--out", str(out)])
+    return out
+
+
+def test_it_prints_classes_and_draws_where_the_net_looks(models, tmp_path, capsys):
+    from cnnlab.report import alt
+
+    files = []
+    for i, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        files.append(tmp_path / folder / "my photo.jpg")
+        files[-1].write_bytes(encoded((40, 30), seed=i)[0])
+    out = ask(models, tmp_path, *files)
+    said = capsys.readouterr().out
+    shares = [float(w.rstrip("%")) for w in said.split() if w.endswith("%")]
+    assert len(shares) == 6 and sum(shares[:3]) == pytest.approx(100, abs=0.2)
+    assert shares[:3] == sorted(shares[:3], reverse=True)
+    assert all(said.count(name) == 2 for name in CLASSES)
+    assert sorted(p.name for p in out.iterdir()) == ["my photo.png", "my photo_1.png"]
+    assert "my photo.jpg" in alt(out / "my photo.png")
+
+
+def test_what_it_says_is_what_the_net_says(models, tmp_path, capsys):
+    file = tmp_path / "x.png"
+    content, pixels = encoded()
+    file.write_bytes(content)
+    out = ask(models, tmp_path, file, "--top", "1")
+    said = capsys.readouterr().out
+    logits = np.asarray(records.load_model(models / records.MODEL)(pixels[None].astype("float32")))
+    shares = np.exp(logits[0]) / np.exp(logits[0]).sum()
+    assert f"{shares.max():.1%}" in said and CLASSES[shares.argmax()] in said
+    assert said.count("%") == 1 and (out / "x.png").exists()
+
+
+def test_all_bad_images_are_named_and_nothing_is_drawn(models, tmp_path):
+    bad, good = tmp_path / "bad.jpg", tmp_path / "good.png"
+    bad.write_bytes(b"no image")
+    good.write_bytes(encoded()[0])
+    with pytest.raises(UserError) as error:
+        ask(models, tmp_path, good, bad, tmp_path / "gone.png", tmp_path)
+    text = str(error.value).splitlines()
+    assert [line.rsplit(": ", 1)[0] for line in text] == list(
+        map(str, (bad, tmp_path / "gone.png", tmp_path))
+    )
+    assert "No such file" in text[1] and "good" not in str(error.value)
+    assert not (tmp_path / "pictures").exists()
+    with pytest.raises(UserError, match="at least 1"):
+        ask(models, tmp_path, good, "--top", "0")
