@@ -340,15 +340,15 @@ def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
         "tables": tables,
         "scores": every,
         **figures(before, after, url, pushed),
-        "report": link(url, "blob", after.revision, f"{after.folder}{paths.REPORTS}/report.md")
-        if after.has(paths.REPORTS / "report.md")
-        else None,
-        "report_before": link(
-            url, "blob", before.revision, f"{before.folder}{paths.REPORTS}/report.md"
-        )
-        if before.has(paths.REPORTS / "report.md")
-        else None,
+        "report": page(Study(pushed, after.folder), url),
+        "report_before": page(before, url),
     }
+
+
+def page(study: Study, url: str) -> str | None:
+    """Where the report is; None where there is none."""
+    path = paths.REPORTS / "report.md"
+    return link(url, "blob", study.revision, f"{study.folder}{path}") if study.has(path) else None
 
 
 def mean(row: Row, m: Metric) -> str:

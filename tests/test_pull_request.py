@@ -145,6 +145,7 @@ def test_figures_stand_side_by_side_by_revision_with_their_alt_text(repository):
     repository.commit()
     text = repository.comment(pushed=after)
     assert f"{URL}/raw/{after}" not in text and "drawn in this run, not pushed" in text
+    assert f"[The full report]({URL}/blob/{after}/reports/report.md)" in text
 
 
 def test_figures_of_others_have_their_name(repository):
