@@ -11,7 +11,15 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -29,6 +37,14 @@ from cnnlab.training.recipe import MODELS, TECHNIQUES, apply, base
 FILE = Path("params.yaml")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
+# Told apart by what they are, so that a message speaks of one of them; KINDS are no part of a key.
+KINDS = ("names", "merged")
+Classes = Annotated[
+    Annotated[list[str], Tag("names")]
+    | Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Tag("merged")],
+    Discriminator(lambda classes: KINDS[isinstance(classes, dict) and bool(classes)]),
+]
+
 
 class Bad(Options):
     policy: Literal["skip", "fail"]
@@ -45,7 +61,7 @@ class Data(Options):
     source: str
     raw: str
     remote: str | None = Field(min_length=1)
-    classes: list[str] | dict[str, Annotated[list[str], Field(min_length=1)]] | None
+    classes: Classes | None
     image_size: int | None = Field(ge=4, le=1024)
     resize: str
     channels: Literal[1, 3] | None
@@ -302,7 +318,10 @@ def _join(names: typing.Iterable[str]) -> str:
 
 def _explain(error: dict) -> str:
     """One line: key = value: what is allowed."""
-    key = ".".join(str(part) for part in error["loc"])
+    loc = error["loc"]
+    if loc[:2] == ("data", "classes") and loc[2:3] and loc[2] in KINDS:
+        loc = (*loc[:2], *loc[3:])
+    key = ".".join(str(part) for part in loc)
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed: {_join(_siblings(error['loc']))}"
     if error["type"] == "missing":
