@@ -228,6 +228,9 @@ class Params(Options):
     def _consistent(self) -> Params:
         nets = f"exactly one net of {_join(MODELS.names())}"
         _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), nets)
+        if self.transfer.model is not None:
+            own = list(chosen(self.transfer.model))
+            _require(len(own) == 1, "transfer.model", own, f"null, or {nets}")
         known = sorted(chosen(self.techniques))
         lists = {f"variants.{name}": names for name, names in self.variants.items()}
         lists["transfer.techniques"] = self.transfer.techniques
