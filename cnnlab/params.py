@@ -36,7 +36,7 @@ class Pretrain(Options):
 class Data(Options):
     source: str
     raw: str
-    classes: list[str] | dict[str, Annotated[list[str], Field(min_length=1)]] | None
+    classes: list[str] | dict[str, list[str]] | None
     image_size: int | None = Field(ge=4, le=1024)
     channels: Literal[1, 3] | None
     dev_per_class: int = Field(ge=4)
@@ -49,6 +49,15 @@ class Data(Options):
         if name not in SOURCES.names():
             raise ValueError(f"unknown source; allowed: {', '.join(SOURCES.names())}")
         return name
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        lists = list(value.values()) if isinstance(value, dict) else [value]
+        good = [isinstance(x, list) and all(isinstance(name, str) for name in x) for x in lists]
+        if value is not None and not (lists and all(lists) and all(good)) and value != []:
+            raise ValueError("should be null, names, or new names with those that become them")
+        return value
 
     @field_validator("channels", mode="before")
     @classmethod
@@ -105,6 +114,13 @@ class Transfer(Options):
     features: int | None = Field(ge=0, le=1000)
     per_class: list[Annotated[int, Field(ge=1)]]
     steps: int = Field(ge=0, le=1_000_000)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) != 1:
+            raise ValueError("should be null, or one net with its size")
+        return value
 
     @model_validator(mode="after")
     def _whole(self) -> Transfer:

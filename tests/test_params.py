@@ -139,6 +139,8 @@ def test_a_number_below_its_range_or_not_finite_is_refused_at_every_key(refusal,
         ("data.source", "nope", ", ".join(SOURCES.names())),
         ("data.image_size", 3, "4"),
         ("data.image_size", 1025, "1024"),
+        ("data.classes", {"a": []}, "names"),
+        ("data.classes", {"a": "b"}, "names"),
         ("data.channels", 2, "1 or 3"),
         ("data.channels", 1.0, "1 or 3"),
         ("data.dev_per_class", 3, "4"),
@@ -205,6 +207,9 @@ PRETRAIN = CONTENT["data"]["pretrain"]["classes"]
         ({"model": {}}, "model", "[]", "exactly one"),
         ({"strategies": {}}, "data.pretrain.classes", repr(PRETRAIN), "[]"),
         ({"data.pretrain.classes": []}, "data.pretrain.classes", "[]", "some where strategies"),
+        ({"transfer.weights": "imagenet"}, "weights", "'imagenet'", "model: application"),
+        ({"transfer.weights": "a.h5"}, "sha256", "None", "the file's sha256"),
+        ({"transfer.sha256": "0" * 64}, "sha256", repr("0" * 64), "null where it is not"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(refusal, changes, key, value, allowed):
