@@ -39,7 +39,7 @@ def sizes_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Picture
     with house_style():
         figure = blank(84 + HIGH + 62)
         write(figure, MARGIN, 14, title, TITLE, weight="bold")
-        axes = _axes(figure, 84, WIDTH - MARGIN - LEFT)
+        axes = _axes(figure, 84, WIDTH - 2 * MARGIN - LEFT)
         for i, name in enumerate(names):
             own = [row for row in rows if row["strategy"] == name]
             # Side by side, so that intervals do not hide each other.
