@@ -47,7 +47,7 @@ def shrink(path):
     p["variants"]["both"] = ["augment", "dropout"]  # every set of two techniques
     p["design"].update(kind="factorial", techniques=["augment", "dropout"])
     p["compare"].update(draws=200, pairs=[["augment", "dropout"]])
-    p["transfer"]["epochs"] = 2
+    p["transfer"].update(epochs=2, per_class=[2], steps=4)
     p["strategies"] = {k: v for k, v in p["strategies"].items() if k in ("scratch", "freeze")}
     for strategy in p["strategies"].values():
         strategy["epochs"] = 2
@@ -136,6 +136,8 @@ def test_stages_open_the_files_that_dvc_yaml_lists(clone):
         opened = {"r": set(), "w": set()}
         for line in (clone.root / "opened" / name).read_text().splitlines():
             how, path = line.split(" ", 1)
+            if path.startswith(f"{clone.root}/data/features/"):
+                continue  # a cache, whose file names are digests of all that decides their content
             if path.startswith((f"{clone.root}/data/", f"{clone.root}/reports/")):
                 opened[how].add(path.removeprefix(f"{clone.root}/"))
         # A record may come from another variant: one that is the same recipe by its fingerprint.
