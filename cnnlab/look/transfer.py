@@ -76,7 +76,7 @@ def change_figure(title: str, rows: Sequence[Mapping]) -> Picture:
     layers = list(dict.fromkeys(row["layer"] for row in rows))
     wide = (WIDTH - 2 * MARGIN - 2 * LEFT) // 2
     with house_style():
-        figure = blank(108 + HIGH + 118)
+        figure = blank(134 + HIGH + 118)
         write(figure, MARGIN, 14, title, TITLE, weight="bold")
         _legend(figure, names)
         panels = (
@@ -86,8 +86,8 @@ def change_figure(title: str, rows: Sequence[Mapping]) -> Picture:
         for p, (key, what, note) in enumerate(panels):
             x = MARGIN + p * (wide + LEFT)
             write(figure, x + LEFT, 78, what, room=wide, weight="bold")
-            write(figure, x + LEFT + wide, 80, note, SMALL, wide - 150, ha="right", color=GREY)
-            axes = _axes(figure, 108, wide, x)
+            write(figure, x + LEFT, 102, note, SMALL, wide, color=GREY)
+            axes = _axes(figure, 134, wide, x)
             for i, name in enumerate(names):
                 own = {row["layer"]: row[key] for row in rows if row["strategy"] == name}
                 values = [own[layer] for layer in layers]
