@@ -26,6 +26,7 @@ from cnnlab.look.figure import (
 
 COLOURS = ["#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#9a6700"]
 MARKS = "osD^vP"
+ENDS = ("mean", "mean_low", "mean_high")
 LEFT, HIGH = 74, 330  # pixels
 
 
@@ -59,8 +60,8 @@ def sizes_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Picture
         axes.set_ylabel(f"{metric.title} ({metric.unit})", fontsize=8, color=INK)
     said = "; ".join(
         f"{row['strategy']} at {row['per_class']}: {row['mean'] * metric.scale:.{metric.digits}f} "
-        f"[{row['low'] * metric.scale:.{metric.digits}f}, "
-        f"{row['high'] * metric.scale:.{metric.digits}f}]"
+        f"[{row['mean_low'] * metric.scale:.{metric.digits}f}, "
+        f"{row['mean_high'] * metric.scale:.{metric.digits}f}]"
         for row in rows
     )
     return Picture(figure, f"{title}, {metric.title} ({metric.unit}), images a class: {said}")
