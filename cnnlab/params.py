@@ -142,19 +142,12 @@ class Transfer(Options):
     per_class: list[Annotated[int, Field(ge=1)]]
     steps: int = Field(ge=0, le=1_000_000)
 
-    @model_validator(mode="after")
-    def _whole(self) -> Transfer:
-        file = self.weights not in ("pretrain", "imagenet")
-        digest = "the file's sha256 where weights is a path or URL, null where it is not"
-        _require(file == (self.sha256 is not None), "sha256", self.sha256, digest)
-        nets = [] if self.model is None else list(chosen(self.model))
-        _require(
-            self.weights == "pretrain" or nets == ["application"],
-            "weights",
-            self.weights,
-            "pretrain, or other weights with model: application",
-        )
-        return self
+    @field_validator("model", mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) != 1:
+            raise ValueError("should be null, or one net with its size")
+        return value
 
 
 class Design(Options):
@@ -243,6 +236,18 @@ class Params(Options):
         transferred = transfer.model or self.model
         of_transfer = list(chosen(transferred))
         _require(len(of_transfer) == 1, "transfer.model", of_transfer, f"null, or {nets}")
+        _require(
+            transfer.weights == "pretrain" or of_transfer == ["application"],
+            "transfer.weights",
+            transfer.weights,
+            "pretrain, or other weights where transfer.model is an application",
+        )
+        _require(
+            (transfer.weights in ("pretrain", "imagenet")) == (transfer.sha256 is None),
+            "transfer.sha256",
+            transfer.sha256,
+            "the file's sha256 where weights is a path or URL, null where it is not",
+        )
         for key, names in lists.items():
             net = transferred if key == "transfer.techniques" else self.model
             try:

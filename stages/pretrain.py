@@ -24,12 +24,12 @@ def main() -> None:
     )
     paths.BACKBONE.mkdir(parents=True, exist_ok=True)
     base = recipe.base(transfer.model or model, train)
+    images = pool.read(paths.PREPARED / "pretrain")
     if transfer.weights != "pretrain":
-        _import(base, transfer)
+        _import(base, images.images.shape[1:], transfer)
         return
     if not classes:
         return  # a study without transfer
-    images = pool.read(paths.PREPARED / "pretrain")
     # A fifth of the images is held out, to know what the backbone is worth.
     split = folds.make(images.manifest, k=5, repeats=1, seed=seed)
     split["fold"] = split["fold"].where(split["fold"] == 0, NEVER)
@@ -44,12 +44,10 @@ def main() -> None:
     run_observed(job, paths.BACKBONE, execution, study, "backbone")
 
 
-def _import(base: recipe.Recipe, transfer) -> None:
+def _import(base: recipe.Recipe, shape: tuple[int, ...], transfer) -> None:
     """Write the backbone with the weights that params name, instead of learning them."""
     from cnnlab.training import weights  # imports TensorFlow
 
-    # No image may be in this pool, but it knows their shape.
-    shape = pool.read(paths.PREPARED / "pretrain").images.shape[1:]
     net = weights.backbone(base, shape, transfer.weights, transfer.sha256)
     records.prune(paths.BACKBONE, set())
     records.save_model(net, paths.BACKBONE / records.MODEL)

@@ -208,6 +208,8 @@ PRETRAIN = CONTENT["data"]["pretrain"]["classes"]
         ({"model": {}}, "model", "[]", "exactly one"),
         ({"strategies": {}}, "data.pretrain.classes", repr(PRETRAIN), "[]"),
         ({"data.pretrain.classes": []}, "data.pretrain.classes", "[]", "some where strategies"),
+        ({"transfer.weights": "a.h5"}, "transfer.weights", "'a.h5'", "is an application"),
+        ({"transfer.sha256": "0" * 64}, "transfer.sha256", repr("0" * 64), "null where it is not"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(refusal, changes, key, value, allowed):

@@ -141,6 +141,8 @@ def test_stages_open_the_files_that_dvc_yaml_lists(clone):
         opened = {"r": set(), "w": set()}
         for line in (clone.root / "opened" / name).read_text().splitlines():
             how, path = line.split(" ", 1)
+            if path.startswith(f"{clone.root}/data/features/"):
+                continue  # a cache, whose file names are digests of all that decides their content
             if path.startswith(tuple(f"{clone.root}/{d}/" for d in ("data", "models", "reports"))):
                 opened[how].add(path.removeprefix(f"{clone.root}/"))
         # A record may come from another variant: one that is the same recipe by its fingerprint.

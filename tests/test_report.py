@@ -327,13 +327,12 @@ def test_the_readme_shows_the_committed_results(root, monkeypatch):
 
 def test_sizes_are_a_table_and_said_in_words():
     rows = [
-        {"strategy": "freeze", "per_class": 20, "mean": 0.7, "low": 0.6, "high": 0.8},
-        {"strategy": "scratch", "per_class": 20, "mean": 0.5, "low": 0.4, "high": 0.6},
-        {"strategy": "finetune", "per_class": 20, "mean": 0.75, "low": 0.7, "high": 0.8},
+        {"strategy": "freeze", "per_class": 20, "mean": 0.7, "mean_low": 0.6, "mean_high": 0.8},
+        {"strategy": "scratch", "per_class": 20, "mean": 0.5, "mean_low": 0.4, "mean_high": 0.6},
+        {"strategy": "finetune", "per_class": 20, "mean": 0.75, "mean_low": 0.7, "mean_high": 0.8},
     ]
     for row, effect in zip(rows[1:], (-0.2, 0.05), strict=True):
-        row |= {"minus": "freeze", "effect": effect, "effect_low": effect - 0.1}
-        row |= {"effect_high": effect + 0.1}
+        row |= {"minus": "freeze", "effect": effect, "low": effect - 0.1, "high": effect + 0.1}
     table = report.sizes_table(pd.DataFrame(rows), "accuracy", 0.95)
     assert "| 20 | **freeze** | 70.0 [60.0, 80.0] | – |" in table
     assert "| 20 | **scratch** | 50.0 [40.0, 60.0] | −20.0 [−30.0, −10.0] |" in table

@@ -8,8 +8,8 @@ import numpy as np
 
 from cnnlab.compare.inference import corrected_t, mean_interval
 
-SIZE_COLUMNS = ["strategy", "per_class", "mean", "low", "high", "minus", "effect"]
-SIZE_COLUMNS += ["effect_low", "effect_high", "p", "n"]
+SIZE_COLUMNS = ["strategy", "per_class", "mean", "mean_low", "mean_high", "minus", "effect"]
+SIZE_COLUMNS += ["low", "high", "p", "n"]
 
 
 def size_rows(
@@ -27,11 +27,11 @@ def size_rows(
         for name, values in by_strategy.items():
             own = mean_interval(values, confidence)
             row = {"strategy": name, "per_class": size, "n": own.n}
-            row |= {"mean": own.mean, "low": own.low, "high": own.high}
+            row |= {"mean": own.mean, "mean_low": own.low, "mean_high": own.high}
             if name != against and against in by_strategy:
                 found = corrected_t(values - by_strategy[against], confidence)
                 row |= {"minus": against, "effect": found.mean, "p": found.p}
-                row |= {"effect_low": found.low, "effect_high": found.high}
+                row |= {"low": found.low, "high": found.high}
             rows.append(row)
     return rows
 
@@ -56,7 +56,7 @@ def overtakes(rows: Sequence[Mapping], strategy: str, sign: int) -> tuple[int | 
 
 def clear(row: Mapping) -> bool:
     """Whether the interval of a row's difference leaves zero out."""
-    return row["effect_low"] > 0 or row["effect_high"] < 0
+    return row["low"] > 0 or row["high"] < 0
 
 
 def cka(x: np.ndarray, y: np.ndarray) -> float:

@@ -26,6 +26,7 @@ from cnnlab.look.figure import (
 
 COLOURS = ["#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#9a6700"]
 MARKS = "osD^vP"
+ENDS = ("mean", "mean_low", "mean_high")
 LEFT, HIGH = 74, 330  # pixels
 
 
@@ -39,7 +40,7 @@ def sizes_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Picture
     with house_style():
         figure = blank(84 + HIGH + 62)
         write(figure, MARGIN, 14, title, TITLE, weight="bold")
-        axes = _axes(figure, 84, WIDTH - MARGIN - LEFT)
+        axes = _axes(figure, 84, WIDTH - 2 * MARGIN - LEFT)
         for i, name in enumerate(names):
             own = [row for row in rows if row["strategy"] == name]
             # Side by side, so that intervals do not hide each other.
@@ -59,8 +60,8 @@ def sizes_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Picture
         axes.set_ylabel(f"{metric.title} ({metric.unit})", fontsize=8, color=INK)
     said = "; ".join(
         f"{row['strategy']} at {row['per_class']}: {row['mean'] * metric.scale:.{metric.digits}f} "
-        f"[{row['low'] * metric.scale:.{metric.digits}f}, "
-        f"{row['high'] * metric.scale:.{metric.digits}f}]"
+        f"[{row['mean_low'] * metric.scale:.{metric.digits}f}, "
+        f"{row['mean_high'] * metric.scale:.{metric.digits}f}]"
         for row in rows
     )
     return Picture(figure, f"{title}, {metric.title} ({metric.unit}), images a class: {said}")
@@ -76,7 +77,7 @@ def change_figure(title: str, rows: Sequence[Mapping]) -> Picture:
     layers = list(dict.fromkeys(row["layer"] for row in rows))
     wide = (WIDTH - 2 * MARGIN - 2 * LEFT) // 2
     with house_style():
-        figure = blank(108 + HIGH + 118)
+        figure = blank(134 + HIGH + 118)
         write(figure, MARGIN, 14, title, TITLE, weight="bold")
         _legend(figure, names)
         panels = (
@@ -86,8 +87,8 @@ def change_figure(title: str, rows: Sequence[Mapping]) -> Picture:
         for p, (key, what, note) in enumerate(panels):
             x = MARGIN + p * (wide + LEFT)
             write(figure, x + LEFT, 78, what, room=wide, weight="bold")
-            write(figure, x + LEFT + wide, 80, note, SMALL, wide - 150, ha="right", color=GREY)
-            axes = _axes(figure, 108, wide, x)
+            write(figure, x + LEFT, 102, note, SMALL, wide, color=GREY)
+            axes = _axes(figure, 134, wide, x)
             for i, name in enumerate(names):
                 own = {row["layer"]: row[key] for row in rows if row["strategy"] == name}
                 values = [own[layer] for layer in layers]

@@ -89,13 +89,10 @@ def sizes_table(sizes: pd.DataFrame, metric: str, confidence: float) -> str:
         "|---|---|---|---|",
     ]
     for row in sizes.to_dict("records"):
-        less = "–"
-        if isinstance(row["minus"], str):
-            ends = {"low": row["effect_low"], "high": row["effect_high"]}
-            less = f"{signed(row['effect'], m)} {bounds(ends, m)}"
-        mean, *ends = (f"{row[key] * m.scale:.{m.digits}f}" for key in ("mean", "low", "high"))
-        own = f"{mean} [{', '.join(ends)}]"
-        lines.append(f"| {row['per_class']} | **{row['strategy']}** | {own} | {less} |")
+        less = effect(row, m) if isinstance(row["minus"], str) else "–"
+        lines.append(
+            f"| {row['per_class']} | **{row['strategy']}** | {estimate(row, 'mean', m)} | {less} |"
+        )
     return "\n".join(lines)
 
 

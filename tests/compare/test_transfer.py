@@ -72,9 +72,9 @@ def test_rows_hold_means_and_paired_differences_by_size():
     last = rows[-1]
     own = mean_interval(SCORES[100]["finetune"], 0.95)
     found = corrected_t(grid(0.11, 0.1, 0.11), 0.95)
-    assert (last["mean"], last["low"], last["high"]) == (own.mean, own.low, own.high)
+    assert (last["mean"], last["mean_low"], last["mean_high"]) == (own.mean, own.low, own.high)
     assert last["effect"] == pytest.approx(found.mean)
-    assert last["effect_low"] == pytest.approx(found.low)
+    assert last["low"] == pytest.approx(found.low)
     assert last["p"] == pytest.approx(found.p)
     assert "effect" not in rows[0]
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from cnnlab import strategies
 from cnnlab.plugins import chosen
 from cnnlab.training import fingerprint, recipe
 
@@ -122,3 +123,14 @@ def test_an_edit_of_an_op_counts_for_a_policy_with_it(committed, base, rewritten
     before = mark(policy)
     rewritten(f"cnnlab.techniques.{op}", "def apply", "edited = 1\n\n\ndef apply")
     assert mark(policy) != before
+
+
+@pytest.mark.parametrize("module", ["phases", "transferred", "features"])
+def test_transfer_s_code_counts_for_what_uses_it_alone(base, rewritten, module):
+    uses = strategies.phased(base, [recipe.Phase(3, 0.1)])
+    stored = replace(uses, features=0)
+    before = mark(base), mark(uses), mark(stored)
+    assert len(set(before)) == 3
+    rewritten(f"cnnlab.training.{module}", "\nfrom ", "\nedited = 1\nfrom ")
+    changed = [a != b for a, b in zip(before, map(mark, (base, uses, stored)), strict=True)]
+    assert changed == [False, module != "features", True]

@@ -15,10 +15,11 @@ import pytest
 from cnnlab import params
 from cnnlab.data import folds
 from cnnlab.errors import UserError
+from cnnlab.strategies import phased
 from cnnlab.training import ray_backend, records, worker
 from cnnlab.training.execute import run
 from cnnlab.training.job import Job
-from cnnlab.training.recipe import MODELS
+from cnnlab.training.recipe import MODELS, Phase
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
@@ -66,7 +67,8 @@ def make_job(base, pool_in):
         keras.utils.set_random_seed(1)
         records.save_model(MODELS[recipe.net].build(recipe, (8, 8, 1), 3), backbone)
         split = folds.make(images.manifest, k=2, repeats=2, seed=1)
-        return Job("v", replace(recipe, start="backbone"), images, split, 1, 1, backbone)
+        recipe = phased(recipe, [Phase(EPOCHS, 0.001, 1.0)])
+        return Job("v", recipe, images, split, 1, 1, backbone, folder / "features")
 
     return make
 
