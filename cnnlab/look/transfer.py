@@ -45,10 +45,7 @@ def sizes_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Picture
             own = [row for row in rows if row["strategy"] == name]
             # Side by side, so that intervals do not hide each other.
             at = np.array([row["per_class"] for row in own]) * 1.025 ** (i - (len(names) - 1) / 2)
-            mean, low, high = (
-                np.array([row[key] for row in own]) * metric.scale
-                for key in ("mean", "low", "high")
-            )
+            mean, low, high = (np.array([r[end] for r in own]) * metric.scale for end in ENDS)
             bars = [mean - low, high - mean]
             style = {"color": COLOURS[i % 6], "marker": MARKS[i % 6], "ms": 5, "linewidth": 1.4}
             axes.errorbar(at, mean, bars, elinewidth=1, capsize=3, **style)
