@@ -48,14 +48,15 @@ def main() -> None:
         members=1,
         seed=seed,
     )
-    done = run_observed(job, paths.MODELS, execution, study, "final")
-    shape = list(dev.images.shape[1:])
-    Usage(chosen["name"], list(dev.classes), shape, resize, megapixels).write(paths.MODELS)
 
     from cnnlab.training.answer import probabilities  # imports TensorFlow
     from cnnlab.training.fit import use_threads
 
-    use_threads(train.threads)  # their number shows in the last bits
+    # Their number shows in the last bits, and is fixed once a net that is there is looked into.
+    use_threads(train.threads)
+    done = run_observed(job, paths.MODELS, execution, study, "final")
+    shape = list(dev.images.shape[1:])
+    Usage(chosen["name"], list(dev.classes), shape, resize, megapixels).write(paths.MODELS)
     test = replace(test, classes=dev.classes)
     said = probabilities(records.load_model(paths.MODELS / records.MODEL), test.images)
     found = judge(

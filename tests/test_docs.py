@@ -33,12 +33,17 @@ ELSEWHERE = {
     "dvc exp run --queue -S folds.repeats=5": "test_pipeline.py::test_experiments_work_in_place",
     "dvc queue start": "test_pipeline.py::test_experiments_work_in_place",
     "make predict IMAGE=photo.jpg": "test_predict.py::test_",
+    "mlflow models serve -m models:/digits@champion --env-manager local": (
+        "test_tracking.py::test_a_server_answers_for_the_champion"
+    ),
     "make track": "test_pipeline.py::test_make_track_logs_what_a_store_lacks",
     "make validate": "test_validate.py::test_",
     "make validate TRAIN=20": "test_validate.py::test_",
     "make repro JOBS=n": "test_launch.py::test_",
 }
 NOT_RUN = {
+    "dvc artifacts get . recommended": "DVC's own; needs a commit with the model in a remote",
+    "export MLFLOW_TRACKING_URI=sqlite:///$PWD/mlflow.db": "sets a variable; tests set their own",
     "make test": "it runs this",
     "make ray": "downloads; .ci/run runs it, and then training/test_ray.py",
     "make requirements": "downloads",
