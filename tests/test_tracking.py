@@ -220,14 +220,17 @@ def test_a_run_without_a_model_registers_nothing_and_says_so(store, capfd):
     assert not store.client.search_registered_models("name = 'nothing'")
 
 
-def test_a_server_answers_for_the_champion(store, made, closed_port, workspace):
+def test_a_server_answers_for_the_champion(store, made, workspace):
     """As the model card says: `mlflow models serve -m models:/STUDY@champion`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     with tracking.Run("final study", "final", "final", "served") as run:
         run.finish(made.trials, made.model, made.pool)
         run.register("served", "")
     store.client.set_registered_model_alias("served", "champion", "1")  # this is an experiment
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/served@champion"]
-    command += ["--env-manager", "local", "--port", str(closed_port)]
+    command += ["--env-manager", "local", "--port", str(port)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     log = workspace / "serve.log"
     with log.open("w") as file:
@@ -242,7 +245,7 @@ def test_a_server_answers_for_the_champion(store, made, closed_port, workspace):
     try:
         images = made.pool.images[:2].astype(np.float32)
         request = urllib.request.Request(
-            f"http://127.0.0.1:{closed_port}/invocations",
+            f"http://127.0.0.1:{port}/invocations",
             json.dumps({"inputs": images.tolist()}).encode(),
             {"Content-Type": "application/json"},
         )
