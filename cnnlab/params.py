@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Discriminator,
     Field,
     Tag,
@@ -37,6 +38,19 @@ from cnnlab.training.recipe import MODELS, TECHNIQUES, apply, base
 FILE = Path("params.yaml")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
+
+def one_of(what: str, names: typing.Iterable[str]) -> Any:
+    """The type of a name from a registry; any other is refused with those there are."""
+    known = list(names)
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"unknown {what}; allowed: {_join(known)}")
+        return name
+
+    return Annotated[str, AfterValidator(check)]
+
+
 # Told apart by what they are, so that a message speaks of one of them; KINDS are no part of a key.
 KINDS = ("names", "merged")
 Classes = Annotated[
@@ -58,12 +72,12 @@ class Pretrain(Options):
 
 
 class Data(Options):
-    source: str
+    source: one_of("source", SOURCES.names())
     raw: str
     remote: str | None = Field(min_length=1)
     classes: Classes | None
     image_size: int | None = Field(ge=4, le=1024)
-    resize: str
+    resize: one_of("way", RESIZE)
     channels: Literal[1, 3] | None
     bad: Bad
     near_duplicates: int | None = Field(ge=0, le=4)
@@ -71,20 +85,6 @@ class Data(Options):
     test_per_class: int | None = Field(ge=1)
     test_share: float = Field(gt=0, lt=1)
     pretrain: Pretrain
-
-    @field_validator("source")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in SOURCES.names():
-            raise ValueError(f"unknown source; allowed: {', '.join(SOURCES.names())}")
-        return name
-
-    @field_validator("resize")
-    @classmethod
-    def _a_way(cls, name: str) -> str:
-        if name not in RESIZE:
-            raise ValueError(f"unknown way; allowed: {', '.join(RESIZE)}")
-        return name
 
     @field_validator("channels", mode="before")
     @classmethod
@@ -113,16 +113,9 @@ class Train(Options):
 
 
 class Execution(Options):
-    backend: str
+    backend: one_of("backend", BACKENDS)
     workers: int | None = Field(ge=1, le=1024)
     gpus: float = Field(ge=0, le=8)
-
-    @field_validator("backend")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in BACKENDS:
-            raise ValueError(f"unknown backend; allowed: {', '.join(BACKENDS)}")
-        return name
 
     @field_validator("gpus")
     @classmethod
@@ -151,20 +144,13 @@ class Transfer(Options):
 
 
 class Design(Options):
-    kind: str
+    kind: one_of("design", DESIGNS)
     techniques: list[str] = Field(max_length=20)
     resolution: int = Field(ge=3, le=8)
 
-    @field_validator("kind")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in DESIGNS:
-            raise ValueError(f"unknown design; allowed: {', '.join(DESIGNS)}")
-        return name
-
 
 class Compare(Options):
-    metric: str
+    metric: one_of("metric", METRICS)
     confidence: float = Field(ge=0.5, le=0.999)
     alpha: float = Field(ge=0.001, le=0.5)
     probability: float = Field(gt=0.5, le=0.999)
@@ -173,24 +159,10 @@ class Compare(Options):
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     draws: int = Field(ge=100, le=1_000_000)
 
-    @field_validator("metric")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in METRICS:
-            raise ValueError(f"unknown metric; allowed: {', '.join(METRICS)}")
-        return name
-
 
 class Final(Options):
-    rule: str
+    rule: one_of("rule", RULES)
     probability: float = Field(gt=0.5, le=0.999)
-
-    @field_validator("rule")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in RULES:
-            raise ValueError(f"unknown rule; allowed: {', '.join(RULES)}")
-        return name
 
 
 class Visualize(Options):
@@ -221,9 +193,6 @@ class Params(Options):
     def _consistent(self) -> Params:
         nets = f"exactly one net of {_join(MODELS.names())}"
         _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), nets)
-        if self.transfer.model is not None:
-            own = list(chosen(self.transfer.model))
-            _require(len(own) == 1, "transfer.model", own, f"null, or {nets}")
         known = sorted(chosen(self.techniques))
         lists = {f"variants.{name}": names for name, names in self.variants.items()}
         lists["transfer.techniques"] = self.transfer.techniques
@@ -234,10 +203,10 @@ class Params(Options):
             _require(len(set(names)) == len(names), key, names, "each technique once")
         transfer = self.transfer
         transferred = transfer.model or self.model
-        of_transfer = list(chosen(transferred))
-        _require(len(of_transfer) == 1, "transfer.model", of_transfer, f"null, or {nets}")
+        own = list(chosen(transferred))
+        _require(len(own) == 1, "transfer.model", own, f"null, or {nets}")
         _require(
-            transfer.weights == "pretrain" or of_transfer == ["application"],
+            transfer.weights == "pretrain" or own == ["application"],
             "transfer.weights",
             transfer.weights,
             "pretrain, or other weights where transfer.model is an application",
