@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterable, Iterator
+from time import monotonic
 from typing import TypeVar
 
 from rich.console import Console
@@ -38,13 +38,13 @@ class Bar:
 
     def __init__(self, progress: Progress, task):
         self._progress, self._task = progress, task
-        self._began = self._said = self._drawn = time.monotonic()
+        self._began = self._said = self._drawn = monotonic()
         self._waiting = 0  # steps that are not drawn yet
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """`steps` more are done; `note` says what is being done now."""
         self._waiting += steps
-        now = time.monotonic()
+        now = monotonic()
         if now - self._drawn < TICK and not note:
             return
         self._progress.update(self._task, advance=self._waiting, note=note)
@@ -85,8 +85,8 @@ def bar(title: str, total: int) -> Iterator[Bar]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", style="dim"),
     )
-    started = time.monotonic()
+    started = monotonic()
     quiet = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         yield Bar(progress, progress.add_task(title, total=total, note=""))
-    console.print(f"{title}: {total} in {time.monotonic() - started:.1f} s", highlight=False)
+    console.print(f"{title}: {total} in {monotonic() - started:.1f} s", highlight=False)

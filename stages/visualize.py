@@ -63,10 +63,10 @@ def main() -> None:
             parent.attach(files, "figures")
     names = [name for name in chosen(strategies) if name != "scratch"]
     if names:
-        _transfer(study, names, dev)
+        _transfer(names, dev)
 
 
-def _transfer(study: str, names: list[str], dev: pool.Pool) -> None:
+def _transfer(names: list[str], dev: pool.Pool) -> None:
     """What each strategy made of the backbone: how like its maps are, how far its weights moved,
     and maps of one image before and after, from three depths."""
     places = {name: records.of_size(paths.TRANSFER / name, None) for name in names}
@@ -93,8 +93,7 @@ def _transfer(study: str, names: list[str], dev: pool.Pool) -> None:
             label = probe.label(shown)
             picture = look.feature_figure(maps, tops, layer, probe.images[shown], label, shown)
             _save(picture, f"transfer/{number:02d}_{layer}")
-    title = f"{study}: what transfer changed in the backbone"
-    _save(change_figure(title, rows), "transfer/changes")
+    _save(change_figure("what transfer changed in the backbone", rows), "transfer/changes")
     table = pd.DataFrame(rows)
     table.to_csv(paths.FIGURES / "transfer/changes.csv", index=False, float_format="%.6g")
 

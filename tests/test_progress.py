@@ -33,12 +33,12 @@ def test_work_that_fails_does_not_claim_its_end(capsys):
 
 def test_long_work_in_a_log_says_how_far_it_is_and_how_long_it_will_take(capsys, monkeypatch):
     now = iter(range(0, 1000, 20))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(progress, "monotonic", lambda: next(now))
     with bar("prepare", 100) as work:
         for _ in range(3):
             work.advance(10, note="fold 1")
     first, *_ = capsys.readouterr().out.splitlines()
-    assert first == "prepare: 20 of 100, 0.5 a second, 160 s left  fold 1"
+    assert first == "prepare: 10 of 100, 0.5 a second, 180 s left  fold 1"
 
 
 def test_many_small_steps_are_all_counted(monkeypatch):

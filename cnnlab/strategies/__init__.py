@@ -49,7 +49,6 @@ def phased(target: Recipe, phases: Sequence[Phase]) -> Recipe:
     """The target's net, begun at the backbone and trained in phases."""
     return replace(
         target,
-        start="backbone",
         phases=tuple(phases),
         epochs=sum(phase.epochs for phase in phases),
         learning_rate=phases[-1].learning_rate,

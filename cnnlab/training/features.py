@@ -48,9 +48,9 @@ def stored(
 
 
 def _compute(recipe, backbone, images, draws, path) -> None:
-    with fit._precision(recipe.precision):
+    with fit.computing_in(recipe.precision):
         net = transferred.whole(recipe, images.shape[1:], 2)
-    transferred.put(net, backbone)
+    fit.put(net, backbone)
     extractor = keras.Model(net.inputs[0], transferred.features(net)[0])
 
     @tf.function(
@@ -67,7 +67,7 @@ def _compute(recipe, backbone, images, draws, path) -> None:
         found = tf.cast(extractor(pixels, training=False), tf.float32)
         return tf.reshape(found, [tf.shape(found)[0], -1])
 
-    size = fit.EVALUATION_BATCH
+    size = fit.at_once(images.shape[1:])
     units = int(np.prod(extractor.output.shape[1:]))
     shape = (len(images), 1 + draws, units, 4)
     part = path.with_name(f".{os.getpid()}.{path.name}")
@@ -91,7 +91,7 @@ def _digest(recipe, backbone, images, draws) -> str:
         "ops": recipe.ops if draws else None,
         "fill": recipe.fill_mode if draws else None,
         "inserts": [vars(insert) for insert in recipe.inserts if insert.at != "dense"],
-        "how": [draws, fit.EVALUATION_BATCH, recipe.precision, recipe.threads],
+        "how": [draws, fit.at_once(images.shape[1:]), recipe.precision, recipe.threads],
         "images": [list(images.shape), hashlib.sha256(images).hexdigest()],
         "code": {
             name: code_digest(name)

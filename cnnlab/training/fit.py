@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -26,8 +26,8 @@ from cnnlab.training.records import Checkpoint
 
 tf.config.experimental.enable_op_determinism()
 
-EVALUATION_BATCH = 512  # images; no effect on results
 RESIDENT = 256 * 2**20  # bytes; a larger pool is read from its file, batch by batch: same results
+PIXELS = 2**19  # of the images that a net sees at once outside training
 PROBE = 64  # training images on which pre-activations are watched
 
 
@@ -58,24 +58,24 @@ def fit(
     recipe: Recipe,
     data: Data,
     seed: int,
-    backbone: keras.Model | None = None,
+    start: Mapping[str, list[np.ndarray]] | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Fitted:
     """Train one net; evaluate it clean, in inference mode, every `recipe.evaluate_every` epochs.
 
-    `backbone`: the net whose conv part a recipe with `start="backbone"` begins from. `on_epoch` is
-    called with each entry of the history: `epoch` (from 1), `objective` (mean training loss with
-    penalties, dropout and augmentation on), and where the net was evaluated, which the last epoch
-    always is, for clean training images and judged ones `train_accuracy`, `train_nll`, `accuracy`,
-    `nll` (natural logarithm); with early stopping also `stopping_nll`, of the held-back images.
-    With a `checkpoint` training goes on from the last epoch that it holds, to the same result to
-    the bit.
+    `start`: layer name -> the weights that it begins from; others begin as the seed says.
+    `on_epoch` is called with each entry of the history: `epoch` (from 1), `objective` (mean
+    training loss with penalties, dropout and augmentation on), and where the net was evaluated,
+    which the last epoch always is, for clean training images and judged ones `train_accuracy`,
+    `train_nll`, `accuracy`, `nll` (natural logarithm); with early stopping also `stopping_nll`, of
+    the held-back images. With a `checkpoint` training goes on from the last epoch that it holds, to
+    the same result to the bit.
     """
     train, held = _held_back(data, recipe, seed)
     steps = -(-len(train) // recipe.batch_size)
     net = _compiled(recipe, data.images.shape[1:], data.classes, steps)
-    net.reset(seed, backbone)
+    net.reset(seed, start or {})
     history: list[dict[str, float]] = []
     watched: list[np.ndarray] = []  # of each evaluation, (convs, 2)
     kept: list[np.ndarray] = []  # the best weights so far, or the snapshots' probabilities
@@ -130,7 +130,7 @@ def fit(
         shares = [net.probabilities(data.images, rows) for rows in (train, data.judged)]
     final = scores(shares[1], data.labels[data.judged])
     final |= {f"train_{k}": v for k, v in scores(shares[0], data.labels[train]).items()}
-    final |= quantities.of(net.model, data.images, data.judged)
+    final |= quantities.of(net.model, data.images[data.judged[: at_once(net.shape)]])
     stacked = np.array(watched, np.float32)
     names = [layer.name.removesuffix("_act") for layer in net.activations]
     preactivations = {name: stacked[:, i] for i, name in enumerate(names)}
@@ -192,8 +192,6 @@ class _Compiled:
     def __init__(self, recipe: Recipe, shape: tuple[int, ...], classes: int, steps: int):
         self.recipe, self.shape, self.classes = recipe, shape, classes
         self.model = self._build()
-        for layer in conv_part(self.model):
-            layer.trainable = recipe.train_conv
         config: dict = {"learning_rate": _learning_rate(recipe, steps)}
         if recipe.decay:
             config["weight_decay"] = recipe.decay
@@ -228,16 +226,14 @@ class _Compiled:
         )
 
     def _build(self) -> keras.Model:
-        with _precision(self.recipe.precision):
+        with computing_in(self.recipe.precision):
             return MODELS[self.recipe.net].build(self.recipe, self.shape, self.classes)
 
-    def reset(self, seed: int, backbone: keras.Model | None) -> None:
-        """Put every variable to what a net built afresh from `seed` has."""
+    def reset(self, seed: int, start: Mapping[str, list[np.ndarray]]) -> None:
+        """Put every variable to what a net built afresh from `seed` and `start` has."""
         keras.utils.set_random_seed(seed)
         fresh = self._build()
-        if self.recipe.start == "backbone":
-            for layer, source in zip(conv_part(fresh), conv_part(backbone), strict=True):
-                layer.set_weights(source.get_weights())
+        put(fresh, start)
         self.state = [*(v.numpy() for v in fresh.variables), *self._optimizer_start]
 
     @property
@@ -280,10 +276,9 @@ class _Compiled:
 
     def probabilities(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Class probabilities (n, classes) of rows of the pool, in inference mode."""
-        parts = [
-            self._softmax(tf.constant(images[rows[i : i + EVALUATION_BATCH]])).numpy()
-            for i in range(0, len(rows), EVALUATION_BATCH)
-        ]
+        size = at_once(self.shape)
+        starts = range(0, len(rows), size)
+        parts = [self._softmax(tf.constant(images[rows[i : i + size]])).numpy() for i in starts]
         return np.concatenate(parts)
 
     def preactivations(self, images: np.ndarray) -> np.ndarray:
@@ -313,8 +308,21 @@ def _learning_rate(
     )
 
 
+def at_once(shape: tuple[int, ...]) -> int:
+    """How many images of a shape (height, width, channels) a net sees at once outside training:
+    bounds memory, and says nothing about results."""
+    return max(1, min(512, PIXELS // (shape[0] * shape[1])))
+
+
+def put(net: keras.Model, weights: Mapping[str, list[np.ndarray]]) -> None:
+    """Give layers the weights that there are for their names."""
+    for layer in net.layers:
+        if layer.name in weights:
+            layer.set_weights(weights[layer.name])
+
+
 @contextlib.contextmanager
-def _precision(policy: str) -> Iterator[None]:
+def computing_in(policy: str) -> Iterator[None]:
     """Layers made inside compute in this Keras dtype policy; weights are float32 in all of them."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -355,11 +363,6 @@ def _reader(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         return tf.ensure_shape(pixels, [None, *images.shape[1:]])
 
     return read
-
-
-def conv_part(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that transfer hands on or freezes: convs, what belongs to them, and pools."""
-    return [layer for layer in model.layers if layer.name.startswith(("conv", "pool"))]
 
 
 def _batches(

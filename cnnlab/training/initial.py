@@ -14,11 +14,11 @@ def initial(recipe: Recipe, seed: int, shape: tuple[int, ...], classes: int) -> 
     """The net from which a trial of this recipe with this seed started (a test compares them).
 
     `shape`: (height, width, channels) of its images. For recipes that start from random weights.
-    Raises ValueError for others. Sets the global seeds of Python, NumPy and TensorFlow.
+    Raises ValueError for those of transfer. Sets the global seeds of Python, NumPy and TensorFlow.
     """
     import keras
 
-    if recipe.start != "random":
-        raise ValueError(f"a recipe with start = {recipe.start!r} does not begin from its seed")
+    if recipe.phases:
+        raise ValueError("a recipe of transfer begins from its backbone, not from its seed")
     keras.utils.set_random_seed(seed)
     return MODELS[recipe.net].build(recipe, shape, classes)

@@ -5,8 +5,7 @@ Phases in which the backbone stands still can learn from its stored features: se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from cnnlab.seeds import derive
 from cnnlab.training import features, fit, quantities, transferred
 from cnnlab.training.recipe import Recipe
 from cnnlab.training.records import Checkpoint, Saved
-
-PIXELS = 2**19  # of the images that a net sees at once outside training: bounds memory
 
 
 def train(
@@ -42,34 +39,33 @@ def train(
     earlier = [entry for entry in history if entry["phase"] < reached]
     for entry in earlier if on_epoch else []:
         on_epoch(entry)
-    with _bounded(shape):
-        for number, phase in enumerate(recipe.phases, 1):
-            if number < reached:
-                continue
-            fast = recipe.features is not None and not phase.learning
-            own = _recipe_of(recipe, number, shape if fast else None)
-            if not start.keys() - backbone.keys():
-                start |= _fresh_head(own, shape, data.classes, seed)
-            seen = data
-            if fast:
-                stored = features.stored(own, backbone, data.images, recipe.features, folder)
-                seen = replace(data, images=stored)
-            part = _Part(number, earlier, checkpoint)
-            with transferred.starting(start):
-                done = fit.fit(
-                    own,
-                    seen,
-                    seed if number == 1 else derive(seed, "phase", number),
-                    checkpoint=part if checkpoint else None,
-                    on_epoch=(lambda e, part=part: on_epoch(part.outer(e))) if on_epoch else None,
-                )
-            start |= transferred.held(done.model)
-            earlier = [*earlier, *map(part.outer, done.history)]
-        net = transferred.whole(own, shape, data.classes)
-        transferred.put(net, start)
-        final = done.final
-        if fast:  # what was said of the head, said of the whole net
-            final = final | quantities.of(net, data.images, data.judged)
+    for number, phase in enumerate(recipe.phases, 1):
+        if number < reached:
+            continue
+        fast = recipe.features is not None and not phase.learning
+        own = _recipe_of(recipe, number, shape if fast else None)
+        if not start.keys() - backbone.keys():
+            start |= _fresh_head(own, shape, data.classes, seed)
+        seen = data
+        if fast:
+            stored = features.stored(own, backbone, data.images, recipe.features, folder)
+            seen = replace(data, images=stored)
+        part = _Part(number, earlier, checkpoint)
+        done = fit.fit(
+            own,
+            seen,
+            seed if number == 1 else derive(seed, "phase", number),
+            start,
+            checkpoint=part if checkpoint else None,
+            on_epoch=(lambda e, part=part: on_epoch(part.outer(e))) if on_epoch else None,
+        )
+        start |= transferred.held(done.model)
+        earlier = [*earlier, *map(part.outer, done.history)]
+    net = transferred.whole(own, shape, data.classes)
+    fit.put(net, start)
+    final = done.final
+    if fast:  # what was said of the head, said of the whole net
+        final = final | quantities.of(net, data.images[data.judged[: fit.at_once(shape)]])
     return replace(done, model=net, history=earlier, final=final)
 
 
@@ -84,7 +80,6 @@ def _recipe_of(recipe: Recipe, number: int, image: tuple[int, ...] | None) -> Re
         epochs=phase.epochs,
         learning_rate=phase.learning_rate,
         phases=(),
-        start="random",
     )
 
 
@@ -93,7 +88,7 @@ def _fresh_head(
 ) -> dict[str, list[np.ndarray]]:
     """A head that depends on the seed alone, whether it learns from images or from features."""
     options = {**recipe.net_options, "image": shape}
-    with fit._precision(recipe.precision):
+    with fit.computing_in(recipe.precision):
         return transferred.held(
             transferred.head(replace(recipe, net_options=options), classes, seed=seed)
         )
@@ -126,15 +121,3 @@ class _Part:
             entry["epoch"] -= len(self.earlier)
             del entry["phase"]
         return Saved(own, saved.arrays)
-
-
-@contextmanager
-def _bounded(shape: tuple[int, ...]) -> Iterator[None]:
-    """Inside, nets see fewer images at once outside training, where images are large."""
-    before = fit.EVALUATION_BATCH, quantities.IMAGES
-    most = max(1, PIXELS // (shape[0] * shape[1]))
-    fit.EVALUATION_BATCH, quantities.IMAGES = (min(most, each) for each in before)
-    try:
-        yield
-    finally:
-        fit.EVALUATION_BATCH, quantities.IMAGES = before

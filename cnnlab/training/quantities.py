@@ -8,14 +8,12 @@ import keras
 import numpy as np
 
 NEAR_ZERO = 1e-3  # of the largest weight of a layer
-IMAGES = 512  # at most, on which units are watched
 
 
-def of(model: keras.Model, images: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+def of(model: keras.Model, images: np.ndarray) -> dict[str, float]:
     """Numbers of a net, over its conv and dense kernels, and over units that see some images.
 
-    `images`: uint8 (pool, height, width, channels); `rows`: of those that are shown, which the net
-    has not trained on. Returns
+    `images`: uint8 (n, height, width, channels), which the net has not trained on. Returns
 
     - `weight_norm`: L2 norm of all kernels together;
     - `weight_gini`: Gini index of |w| (0: all alike, 1: one holds all; Hurley and Rickard 2009),
@@ -31,7 +29,7 @@ def of(model: keras.Model, images: np.ndarray, rows: np.ndarray) -> dict[str, fl
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)
     ]
     sizes = [np.abs(kernel).ravel() for kernel in kernels]
-    units = _last_units(model, images[rows[:IMAGES]])
+    units = _last_units(model, images)
     lively = units[:, np.ptp(units, axis=0) > 0]
     correlation = 0.0
     if lively.shape[1] > 1:

@@ -107,9 +107,7 @@ class Recipe:
     ema: float | None = None  # momentum of the average of the weights over steps that is judged
     snapshots: bool = False  # judged by the mean probabilities of the nets at the cycles' ends
     techniques: tuple[str, ...] = ()  # whose code took part, for the fingerprint
-    start: Literal["random", "backbone"] = "random"  # where the conv weights come from
-    train_conv: bool = True  # False: conv weights and BN statistics stay as they start
-    phases: tuple[Phase, ...] = ()  # of transfer, one after another; () : one, of all weights
+    phases: tuple[Phase, ...] = ()  # of transfer, from a backbone's weights; (): none, from random
     features: int | None = None  # phases of the head alone learn from stored features of the clean
     # image and of so many augmented draws of it; None: every image passes the backbone each time
 

@@ -5,8 +5,6 @@ The recipe's net is `_transferred`; its net_options are the `net` itself and its
 alone is trained, on stored features.
 """
 
-import contextlib
-import contextvars
 import functools
 import math
 from dataclasses import replace
@@ -16,27 +14,14 @@ import tensorflow as tf
 
 from cnnlab.training.recipe import MODELS, Phase
 
-_start = contextvars.ContextVar("start")
-
-
-@contextlib.contextmanager
-def starting(weights):
-    """Inside, nets that are built begin at these weights: layer name -> arrays; other layers at
-    random."""
-    token = _start.set(weights)
-    yield
-    _start.reset(token)
-
 
 def build(recipe, shape, classes):
     options = recipe.net_options
     if options["image"]:
-        net = head(recipe, classes, draws=shape[0] - 1)
-    else:
-        net = whole(recipe, shape, classes)
-        net = Transferred(net.inputs[0], net.outputs[0], name=net.name)
-        net.phase = Phase(**options["phase"])
-    put(net, _start.get())
+        return head(recipe, classes, draws=shape[0] - 1)
+    net = whole(recipe, shape, classes)
+    net = Transferred(net.inputs[0], net.outputs[0], name=net.name)
+    net.phase = Phase(**options["phase"])
     return net
 
 
@@ -44,13 +29,6 @@ def whole(recipe, shape, classes):
     """The net itself, at random weights."""
     own = {"net": recipe.net_options["net"], "net_options": recipe.net_options["options"]}
     return MODELS[own["net"]].build(replace(recipe, **own), tuple(shape), classes)
-
-
-def put(net, weights):
-    """Give layers the weights that there are for their names."""
-    for layer in net.layers:
-        if layer.name in weights:
-            layer.set_weights(weights[layer.name])
 
 
 def held(net):

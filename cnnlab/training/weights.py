@@ -16,6 +16,7 @@ import numpy as np
 from cnnlab.errors import UserError
 from cnnlab.models import application
 from cnnlab.training import transferred
+from cnnlab.training.fit import put
 from cnnlab.training.recipe import Recipe
 
 NO_NETWORK = (
@@ -40,7 +41,7 @@ def backbone(
     else:
         origin, arrays = weights, read(_file(weights, sha256))
     _check(part, arrays, origin)
-    transferred.put(part, arrays)
+    put(part, arrays)
     return part
 
 

@@ -26,7 +26,7 @@ def test_sizes_are_drawn_and_told(rows, tmp_path):
         name, size, mean = row["strategy"], row["per_class"], row["mean"]
         assert f"{name} at {size}: {mean * 100:.1f}" in picture.alt
     (axes,) = picture.figure.axes
-    drawn = [line.get_ydata() for line in axes.lines if len(line.get_ydata()) == 3]
+    drawn = [line.get_ydata().astype(float) for line in axes.lines if len(line.get_ydata()) == 3]
     for name in ("scratch", "freeze", "finetune"):
         means = [row["mean"] * 100 for row in rows if row["strategy"] == name]
         assert any(np.allclose(means, line) for line in drawn), name

@@ -36,10 +36,9 @@ def test_a_strategy_does_what_it_says_and_no_more(base, name):
     target = base.inserting("conv", "BatchNormalization").penalising("kernel", l2=0.1)
     made = STRATEGIES[name].apply(target, options(name))
     assert made.phases == SAYS[name]
-    assert made.start == ("backbone" if SAYS[name] else "random")
     assert made.epochs == (sum(phase.epochs for phase in SAYS[name]) or 7)
     rest = {"epochs": made.epochs, "learning_rate": 0.25}
-    assert replace(made, start="random", phases=()) == replace(target, **rest)
+    assert replace(made, phases=()) == replace(target, **rest)
 
 
 @pytest.mark.parametrize("name", STRATEGIES.names())

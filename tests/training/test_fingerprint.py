@@ -33,7 +33,7 @@ def test_a_fingerprint_changes_with_each_ingredient(base):
         mark(base.inserting("dense", "Dropout", rate=0.5)),
         mark(base.penalising("kernel", l1=0.1)),
         mark(base.augmenting("shift", fraction=0.1)),
-        mark(replace(base, train_conv=False)),
+        mark(replace(base, phases=(recipe.Phase(1, 0.1),))),
         mark(base, seed=8),
         mark(base, train=["aX:0", *TRAIN[1:]]),  # another image
         mark(base, train=["aa:1", *TRAIN[1:]]),  # another label

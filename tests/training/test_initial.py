@@ -43,4 +43,4 @@ def test_it_is_what_a_trial_starts_from(recipe):
 
 def test_a_backbone_has_another_start():
     with pytest.raises(ValueError, match="backbone"):
-        initial(replace(STILL, start="backbone"), 1, (8, 8, 1), 3)
+        initial(replace(STILL, phases=(recipes.Phase(1, 0.1),)), 1, (8, 8, 1), 3)

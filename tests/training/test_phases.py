@@ -83,7 +83,7 @@ def test_weights_and_statistics_move_as_the_strategy_says(
 
 @pytest.mark.parametrize(("learning", "expected"), [(0.25, 1), (0.3, 2)])
 def test_a_phase_unfreezes_from_the_top(backbone, tmp_path, learning, expected):
-    made = replace(BASE, start="backbone", phases=(Phase(1, 0.01, learning, "learning"),))
+    made = replace(BASE, phases=(Phase(1, 0.01, learning, "learning"),))
     fitted = phases.train(made, some_data(), 1, backbone, tmp_path)
     top = CONVS[len(CONVS) - expected :]
     assert moved(backbone, fitted) == {*top, *(f"{name}_batchnormalization" for name in top)}
@@ -91,7 +91,7 @@ def test_a_phase_unfreezes_from_the_top(backbone, tmp_path, learning, expected):
 
 def test_rates_fall_with_depth_as_said(backbone, tmp_path):
     data = some_data()
-    one = replace(BASE, start="backbone", batch_size=len(data.train))  # a single step of adam
+    one = replace(BASE, batch_size=len(data.train))  # a single step of adam
     steps = {}
     for lowest in (1.0, 0.001):
         made = replace(one, phases=(Phase(1, 0.01, 1.0, lowest=lowest),))

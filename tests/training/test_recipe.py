@@ -21,8 +21,7 @@ def test_a_recipe_is_the_params(committed, base):
     for field, value in committed.train:
         if field != "members":  # how many nets are trained, not how one is
             assert getattr(base, field) == value
-    assert (base.start, base.train_conv) == ("random", True)
-    assert base.inserts == base.penalties == base.ops == base.techniques == ()
+    assert base.inserts == base.penalties == base.ops == base.techniques == base.phases == ()
 
 
 def test_the_order_of_techniques_does_not_matter(committed, base):
@@ -78,8 +77,7 @@ def test_equal_recipes_are_one_and_others_are_not(base):
         replace(base, epochs=base.epochs + 1),
         replace(base, learning_rate=base.learning_rate * (1 + 1e-15)),
         replace(base, net_options={**base.net_options, "kernel": 1}),
-        replace(base, start="backbone"),
-        replace(base, train_conv=False),
+        replace(base, phases=(recipe.Phase(1, 0.1),)),
         *(base.inserting(place, "Dropout", rate=0.5) for place in PLACES),
         base.inserting("dense", "Dropout", rate=0.4),
         *(base.penalising(target, l1=0.1) for target in TARGETS),
