@@ -23,6 +23,7 @@ COMPARE = REPORTS / "compare"
 PLOTS = REPORTS / "plots"  # what dvc.yaml's `plots` show
 CURVES = REPORTS / "curves"
 FIGURES = REPORTS / "figures"
+SHEETS = FIGURES / "sheets"  # what the HTML report's explorer lays side by side
 
 
 def workspace() -> Path:
