@@ -25,6 +25,7 @@ LANE = 18  # pixels, of an effect
 HEIGHT = 320  # pixels, of learning curves
 HELD_OUT, TRAINING = "held-out fold", "training images"  # what is measured on
 SD = " sd"
+SETTLED = 0.25  # of the epochs, after which what is held out must fit into the chart
 
 
 def effects_chart(effects: pd.DataFrame, words: Mapping[str, str], confidence: float) -> dict:
@@ -115,8 +116,8 @@ def effects_chart(effects: pd.DataFrame, words: Mapping[str, str], confidence: f
             " + datum.interval + ', ' + datum.verdict"
         ),
     ]
-    rise = alt.Step(LANE * lanes + 8, **{"for": "position"})
-    chart = alt.layer(*layers).add_params(chosen).properties(width="container", height=rise)
+    height = (LANE * lanes + 8) * len({row["technique"] for row in rows})
+    chart = alt.layer(*layers).add_params(chosen).properties(width="container", height=height)
     return _plain(chart, "Effects of the techniques with their intervals, one row a technique")
 
 
@@ -144,16 +145,19 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
         alt.param("training", value=True, bind=alt.binding_checkbox(name="training images too")),
         alt.param("band", value=True, bind=alt.binding_checkbox(name="spread (± 1 sd)")),
     ]
+    limits = _limits(curves)
     wanted = []
     for i, name in enumerate(names):
         on = alt.param(f"show{i}", value=name in shown, bind=alt.binding_checkbox(name=name))
         params.append(on)
         wanted.append(f"(show{i} && datum.name == {json.dumps(name)})")
+    # Over what is shown, so that its colours are distinct, however many there are.
     colour = alt.Color(
         "name:N",
         sort=names,
-        scale=alt.Scale(domain=names, range=_cycled(names)),
-        legend=None,
+        title=None,
+        scale=alt.Scale(range=COLOURS),
+        legend=alt.Legend(orient="top", columns=2, symbolStrokeWidth=4, labelLimit=150),
     )
     base = (
         alt.Chart(alt.Data(values=rows))
@@ -178,35 +182,40 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
         legend=alt.Legend(orient="top", symbolStrokeColor=INK, symbolSize=500),
     )
     said = [alt.Tooltip("name:N", title=kind), "on:N", "epoch:Q", alt.Tooltip("said:N", title="is")]
-    y = alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False))
+    ends = {
+        end: alt.ExprRef(f"{json.dumps(dict(zip(titles, limits[end], strict=True)))}[metric]")
+        for end in ("low", "high")
+    }
+    scale = alt.Scale(domainMin=ends["low"], domainMax=ends["high"], zero=False, nice=False)
+    y = alt.Y("mean:Q", title=None, scale=scale)
     series = alt.Detail("on:N")
     layers = [
         base.transform_filter("band")
-        .mark_area(opacity=0.15, aria=False)
-        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour, detail=series),
-        base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash),
-        base.mark_point(size=90, opacity=0, aria=False).encode(
+        .mark_area(opacity=0.15, clip=True, aria=False)
+        .encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour, detail=series),
+        base.mark_line(strokeWidth=2, clip=True).encode(x=x, y=y, color=colour, strokeDash=dash),
+        base.mark_point(size=90, opacity=0, clip=True, aria=False).encode(
             x=x, y=y, color=colour, detail=series, tooltip=said
         ),
-        base.transform_filter(f"datum.on == '{HELD_OUT}'")
-        .mark_text(align="left", dx=6, fontWeight="bold", aria=False)
-        .encode(
-            x=alt.X("epoch:Q", aggregate="max"),
-            y=alt.Y("mean:Q", aggregate={"argmax": "epoch"}, title=None),
-            text="name:N",
-            color=colour,
-        ),
     ]
-    chart = (
-        alt.layer(*layers)
-        .add_params(*params)
-        .properties(width="container", height=HEIGHT)
-        .resolve_scale(strokeDash="shared")
-    )
-    longest = max(map(len, names))
-    spec = _plain(chart, f"Learning curves: mean over folds and repeats of each {kind} by epoch")
-    spec["padding"] = {"left": 4, "top": 4, "bottom": 4, "right": min(150, 8 * longest + 8)}
-    return spec
+    chart = alt.layer(*layers).add_params(*params).properties(width="container", height=HEIGHT)
+    return _plain(chart, f"Learning curves: mean over folds and repeats of each {kind} by epoch")
+
+
+def _limits(curves: pd.DataFrame) -> dict[str, list[float]]:
+    """The ends of the axis of each metric: from the worst that is held out, after the first quarter
+    of the epochs, to where the metric is perfect."""
+    limits: dict[str, list[float]] = {"low": [], "high": []}
+    for name, own in curves.groupby("metric", sort=False):
+        m = METRICS[name]
+        settled = own[own["epoch"] >= SETTLED * own["epoch"].max()]
+        sign, best = (1, 1.0) if m.higher_is_better else (-1, 0.0)
+        worst = sign * (sign * settled["held_out"] - settled["held_out_sd"]).min()
+        ends = sorted([worst * m.scale, best * m.scale])
+        margin = 0.03 * (ends[1] - ends[0] or 1)
+        limits["low"].append(round(ends[0] - margin, 6))
+        limits["high"].append(round(ends[1] + margin, 6))
+    return limits
 
 
 def _x(column: str) -> alt.X:
@@ -232,7 +241,7 @@ def _plain(chart: alt.LayerChart, about: str) -> dict:
         background="transparent",
         autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
     ).configure(
-        font="inherit",
+        font="system-ui, sans-serif",
         axis=alt.AxisConfig(
             labelColor=INK,
             titleColor=INK,

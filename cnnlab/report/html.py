@@ -28,6 +28,7 @@ from PIL import Image
 from cnnlab.report import alt, blocks
 
 HERE = Path(__file__).parent
+INTERVAL = re.compile(r" ?\[[−+]?[\d.]+, [−+]?[\d.]+\]")  # stays on one line
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def render(
         keep_trailing_newline=True,
         autoescape=True,
     )
-    environment.filters |= {"image": _image, "scale": _scale, "json": _json}
+    environment.filters |= {"alt": alt, "image": _image, "scale": _scale, "json": _json}
     return environment.get_template("report.html.j2").render(
         study=facts["study"],
         sections=sections,
@@ -177,6 +178,8 @@ def _accessible(state: StateCore) -> None:
     headings = state.env["headings"]
     first = False
     for i, token in enumerate(state.tokens):
+        for child in token.children or ():
+            child.content = INTERVAL.sub(lambda m: m[0].replace(" ", "\u00a0"), child.content)
         if token.type == "heading_open":
             text = _text(state.tokens[i + 1])
             slug = re.sub(r"\W+", "-", text.lower()).strip("-") or "section"
