@@ -143,7 +143,7 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
     params = [
         alt.param("metric", value=titles[0], bind=_choice("metric", titles)),
         alt.param("training", value=True, bind=alt.binding_checkbox(name="training images too")),
-        alt.param("band", value=True, bind=alt.binding_checkbox(name="spread (± 1 sd)")),
+        alt.param("band", value=False, bind=alt.binding_checkbox(name="spread (± 1 sd)")),
     ]
     limits = _limits(curves)
     wanted = []
@@ -157,7 +157,14 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
         sort=names,
         title=None,
         scale=alt.Scale(range=COLOURS),
-        legend=alt.Legend(orient="top", columns=2, symbolStrokeWidth=4, labelLimit=150),
+        legend=alt.Legend(
+            orient="top",
+            columns=2,
+            symbolType="stroke",
+            symbolOpacity=1,
+            symbolStrokeWidth=4,
+            labelLimit=150,
+        ),
     )
     base = (
         alt.Chart(alt.Data(values=rows))
@@ -179,7 +186,7 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
         sort=[HELD_OUT, TRAINING],
         title=None,
         scale=alt.Scale(domain=[HELD_OUT, TRAINING], range=[[1, 0], [5, 4]]),
-        legend=alt.Legend(orient="top", symbolStrokeColor=INK, symbolSize=500),
+        legend=alt.Legend(orient="bottom", symbolStrokeColor=INK, symbolSize=500),
     )
     said = [alt.Tooltip("name:N", title=kind), "on:N", "epoch:Q", alt.Tooltip("said:N", title="is")]
     ends = {
