@@ -145,7 +145,7 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
         alt.param("training", value=True, bind=alt.binding_checkbox(name="training images too")),
         alt.param("band", value=False, bind=alt.binding_checkbox(name="spread (± 1 sd)")),
     ]
-    limits = _limits(curves)
+    limits = _limits(curves, titles)
     wanted = []
     for i, name in enumerate(names):
         on = alt.param(f"show{i}", value=name in shown, bind=alt.binding_checkbox(name=name))
@@ -180,7 +180,8 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
             " + format(datum.sd, '.' + datum.digits + 'f')",
         )
     )
-    x = alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False))
+    last = alt.Scale(domain=[0, int(curves["epoch"].max())], nice=False)
+    x = alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False), scale=last)
     dash = alt.StrokeDash(
         "on:N",
         sort=[HELD_OUT, TRAINING],
@@ -189,17 +190,14 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
         legend=alt.Legend(orient="bottom", symbolStrokeColor=INK, symbolSize=500),
     )
     said = [alt.Tooltip("name:N", title=kind), "on:N", "epoch:Q", alt.Tooltip("said:N", title="is")]
-    ends = {
-        end: alt.ExprRef(f"{json.dumps(dict(zip(titles, limits[end], strict=True)))}[metric]")
-        for end in ("low", "high")
-    }
-    scale = alt.Scale(domainMin=ends["low"], domainMax=ends["high"], zero=False, nice=False)
+    ends = [alt.ExprRef(f"{json.dumps(of)}[metric]") for of in limits]
+    scale = alt.Scale(domain=ends, zero=False, nice=False)
     y = alt.Y("mean:Q", title=None, scale=scale)
     series = alt.Detail("on:N")
     layers = [
-        base.transform_filter("band")
-        .mark_area(opacity=0.15, clip=True, aria=False)
-        .encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour, detail=series),
+        base.mark_area(opacity=alt.ExprRef("band ? 0.15 : 0"), clip=True, aria=False).encode(
+            x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour, detail=series
+        ),
         base.mark_line(strokeWidth=2, clip=True).encode(x=x, y=y, color=colour, strokeDash=dash),
         base.mark_point(size=90, opacity=0, clip=True, aria=False).encode(
             x=x, y=y, color=colour, detail=series, tooltip=said
@@ -209,19 +207,19 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
     return _plain(chart, f"Learning curves: mean over folds and repeats of each {kind} by epoch")
 
 
-def _limits(curves: pd.DataFrame) -> dict[str, list[float]]:
-    """The ends of the axis of each metric: from the worst that is held out, after the first quarter
-    of the epochs, to where the metric is perfect."""
-    limits: dict[str, list[float]] = {"low": [], "high": []}
-    for name, own in curves.groupby("metric", sort=False):
+def _limits(curves: pd.DataFrame, titles: Sequence[str]) -> list[dict[str, float]]:
+    """The low and the high ends of the axis, by the metrics' titles: from the worst that is held
+    out, after the first quarter of the epochs, to where the metric is perfect."""
+    limits: list[dict[str, float]] = [{}, {}]
+    for title, (name, own) in zip(titles, curves.groupby("metric", sort=False), strict=True):
         m = METRICS[name]
         settled = own[own["epoch"] >= SETTLED * own["epoch"].max()]
         sign, best = (1, 1.0) if m.higher_is_better else (-1, 0.0)
         worst = sign * (sign * settled["held_out"] - settled["held_out_sd"]).min()
-        ends = sorted([worst * m.scale, best * m.scale])
-        margin = 0.03 * (ends[1] - ends[0] or 1)
-        limits["low"].append(round(ends[0] - margin, 6))
-        limits["high"].append(round(ends[1] + margin, 6))
+        low, high = sorted([worst * m.scale, best * m.scale])
+        margin = 0.03 * (high - low or 1)
+        for end, value in zip(limits, (low - margin, high + margin), strict=True):
+            end[title] = round(value, 6)
     return limits
 
 
