@@ -202,7 +202,7 @@ def test_the_page_holds_the_facts():
     without = report.render(**facts(every_metric=0, conditional=0))
     assert without.count("<details") == without.count("</details>") == 0
     assert "![second]" not in page
-    assert page.count("<details") == page.count("</details>") == 4
+    assert page.count("<details") == page.count("</details>") == 6
     assert page.endswith("\n")
 
 
