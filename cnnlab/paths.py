@@ -31,6 +31,7 @@ FINAL_FACTS = REPORTS / "final.json"
 FINAL_REPORT = REPORTS / "final.md"
 MODEL_CARD = REPORTS / "model_card.md"
 FIGURES = REPORTS / "figures"
+SHEETS = FIGURES / "sheets"  # what the HTML report's explorer lays side by side
 
 
 def workspace() -> Path:

@@ -2,9 +2,11 @@
 
 import shutil
 
+import pandas as pd
+
 from cnnlab import params, paths, tracking
 from cnnlab.compare.metrics import METRICS
-from cnnlab.look.curves import Curve, curves_figure
+from cnnlab.look.curves import Curve, curve_table, curves_figure
 from cnnlab.look.figure import save
 from cnnlab.plugins import chosen
 from cnnlab.training import records
@@ -24,9 +26,10 @@ def main() -> None:
 
 
 def _draw(study, places, kind, reference) -> None:
-    """Write reports/curves/KIND_METRIC.png; `reference` is drawn into every panel."""
+    """Write reports/curves/KIND_METRIC.png, where `reference` is drawn into every panel, and the
+    numbers as KIND.csv."""
     found = {name: records.read_all(place) for name, place in places.items()}
-    files = []
+    files, tables = [], []
     for name in MEASURED if found else ():
         curves = {}
         for variant, done in found.items():
@@ -36,6 +39,12 @@ def _draw(study, places, kind, reference) -> None:
         picture = curves_figure(f"{study}: each {kind}", METRICS[name], curves, reference)
         files.append(paths.CURVES / f"{kind}_{name}.png")
         save(picture, files[-1])
+        tables.append(curve_table(name, curves))
+    if tables:
+        table = pd.DataFrame([row for rows in tables for row in rows])
+        table.to_csv(
+            paths.CURVES / f"{kind}.csv", index=False, float_format="%.6g", lineterminator="\n"
+        )
     for name, done in found.items():
         with tracking.Run(study, kind, name, tracking.mark(done)) as parent:
             parent.attach(files, "curves")

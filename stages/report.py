@@ -1,4 +1,4 @@
-"""report: reports/report.md from what the other stages wrote."""
+"""report: reports/report.md and reports/report.html from what the other stages wrote."""
 
 import json
 
@@ -6,6 +6,7 @@ import pandas as pd
 
 from cnnlab import params, paths, report
 from cnnlab.compare.metrics import METRICS
+from cnnlab.report import charts, html
 from cnnlab.report.readings import readings
 from stages import run
 
@@ -22,10 +23,11 @@ TITLES = {
 
 
 def main() -> None:
-    study, options, design, probes, weights = params.load(
-        "study", "compare", "folds", "visualize.images", "transfer.weights"
+    study, options, design, views, weights = params.load(
+        "study", "compare", "folds", "visualize", "transfer.weights"
     )
     metric, root = options.metric, paths.REPORTS
+    m = METRICS[metric]
     data = json.loads(paths.DATA_FACTS.read_text())
     scores, every, images = (
         {t: pd.read_csv(name.format(t), keep_default_na=False) for t in ("ablation", "transfer")}
@@ -47,68 +49,85 @@ def main() -> None:
 
     def sections(name):
         folders = sorted((paths.FIGURES / name).iterdir())
-        return [(report.escaped(f.name), shown(f, "*.png")) for f in folders]
+        return [(f.name, shown(f, "*.png")) for f in folders]
 
     def read(title):
-        return readings(effects[title].to_dict("records"), METRICS[metric], options.confidence)
+        return readings(effects[title].to_dict("records"), m, options.confidence)
 
-    page = report.render(
-        study=study,
-        answer=report.answer(scores["ablation"], effects["ablation"], metric),
-        repeats=design.repeats,
-        folds=design.k,
-        n=design.repeats * design.k,
-        data=report.included(paths.DATA_REPORT.read_text()),
-        final=report.included(paths.FINAL_REPORT.read_text())
+    facts = {
+        "study": study,
+        "answer": report.answer(scores["ablation"], effects["ablation"], metric),
+        "repeats": design.repeats,
+        "folds": design.k,
+        "n": design.repeats * design.k,
+        "data": report.included(paths.DATA_REPORT.read_text()),
+        "final": report.included(paths.FINAL_REPORT.read_text())
         if paths.FINAL_REPORT.exists()
         else "",
-        images=data["images"],
-        classes=len(data["classes"]),
-        shape="×".join(map(str, data["shape"])),
-        alpha=options.alpha,
-        variants=report.scores_table(scores["ablation"], metric, options.confidence),
-        effects=[
+        "images": data["images"],
+        "classes": len(data["classes"]),
+        "shape": "×".join(map(str, data["shape"])),
+        "alpha": options.alpha,
+        "variants": report.scores_table(scores["ablation"], metric, options.confidence),
+        "effects": [
             (kind, TITLES[kind], report.effects_table(table, metric, options.confidence))
             for kind, table in effects["ablation"].groupby("kind", sort=False)
         ],
-        readings=read("ablation"),
-        transfer_readings=read("transfer"),
-        mechanisms=len(mechanisms) and report.mechanisms_table(mechanisms, options.confidence),
-        mechanism_figures=shown(paths.COMPARE, "mechanisms.png")
+        "readings": read("ablation"),
+        "transfer_readings": read("transfer"),
+        "mechanisms": len(mechanisms) and report.mechanisms_table(mechanisms, options.confidence),
+        "mechanism_figures": shown(paths.COMPARE, "mechanisms.png")
         + shown(paths.COMPARE, "preactivations_*.png"),
-        every_metric=len(every["ablation"]) and report.metrics_table(every["ablation"]),
-        conditional=len(images["ablation"])
+        "every_metric": len(every["ablation"]) and report.metrics_table(every["ablation"]),
+        "conditional": len(images["ablation"])
         and report.conditional_table(images["ablation"], options.confidence),
-        rope=f"±{getattr(options.rope, metric) * METRICS[metric].scale:g} {METRICS[metric].step}",
-        probability=f"{options.probability:.0%}",
-        ablation_figures=shown(paths.COMPARE, "ablation_*.png"),
-        pretrain_classes=", ".join(map(report.escaped, data["pretrain_classes"])),
-        backbone=f"{headline['backbone']['accuracy']:.1%}" if "backbone" in headline else "",
-        weights=weights,
-        strategies=strategies
+        "rope": f"±{getattr(options.rope, metric) * m.scale:g} {m.step}",
+        "probability": f"{options.probability:.0%}",
+        "ablation_figures": shown(paths.COMPARE, "ablation_*.png"),
+        "pretrain_classes": ", ".join(map(report.escaped, data["pretrain_classes"])),
+        "backbone": f"{headline['backbone']['accuracy']:.1%}" if "backbone" in headline else "",
+        "weights": weights,
+        "strategies": strategies
         and report.scores_table(scores["transfer"], metric, options.confidence),
-        transfer_effects=len(effects["transfer"])
+        "transfer_effects": len(effects["transfer"])
         and report.effects_table(effects["transfer"], metric, options.confidence),
-        sizes=strategies and report.sizes_table(sizes, metric, options.confidence),
-        overtakes=report.overtakes(sizes, metric) if strategies else [],
-        transfer_figures=[
+        "sizes": strategies and report.sizes_table(sizes, metric, options.confidence),
+        "overtakes": report.overtakes(sizes, metric) if strategies else [],
+        "transfer_figures": [
             *shown(paths.COMPARE, "transfer_*.png"),
             *shown(paths.CURVES, "strategy_*.png"),
         ],
-        transfer_inside=shown(paths.FIGURES / "transfer", "*.png"),
-        affinity=len(affinity) and report.affinity_table(affinity),
-        augmentation=shown(paths.AUGMENT, "*.png"),
-        overview=shown(paths.FIGURES / "overview", "*.png")[::probes],
-        curves=shown(paths.CURVES, "variant_*.png"),
-        features=sections("features"),
-        kernels=sections("kernels"),
-        peaks=sections("peaks"),
-        grad_cam=[
-            (report.escaped(path.stem), report.picture(path, root))
+        "transfer_inside": shown(paths.FIGURES / "transfer", "*.png"),
+        "affinity": len(affinity) and report.affinity_table(affinity),
+        "augmentation": shown(paths.AUGMENT, "*.png"),
+        "overview": shown(paths.FIGURES / "overview", "*.png")[:: views.images],
+        "curves": shown(paths.CURVES, "variant_*.png"),
+        "features": sections("features"),
+        "kernels": sections("kernels"),
+        "peaks": sections("peaks"),
+        "grad_cam": [
+            (path.stem, report.picture(path, root))
             for path in sorted((paths.FIGURES / "gradcam").glob("*.png"))
         ],
+    }
+    (root / "report.md").write_text(report.render(**facts))
+    nets = html.Explorer(paths.FIGURES, views.variants)
+    page = html.render(
+        facts, _charts(every["ablation"], views.variants, options.confidence), nets, root
     )
-    (root / "report.md").write_text(page)
+    (root / "report.html").write_text(page)
+
+
+def _charts(effects, shown, confidence) -> dict[str, html.Chart]:
+    """What of the report answers to the reader: effects, where there are any, and curves."""
+    made = {}
+    if len(effects):
+        spec = charts.effects_chart(effects, TITLES, confidence)
+        made["effects"] = html.Chart(spec, [paths.COMPARE / "ablation_effects.png"])
+    curves = pd.read_csv(paths.CURVES / "variant.csv", keep_default_na=False)
+    spec = charts.curves_chart(curves, shown, "variant")
+    made["curves"] = html.Chart(spec, sorted(paths.CURVES.glob("variant_*.png")))
+    return made
 
 
 if __name__ == "__main__":

@@ -58,6 +58,10 @@ def main() -> None:
         path = _save(picture, stem)
         for name in names:
             written[name].append(path)
+    for stem, sheet in look.sheets(views, probe):
+        path = paths.SHEETS / f"{stem}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        look.save_sheet(sheet, path)
     for name, files in written.items():
         with tracking.Run(study, "variant", name, tracking.mark(done[name])) as parent:
             parent.attach(files, "figures")

@@ -11,23 +11,27 @@ from cnnlab.look.figure import Picture, montage, save
 from cnnlab.look.gradcam import Case, cases, grad_cam, grad_cam_figure, prediction_figure, telling
 from cnnlab.look.kernels import kernel_figure, kernels, near_zero_share, relative_change
 from cnnlab.look.peaks import Peaks, peaks, peaks_figure, reach
-from cnnlab.look.view import Probe, View, figures, view
+from cnnlab.look.sheets import Sheet, feature_sheets, kernel_sheets, save_sheet
+from cnnlab.look.view import Probe, View, figures, sheets, view
 
 __all__ = [
     "Case",
     "Peaks",
     "Picture",
     "Probe",
+    "Sheet",
     "View",
     "cases",
     "confusion_figure",
     "feature_figure",
     "feature_maps",
+    "feature_sheets",
     "figures",
     "forward",
     "grad_cam",
     "grad_cam_figure",
     "kernel_figure",
+    "kernel_sheets",
     "kernels",
     "layers",
     "montage",
@@ -39,6 +43,8 @@ __all__ = [
     "reach",
     "relative_change",
     "save",
+    "save_sheet",
+    "sheets",
     "telling",
     "view",
 ]

@@ -27,6 +27,7 @@ from cnnlab.look.figure import (
 
 HELD_OUT, TRAINING = "#0969da", "#bc4c00"
 BAND = 0.18  # opacity
+MOST_POINTS = 100  # of a variant, in the table
 SETTLED = 0.25  # of the epochs, after which what is drawn must fit into the panels
 HIGH, AXIS, BELOW = 130, 58, 44  # pixels: of a panel, for the numbers at its left and below
 GAP, APART = 28, 14  # pixels between panels, across and down
@@ -84,6 +85,27 @@ def curves_figure(
             _finish(axes, first=column == 0, lowest=i + columns >= len(curves))
     said = [f"{name}: {_said(curve, metric)}" for name, curve in curves.items()]
     return Picture(figure, f"{title}, learning curves, {metric.title}. {'. '.join(said)}.")
+
+
+def curve_table(metric: str, curves: Mapping[str, Curve]) -> list[dict]:
+    """The same in numbers, a row a variant and epoch, at most `MOST_POINTS` evenly spaced of each.
+
+    Columns: name, metric, epoch, held_out, held_out_sd, training, training_sd; means and standard
+    deviations over trials, in the metric's own units.
+    """
+    rows = []
+    for name, curve in curves.items():
+        points = len(curve.epochs)
+        picks = np.linspace(0, points - 1, min(points, MOST_POINTS)).round().astype(int)
+        columns = {"epoch": curve.epochs}
+        for side in ("held_out", "training"):
+            values = getattr(curve, side)
+            columns |= {side: values.mean(0), f"{side}_sd": _sd(values)}
+        rows += [
+            {"name": name, "metric": metric, **{k: v[i].item() for k, v in columns.items()}}
+            for i in picks
+        ]
+    return rows
 
 
 def _draw(axes: Axes, epochs: np.ndarray, values: np.ndarray, colour: str) -> None:

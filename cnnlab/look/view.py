@@ -14,9 +14,12 @@ from cnnlab.look.figure import Picture
 from cnnlab.look.gradcam import Case, cases, grad_cam_figure, telling
 from cnnlab.look.kernels import kernel_figure, kernels
 from cnnlab.look.peaks import Peaks, peaks, peaks_figure, reach
+from cnnlab.look.sheets import Sheet, feature_sheets, kernel_sheets
 
 if TYPE_CHECKING:
     import keras
+
+MOST_LAYERS = 12  # of sheets: keeps the report's file small
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,7 @@ def figures(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, list[st
     kernels/VARIANT/NN_LAYER, peaks/VARIANT/NN_LAYER, overview/VARIANT_I_LABEL, gradcam/VARIANT, and
     for all variants together features/I_LABEL/NN_LAYER. NN: number of the layer, I: of the image.
     """
-    layers = list(dict.fromkeys(layer for v in views.values() for layer in v.maps))
-    files = {layer: f"{i:02d}_{layer.replace('/', '-')}" for i, layer in enumerate(layers)}
+    files = _files(views)
     shown = [(i, probe.images[j], probe.label(j)) for i, j in enumerate(probe.shown)]
     labels = [probe.label(i) for i in range(len(probe.images))]
     for name, v in views.items():
@@ -94,9 +96,42 @@ def figures(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, list[st
         whose = f"{len(probe.images)} {probe.whose}"
         picture = grad_cam_figure(v.cases, v.layer, name, v.accuracy, whose)
         yield f"gradcam/{name}", [name], picture
-    for layer in layers:
+    for layer in files:
         names = [name for name, v in views.items() if layer in v.maps]
         maps, tops = ({n: getattr(views[n], k)[layer] for n in names} for k in ("maps", "peaks"))
         for i, image, label in shown:
             picture = feature_figure(maps, tops, layer, image, label, i)
             yield f"features/{i}_{label}/{files[layer]}", names, picture
+
+
+def sheets(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, Sheet]]:
+    """What the explorer of the HTML report lays side by side: (path without suffix, sheet).
+
+    features/I_LABEL/NN_LAYER/VARIANT and, on one scale, kernels/trained/NN_LAYER/VARIANT and
+    kernels/untrained/NN_LAYER/VARIANT. Of more than `MOST_LAYERS` layers as many, evenly spaced.
+    """
+    files = _files(views)
+    names = list(files)
+    picks = np.linspace(0, len(names) - 1, min(len(names), MOST_LAYERS)).round().astype(int)
+    for layer in (names[i] for i in picks):
+        having = {name: v for name, v in views.items() if layer in v.maps}
+        maps = {name: v.maps[layer] for name, v in having.items()}
+        tops = {name: v.peaks[layer] for name, v in having.items()}
+        for i, j in enumerate(probe.shown):
+            label = probe.label(j)
+            for name, sheet in feature_sheets(maps, tops, layer, label, i).items():
+                yield f"features/{i}_{label}/{files[layer]}/{name}", sheet
+        both = {
+            (name, state): weights[layer]
+            for name, v in having.items()
+            for state, weights in (("trained", v.kernels), ("untrained", v.before))
+            if layer in weights
+        }
+        for (name, state), sheet in (kernel_sheets(both, layer) if both else {}).items():
+            yield f"kernels/{state}/{files[layer]}/{name}", sheet
+
+
+def _files(views: dict[str, View]) -> dict[str, str]:
+    """The layers of all nets in order -> how a file is called that shows one."""
+    layers = list(dict.fromkeys(layer for v in views.values() for layer in v.maps))
+    return {layer: f"{i:02d}_{layer.replace('/', '-')}" for i, layer in enumerate(layers)}

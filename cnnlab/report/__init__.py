@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from PIL import Image
 
 from cnnlab.compare import transfer
 from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS, Metric
+
+SAME = "no practical difference"  # the verdict
+ANSWERS = {  # the kinds of effect that the answer tells, and the question of each
+    "alone": "Added to the baseline",
+    "main": "On average over the others",
+    "removed": "What the full recipe has from it",
+    "together": "All at once",
+    "ensemble": "Averaging the members",
+}
 
 
 def render(**facts: Any) -> str:
@@ -25,6 +34,17 @@ def render(**facts: Any) -> str:
 
 def page(template: str, **facts: Any) -> str:
     """A page as Markdown. `facts` are what the template names; a missing one raises."""
+    return _template(template).render(**facts)
+
+
+def blocks(template: str, **facts: Any) -> dict[str, str]:
+    """The blocks of a page as Markdown, name -> text, in order; `facts` as for `page`."""
+    made = _template(template)
+    context = made.new_context(facts)
+    return {name: "".join(block(context)) for name, block in made.blocks.items()}
+
+
+def _template(name: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -34,7 +54,7 @@ def page(template: str, **facts: Any) -> str:
         autoescape=False,  # Markdown; every name in it was checked when params.yaml was read
     )
     environment.filters["md"] = escaped
-    return environment.get_template(template).render(**facts)
+    return environment.get_template(name)
 
 
 def included(text: str) -> str:
@@ -191,19 +211,40 @@ def conditional_table(rows: pd.DataFrame, confidence: float) -> str:
 
 
 def answer(scores: pd.DataFrame, effects: pd.DataFrame, metric: str) -> str:
-    """The findings in a few sentences: each technique's effect, then the best variant."""
+    """The findings, a line a question: what helps, what hurts, what makes no practical difference,
+    what is not told; then the best variant."""
     m = METRICS[metric]
-    sentences = []
-    for kind, opening in (("alone", "Added to the baseline"), ("removed", "In the full recipe")):
-        found = effects[effects["kind"] == kind].to_dict("records")
-        said = [f"{row['technique']} {effect(row, m)} ({reading(row, m)})" for row in found]
+    lines = []
+    for kind, opening in ANSWERS.items():
+        found = effects[effects["kind"] == kind].sort_values(
+            "effect", ascending=not m.higher_is_better, kind="stable"
+        )
+        said = _found(found.to_dict("records"), m)
         if said:
-            sentences.append(f"{opening}, in {m.step}: {'; '.join(said)}.")
-    for row in effects[effects["kind"] == "together"].to_dict("records"):
-        sentences.append(f"All techniques at once: {effect(row, m)} {m.step} ({reading(row, m)}).")
+            lines.append(f"- {opening}: {'; '.join(said)}.")
     best = scores.sort_values(metric, ascending=not m.higher_is_better, kind="stable").iloc[0]
-    sentences.append(f"Best mean: **{best['name']}**, {estimate(best, metric, m)} {m.unit}.")
-    return " ".join(sentences)
+    lines.append(f"- Best mean: **{best['name']}**, {estimate(best, metric, m)} {m.unit}.")
+    return "On these images, changes in {} ({}):\n\n{}".format(m.title, m.step, "\n".join(lines))
+
+
+def _found(rows: Sequence[Mapping], m: Metric) -> list[str]:
+    """Effects of one kind in words: each that is told from zero, then the others together."""
+
+    def told(row: Mapping) -> str:
+        return f"{row['technique']} {effect(row, m)}"
+
+    said, same, rest = [], [], []
+    for row in rows:
+        if row["clear"] or row["degenerate"]:
+            small = f", {SAME}" if row["verdict"] == SAME else ""
+            said.append(f"**{told(row)}** ({reading(row, m)}{small})")
+        else:
+            (same if row["verdict"] == SAME else rest).append(row)
+    if same:
+        said.append(f"{SAME}: {', '.join(map(told, same))}")
+    if rest:
+        said.append(f"{reading(rest[0], m)}: {', '.join(map(told, rest))}")
+    return said
 
 
 def estimate(row: Mapping, column: str, m: Metric) -> str:

@@ -1,0 +1,277 @@
+"""Charts of the HTML report that answer to the reader: Vega-Lite, made with Altair.
+
+Each returns a specification as plain data that needs nothing from elsewhere. Colours are the page's
+CSS variables, so that a chart follows it from light to dark; every name in it is given, so that the
+same facts make the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from cnnlab.compare.metrics import METRICS
+from cnnlab.report import bounds, signed
+
+COLOURS = [f"var(--series{i})" for i in range(1, 9)]  # of `report.html.j2`
+INK, GREY, RULE, SHADE = "var(--ink)", "var(--grey)", "var(--rule)", "var(--shade)"
+
+LANE = 18  # pixels, of an effect
+HEIGHT = 320  # pixels, of learning curves
+HELD_OUT, TRAINING = "held-out fold", "training images"  # what is measured on
+SD = " sd"
+SETTLED = 0.25  # of the epochs, after which what is held out must fit into the chart
+
+
+def effects_chart(effects: pd.DataFrame, words: Mapping[str, str], confidence: float) -> dict:
+    """A forest plot of the table of effects, of the metric that is chosen.
+
+    `words`: what to call each kind of effect. Thick lines: intervals; thin ones: those that hold
+    for all effects of a kind at once; filled: told from zero; shade: no practical difference.
+    """
+    rows, units = [], {}
+    for row in effects.to_dict("records"):
+        m = METRICS[row["metric"]]
+        title = m.title if m.higher_is_better else f"{m.title} (less is better)"
+        units[title] = (row["rope"] * m.scale, f"change in {m.title} ({m.step})")
+        rows.append(
+            {
+                "metric": title,
+                "technique": row["technique"],
+                "kind": words[row["kind"]],
+                **{
+                    k: round(row[k] * m.scale, 6)
+                    for k in ("effect", "low", "high", "low_all", "high_all")
+                },
+                "told": "yes" if row["clear"] else "no",
+                "change": f"{signed(row['effect'], m)} {m.step}",
+                "interval": bounds(row, m),
+                "all": bounds(row, m, "_all"),
+                "p": f"{row['p_holm']:.3f}",
+                "verdict": row["verdict"],
+            }
+        )
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    lanes = max(
+        len({row["kind"] for row in rows if row["technique"] == name})
+        for name in {row["technique"] for row in rows}
+    )
+    chosen = alt.param("metric", value=next(iter(units)), bind=_choice("metric", list(units)))
+    here = "datum.metric == metric"
+    y = alt.Y("technique:N", sort=None, title=None, axis=alt.Axis(labelLimit=130))
+    lane = {"yOffset": alt.YOffset("kind:N", sort=kinds)} if lanes > 1 else {}
+    colour = alt.Color(
+        "kind:N",
+        sort=kinds,
+        title=None,
+        scale=alt.Scale(range=_cycled(kinds)),
+        legend=alt.Legend(orient="top", direction="vertical", symbolType="circle", labelLimit=320),
+    )
+    said = [
+        alt.Tooltip("technique:N"),
+        alt.Tooltip("kind:N", title="effect"),
+        alt.Tooltip("change:N"),
+        alt.Tooltip("interval:N", title=f"{confidence:.0%} interval"),
+        alt.Tooltip("all:N", title="all at once"),
+        alt.Tooltip("p:N", title="p (Holm)"),
+        alt.Tooltip("verdict:N"),
+    ]
+    bars = alt.Chart(alt.Data(values=rows)).transform_filter(here)
+    parts = [
+        {"metric": name, "low": -rope, "high": rope, "label": label}
+        for name, (rope, label) in units.items()
+    ]
+    scale = alt.Chart(alt.Data(values=parts)).transform_filter(here)
+    layers = [
+        scale.mark_rect(color=SHADE, aria=False).encode(x=_x("low"), x2="high:Q"),
+        scale.mark_text(align="left", dx=0, dy=30, color=GREY, aria=False).encode(
+            text="label:N", x=alt.value(0), y=alt.value("height")
+        ),
+        alt.Chart(alt.Data(values=[{"zero": 0}]))
+        .mark_rule(color=GREY, aria=False)
+        .encode(x=_x("zero")),
+        bars.mark_rule(strokeWidth=1, aria=False).encode(
+            x=_x("low_all"), x2="high_all:Q", y=y, color=colour, **lane
+        ),
+        bars.mark_rule(strokeWidth=4, aria=False).encode(
+            x=_x("low"), x2="high:Q", y=y, color=colour, tooltip=said, **lane
+        ),
+        bars.mark_point(size=70, opacity=1, strokeWidth=2)
+        .encode(
+            x=_x("effect"),
+            y=y,
+            color=colour,
+            fill=alt.condition("datum.told == 'yes'", _same(kinds), alt.value("var(--paper)")),
+            tooltip=said,
+            description=alt.Description("label:N"),
+            **lane,
+        )
+        .transform_calculate(
+            label="datum.technique + ', ' + datum.kind + ': ' + datum.change + ' '"
+            " + datum.interval + ', ' + datum.verdict"
+        ),
+    ]
+    height = (LANE * lanes + 8) * len({row["technique"] for row in rows})
+    chart = alt.layer(*layers).add_params(chosen).properties(width="container", height=height)
+    return _plain(chart, "Effects of the techniques with their intervals, one row a technique")
+
+
+def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
+    """Learning curves of the variants (`kind`) that are chosen, `shown` at first.
+
+    `curves`: as `look.curves.curve_table` gives them.
+    """
+    names = list(dict.fromkeys(curves["name"]))
+    rows, titles = [], []
+    for row in curves.to_dict("records"):
+        m = METRICS[row["metric"]]
+        title = f"{m.title} ({m.unit})"
+        titles += [title] if title not in titles else []
+        sides = {HELD_OUT: "held_out", TRAINING: "training"}
+        numbers = {
+            on + end: round(row[side + column] * m.scale, m.digits + 2)
+            for on, side in sides.items()
+            for end, column in (("", ""), (SD, "_sd"))
+        }
+        known = {"name": row["name"], "epoch": row["epoch"], "metric": titles.index(title)}
+        rows.append({**known, "digits": m.digits, **numbers})
+    params = [
+        alt.param("metric", value=titles[0], bind=_choice("metric", titles)),
+        alt.param("training", value=True, bind=alt.binding_checkbox(name="training images too")),
+        alt.param("band", value=False, bind=alt.binding_checkbox(name="spread (± 1 sd)")),
+    ]
+    limits = _limits(curves, titles)
+    wanted = []
+    for i, name in enumerate(names):
+        on = alt.param(f"show{i}", value=name in shown, bind=alt.binding_checkbox(name=name))
+        params.append(on)
+        wanted.append(f"(show{i} && datum.name == {json.dumps(name)})")
+    # Over what is shown, so that its colours are distinct, however many there are.
+    colour = alt.Color(
+        "name:N",
+        sort=names,
+        title=None,
+        scale=alt.Scale(range=COLOURS),
+        legend=alt.Legend(
+            orient="top",
+            columns=2,
+            symbolType="stroke",
+            symbolOpacity=1,
+            symbolStrokeWidth=4,
+            labelLimit=150,
+        ),
+    )
+    base = (
+        alt.Chart(alt.Data(values=rows))
+        .transform_filter(f"{json.dumps(titles)}[datum.metric] == metric")
+        .transform_filter(" || ".join(wanted))
+        .transform_fold([HELD_OUT, TRAINING], as_=["on", "mean"])
+        .transform_filter(f"training || datum.on == '{HELD_OUT}'")
+        .transform_calculate(sd=f"datum[datum.on + '{SD}']")
+        .transform_calculate(
+            low="datum.mean - datum.sd",
+            high="datum.mean + datum.sd",
+            said="format(datum.mean, '.' + datum.digits + 'f') + ' ± '"
+            " + format(datum.sd, '.' + datum.digits + 'f')",
+        )
+    )
+    last = alt.Scale(domain=[0, int(curves["epoch"].max())], nice=False)
+    x = alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False), scale=last)
+    dash = alt.StrokeDash(
+        "on:N",
+        sort=[HELD_OUT, TRAINING],
+        title=None,
+        scale=alt.Scale(domain=[HELD_OUT, TRAINING], range=[[1, 0], [5, 4]]),
+        legend=alt.Legend(orient="bottom", symbolStrokeColor=INK, symbolSize=500),
+    )
+    said = [alt.Tooltip("name:N", title=kind), "on:N", "epoch:Q", alt.Tooltip("said:N", title="is")]
+    ends = [alt.ExprRef(f"{json.dumps(of)}[metric]") for of in limits]
+    scale = alt.Scale(domain=ends, zero=False, nice=False)
+    y = alt.Y("mean:Q", title=None, scale=scale)
+    series = alt.Detail("on:N")
+    layers = [
+        base.mark_area(opacity=alt.ExprRef("band ? 0.15 : 0"), clip=True, aria=False).encode(
+            x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour, detail=series
+        ),
+        base.mark_line(strokeWidth=2, clip=True).encode(x=x, y=y, color=colour, strokeDash=dash),
+        base.mark_point(size=90, opacity=0, clip=True, aria=False).encode(
+            x=x, y=y, color=colour, detail=series, tooltip=said
+        ),
+    ]
+    chart = alt.layer(*layers).add_params(*params).properties(width="container", height=HEIGHT)
+    return _plain(chart, f"Learning curves: mean over folds and repeats of each {kind} by epoch")
+
+
+def _limits(curves: pd.DataFrame, titles: Sequence[str]) -> list[dict[str, float]]:
+    """The low and the high ends of the axis, by the metrics' titles: from the worst that is held
+    out, after the first quarter of the epochs, to where the metric is perfect."""
+    limits: list[dict[str, float]] = [{}, {}]
+    for title, (name, own) in zip(titles, curves.groupby("metric", sort=False), strict=True):
+        m = METRICS[name]
+        settled = own[own["epoch"] >= SETTLED * own["epoch"].max()]
+        sign, best = (1, 1.0) if m.higher_is_better else (-1, 0.0)
+        worst = sign * (sign * settled["held_out"] - settled["held_out_sd"]).min()
+        low, high = sorted([worst * m.scale, best * m.scale])
+        margin = 0.03 * (high - low or 1)
+        for end, value in zip(limits, (low - margin, high + margin), strict=True):
+            end[title] = round(value, 6)
+    return limits
+
+
+def _x(column: str) -> alt.X:
+    return alt.X(f"{column}:Q", title=None)
+
+
+def _choice(name: str, options: Sequence[str]) -> Any:
+    return alt.binding_select(name=name, options=list(options))
+
+
+def _cycled(names: Sequence[str]) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(len(names))]
+
+
+def _same(kinds: Sequence[str]) -> alt.Fill:
+    return alt.Fill("kind:N", sort=list(kinds), scale=alt.Scale(range=_cycled(kinds)), legend=None)
+
+
+def _plain(chart: alt.LayerChart, about: str) -> dict:
+    """The specification, in the page's style."""
+    chart = chart.properties(
+        description=about,
+        background="transparent",
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+    ).configure(
+        font="system-ui, sans-serif",
+        axis=alt.AxisConfig(
+            labelColor=INK,
+            titleColor=INK,
+            domainColor=RULE,
+            gridColor=RULE,
+            tickColor=RULE,
+            labelFontSize=13,
+            titleFontSize=13,
+            titleFontWeight="normal",
+        ),
+        legend=alt.LegendConfig(labelColor=INK, titleColor=INK, labelFontSize=13),
+        text=alt.MarkConfig(fontSize=13),
+        view=alt.ViewConfig(stroke=None),
+    )
+    for i, layer in enumerate(chart.layer):
+        layer.name = f"layer{i}"
+    chart.name = "chart"
+    spec = chart.to_dict()
+    assert all(map(math.isfinite, _numbers(spec))), "a chart holds a number that JSON cannot"
+    return spec
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [n for item in value for n in _numbers(item)]
+    return [value] if isinstance(value, float) else []

@@ -1,0 +1,207 @@
+"""The report as one HTML file that needs nothing else: no network, no other file.
+
+Its words, tables and figures are the blocks of `report.md.j2`, so each is written once;
+`report.html.j2` adds what Markdown cannot do: charts that answer, and the explorer of nets.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+from PIL import Image
+
+from cnnlab.report import alt, blocks
+
+HERE = Path(__file__).parent
+INTERVAL = re.compile(r" ?\[[−+]?[\d.]+, [−+]?[\d.]+\]")  # stays on one line
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart, and the figures that stand for it where scripts are not run."""
+
+    spec: Mapping[str, Any]  # Vega-Lite
+    instead: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """What there is of nets to look at; files are found under `figures` (see `look.view`)."""
+
+    figures: Path
+    variants: Sequence[str]
+
+    @property
+    def images(self) -> list[str]:
+        """The images shown, as I_LABEL."""
+        return sorted(path.name for path in (self.figures / "sheets/features").iterdir())
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers shown, as NN_LAYER."""
+        return sorted({p.name for p in (self.figures / "sheets/features").glob("*/*")})
+
+    def panels(self, pattern: str, **where: str) -> list[tuple[int, str, Path]]:
+        """(Number of the variant, its name, file) of the variants that have one."""
+        files = [
+            (i, v, self.figures / pattern.format(variant=v, **where))
+            for i, v in enumerate(self.variants)
+        ]
+        return [(i, v, path) for i, v, path in files if path.exists()]
+
+
+def render(
+    facts: Mapping[str, Any],
+    charts: Mapping[str, Chart],
+    explorer: Explorer,
+    root: Path,
+) -> str:
+    """The page.
+
+    Args:
+        facts: What `report.md.j2` names.
+        charts: By name: "effects", "curves"; one that is missing is left out.
+        explorer: The nets.
+        root: The folder that figures in `facts` are relative to.
+    """
+    # What charts and the explorer show is not shown twice.
+    again = {path.relative_to(root).as_posix() for c in charts.values() for path in c.instead}
+    images = [image for image in facts["ablation_figures"] if not any(a in image for a in again)]
+    own = dict.fromkeys(("overview", "features", "peaks", "grad_cam", "kernels"), ())
+    own |= {"ablation_figures": images, "curves": () if "curves" in charts else facts["curves"]}
+    reader = _reader(root)
+    sections = {
+        name: Markup(reader.render(text, reader.options["found"]))
+        for name, text in blocks("report.md.j2", **{**facts, **own}).items()
+    }
+    scripts = [Markup(_engine()), Markup((HERE / "report.js").read_text())] if charts else []
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=True,
+    )
+    environment.filters |= {"alt": alt, "image": _image, "scale": _scale, "json": _json}
+    return environment.get_template("report.html.j2").render(
+        study=facts["study"],
+        sections=sections,
+        contents=[found for found in reader.options["found"]["headings"] if found[0] == 2],
+        charts=charts,
+        explorer=explorer,
+        scripts=scripts,
+        script_source=Markup(" ".join(map(_digest, scripts)) or "'none'"),
+        style=Markup((HERE / "report.css").read_text()),
+    )
+
+
+def _engine() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script that sets `vegaEmbed`."""
+    code = vl_convert.javascript_bundle()
+    return re.sub(r"</(?=script)", r"<\\/", code)
+
+
+def _digest(script: str) -> str:
+    """What a content security policy names a script by."""
+    code = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"'sha256-{code}'"
+
+
+def _json(value: Any) -> Markup:
+    """JSON that cannot end the element it stands in."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))
+
+
+def _image(path: Path, text: str | None = None) -> Markup:
+    """An image element that holds its image; `text`: instead of the file's own alt text."""
+    with Image.open(path) as image:
+        width, height = image.size
+        data = io.BytesIO()
+        # Lossless, and a third smaller than PNG.
+        image.convert("RGBA" if "A" in image.mode else "RGB").save(
+            data, "WEBP", lossless=True, quality=40, method=3, exact=True
+        )
+    code = base64.b64encode(data.getvalue()).decode()
+    return Markup(
+        '<img src="data:image/webp;base64,{}" width="{}" height="{}" alt="{}" decoding="async">'
+    ).format(code, width, height, alt(path) if text is None else text)
+
+
+def _scale(path: Path) -> dict[str, Any]:
+    """The colour scale of a sheet (`look.sheets`)."""
+    with Image.open(path) as image:
+        return json.loads(image.info["Scale"])
+
+
+def _reader(root: Path) -> MarkdownIt:
+    """Renders Markdown of the report; what it found on the way is in `options["found"]`."""
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+    reader.options["found"] = {"headings": []}
+    reader.core.ruler.push("accessible", _accessible)
+
+    def image(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
+        path = root / unquote(str(tokens[i].attrs["src"]))
+        text = self.renderInlineAsText(tokens[i].children or [], options, env)
+        return f'<span class="figure">{_image(path, text)}</span>'
+
+    reader.add_render_rule("image", image)
+    reader.add_render_rule("table_open", _open_table)
+    reader.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    return reader
+
+
+def _open_table(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
+    label = escape(tokens[i].meta["label"])
+    # It can be scrolled where it is wider than the page: by keyboard too.
+    return f'<div class="table" role="region" aria-label="{label}" tabindex="0"><table>\n'
+
+
+def _accessible(state: StateCore) -> None:
+    """Headings have ids, tables a name, and their cells say what they are the heads of."""
+    headings = state.env["headings"]
+    first = False
+    for i, token in enumerate(state.tokens):
+        for child in token.children or ():
+            child.content = INTERVAL.sub(lambda m: m[0].replace(" ", "\u00a0"), child.content)
+        if token.type == "heading_open":
+            text = _text(state.tokens[i + 1])
+            slug = re.sub(r"\W+", "-", text.lower()).strip("-") or "section"
+            taken = {name for _, name, _ in headings}
+            slug = slug if slug not in taken else f"{slug}-{len(headings)}"
+            headings.append((int(token.tag[1]), slug, text))
+            token.attrSet("id", slug)
+        elif token.type == "table_open":
+            token.meta["label"] = f"Table: {headings[-1][2]}" if headings else "Table"
+        elif token.type == "tr_open":
+            first = True
+        elif token.type == "th_open":
+            if _text(state.tokens[i + 1]):
+                token.attrSet("scope", "col")
+            else:
+                token.tag = state.tokens[i + 2].tag = "td"
+            first = False
+        elif token.type == "td_open" and first:
+            token.tag = state.tokens[i + 2].tag = "th"
+            token.attrSet("scope", "row")
+            first = False
+
+
+def _text(inline: Token) -> str:
+    return "".join(child.content for child in inline.children or ())

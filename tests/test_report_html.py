@@ -1,0 +1,312 @@
+"""The HTML report: of a made-up study, and in a browser."""
+
+import json
+import re
+import shutil
+
+import html5lib
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import pytest
+
+from cnnlab import report
+from cnnlab.look import Picture, feature_sheets, kernel_sheets, save, save_sheet
+from cnnlab.look.curves import Curve, curve_table
+from cnnlab.look.peaks import Peaks
+from cnnlab.report import charts, html
+
+VARIANTS = ["baseline", "a_b"]
+WORDS = {"alone": "Added", "removed": "Removed"}
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+
+
+def effects():
+    common = {"p_holm": 0.2, "rope": 0.01, "verdict": "undecided", "clear": False, "low": -0.02}
+    common |= {"high": 0.04, "low_all": -0.03, "high_all": 0.05, "effect": 0.01}
+    return pd.DataFrame(
+        {"metric": metric, "technique": technique, "kind": kind, **common}
+        for metric in ("accuracy", "nll")
+        for technique in ("a_b", "c")
+        for kind in WORDS
+    )
+
+
+def curves():
+    values = np.linspace(0.2, 0.9, 8).reshape(2, 4)
+    both = {name: Curve(np.arange(1, 5), values, values + 0.05) for name in VARIANTS}
+    return pd.DataFrame(curve_table("accuracy", both) + curve_table("nll", both))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Reports' folder with the figures of two nets of two layers, the second without kernels."""
+    root = tmp_path_factory.mktemp("reports")
+    rng = np.random.default_rng(0)
+
+    def drawn(path, alt):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(Picture(matplotlib.figure.Figure((1, 1)), alt), path)
+        return path
+
+    for image in ("0_cat", "1_dog"):
+        for layer in ("00_conv", "01_pool"):
+            maps = {v: rng.normal(size=(2, 4, 4, 3)).astype(np.float32) for v in VARIANTS}
+            maps["a_b"][..., 1] = 0
+            tops = {v: Peaks.of(m) for v, m in maps.items()}
+            for v, sheet in feature_sheets(maps, tops, layer, image, 1).items():
+                path = root / f"figures/sheets/features/{image}/{layer}/{v}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_sheet(sheet, path)
+        for v in VARIANTS:
+            drawn(root / f"figures/overview/{v}_{image}.png", f"overview {v} {image}")
+    nets = {
+        (v, s): rng.normal(size=(3, 3, 5, 2)) for v in VARIANTS for s in ("trained", "untrained")
+    }
+    for (v, state), sheet in kernel_sheets(nets, "conv").items():
+        path = root / f"figures/sheets/kernels/{state}/00_conv/{v}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_sheet(sheet, path)
+    for v in VARIANTS:
+        drawn(root / f"figures/peaks/{v}/00_conv.png", f"peaks {v}")
+        drawn(root / f"figures/gradcam/{v}.png", f"gradcam {v}")
+    drawn(root / "compare/ablation_effects.png", "forest plot")
+    drawn(root / "compare/ablation_scores.png", 'scores "<b>" & more')
+    drawn(root / "curves/variant_accuracy.png", "curves")
+    return root
+
+
+def facts(root):
+    lists = ("overview", "augmentation", "transfer_figures", "transfer_readings", "features")
+    lists += ("kernels", "peaks", "grad_cam", "mechanism_figures", "overtakes", "transfer_inside")
+    text = dict.fromkeys(("shape", "backbone", "pretrain_classes", "rope", "probability"), "T")
+    text |= {"final": "## The recommended recipe\n\n**c** is recommended.", "weights": "T"}
+    names = ("ablation_effects", "ablation_scores")
+    return {
+        **{name: [] for name in lists},
+        **text,
+        **dict.fromkeys(("repeats", "folds", "n", "classes", "alpha"), 3),
+        **dict.fromkeys(("strategies", "transfer_effects", "conditional", "mechanisms"), 0),
+        **dict.fromkeys(("sizes", "affinity"), 0),
+        "study": "tiny",
+        "answer": "- Best mean: **a_b**, 97.2 [94.5, 99.9] %.",
+        "images": {"dev": 1, "test": 2, "pretrain": 3},
+        "data": "## The images\n\n| class | dev |\n|---|---:|\n| \\<script\\>x | 30 |",
+        "variants": "| | score |\n|---|---|\n| **a_b** | 1.0 |",
+        "effects": [("alone", "Added", "| | change |\n|---|---|\n| **c** | +1.0 [−2.0, +3.0] |")],
+        "readings": ["**c**: nothing"],
+        "every_metric": "| | accuracy |\n|---|---|\n| **c** | +1.0 |",
+        "ablation_figures": [report.picture(root / f"compare/{n}.png", root) for n in names],
+        "curves": [report.picture(root / "curves/variant_accuracy.png", root)],
+    }
+
+
+def drawn(root):
+    return {
+        "effects": html.Chart(
+            charts.effects_chart(effects(), WORDS, 0.95), [root / "compare/ablation_effects.png"]
+        ),
+        "curves": html.Chart(
+            charts.curves_chart(curves(), VARIANTS[:1], "variant"),
+            [root / "curves/variant_accuracy.png"],
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def page(study):
+    return html.render(
+        facts(study), drawn(study), html.Explorer(study / "figures", VARIANTS), study
+    )
+
+
+@pytest.fixture(scope="module")
+def tree(page):
+    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
+
+
+def test_the_same_study_makes_the_same_bytes(study, page):
+    nets = html.Explorer(study / "figures", VARIANTS)
+    assert html.render(facts(study), drawn(study), nets, study) == page
+
+
+def test_it_is_valid_and_asks_for_nothing_from_elsewhere(page, tree):
+    for element in tree.iter():
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert re.match(r"data:image/|#|model_card.md$|$", element.get(name, "")), element.attrib
+    styles = "".join(element.text for element in tree.iter("style"))
+    assert "url(" not in styles and "@import" not in styles
+    policy = tree.find(".//meta[@http-equiv]").get("content")
+    assert policy.startswith("default-src 'none'; img-src data:") and "unsafe-eval" not in policy
+    runs = [s for s in tree.iter("script") if s.get("type") is None]
+    assert [html._digest(s.text) in policy for s in runs] == [True, True]
+
+
+def test_each_block_of_the_report_is_on_the_page():
+    blocks = re.findall(r"{% block (\w+) %}", (html.HERE / "report.md.j2").read_text())
+    shown = re.findall(r"sections\.(\w+)", (html.HERE / "report.html.j2").read_text())
+    assert sorted(shown) == sorted(blocks)
+
+
+def test_a_screen_reader_finds_its_way(tree):
+    assert tree.get("lang") == "en"
+    assert (
+        len(list(tree.iter("main")))
+        == len(list(tree.iter("nav")))
+        == len(list(tree.iter("h1")))
+        == 1
+    )
+    ids = [e.get("id") for e in tree.iter() if e.get("id")]
+    assert len(ids) == len(set(ids))
+    links = [a.get("href")[1:] for a in tree.iter("a") if a.get("href").startswith("#")]
+    assert set(links) <= set(ids)
+    headings = [e for e in tree.iter() if e.tag in ("h1", "h2", "h3")]
+    assert {h.get("id") for h in headings if h.tag == "h2"} <= set(links)
+    assert all(image.get("alt") for image in tree.iter("img"))
+    for table in tree.iter("table"):
+        assert all(th.get("scope") == "col" for th in table.find("thead").iter("th"))
+        for row in table.find("tbody").iter("tr"):
+            assert [cell.tag for cell in row] == ["th"] + ["td"] * (len(row) - 1)
+            assert row[0].get("scope") == "row"
+    for control in (*tree.iter("select"), *tree.iter("input")):
+        assert any(control in list(label) for label in tree.iter("label"))
+
+
+def test_words_and_figures_are_those_of_the_markdown_report(tree):
+    text = " ".join("".join(tree.find("body/main").itertext()).split())
+    for told in ("Best mean: a_b, 97.2 [94.5, 99.9] %", "c: nothing", "<script>x", "How to read"):
+        assert told in text
+    alts = [image.get("alt") for image in tree.iter("img")]
+    assert 'scores "<b>" & more' in alts
+    assert alts.count("gradcam a_b") == alts.count("peaks a_b") == 1
+    # What charts show is there as a figure only where scripts are not run.
+    instead = [image.get("alt") for part in tree.iter("noscript") for image in part.iter("img")]
+    assert instead == ["forest plot", "curves"]
+    assert alts.count("forest plot") == alts.count("curves") == 1
+
+
+def test_without_charts_it_holds_the_figures_and_no_script(study):
+    nets = html.Explorer(study / "figures", VARIANTS)
+    page = html.render(facts(study), {}, nets, study)
+    assert "<script" not in page.replace("&lt;script", "") and "script-src 'none'" in page
+    assert 'alt="forest plot"' in page and 'alt="curves"' in page
+
+
+def test_charts_hold_what_the_tables_say():
+    spec = charts.effects_chart(effects(), WORDS, 0.95)
+    rows = [row for layer in spec["layer"] for row in layer["data"].get("values", ())] or [
+        row for rows in spec["datasets"].values() for row in rows
+    ]
+    rows = [row for row in rows if row.get("technique") == "a_b"]
+    assert {(r["effect"], r["change"], r["interval"]) for r in rows} == {
+        (1.0, "+1.0 points", "[−2.0, +4.0]"),
+        (0.01, "+0.010 nats", "[−0.020, +0.040]"),
+    }
+    spec = charts.curves_chart(curves(), ["a_b"], "variant")
+    boxes = {p["bind"]["name"]: p["value"] for p in spec["params"] if p["name"].startswith("show")}
+    assert boxes == {"baseline": False, "a_b": True}
+
+
+def test_a_number_that_json_lacks_is_refused():
+    bad = curves()
+    bad.loc[0, "held_out"] = np.inf
+    with pytest.raises(AssertionError, match="JSON"):
+        charts.curves_chart(bad, [], "variant")
+
+
+def test_a_name_cannot_end_a_script():
+    assert json.loads(html._json({"x": "</script>"})) == {"x": "</script>"}
+    assert "</script>" not in html._json({"x": "</script>"})
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as p:
+        found = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def opened(browser, page, tmp_path):
+    """Opens the page at a width in a scheme of colours; fails for what it said or asked for."""
+    path = tmp_path / "report.html"
+    path.write_text(page)
+    said, asked = [], []
+
+    def make(width=1200, scheme="light"):
+        tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        tab.set_default_timeout(120_000)
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(path.as_uri())
+        for name in ("effects", "curves"):
+            tab.wait_for_selector(f"#{name}-chart svg")
+        return tab
+
+    yield make
+    assert said == []
+    assert {url for url in asked if not url.startswith("data:")} == {path.as_uri()}
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_it_fits_the_screen(opened, width):
+    assert opened(width).evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_it_is_dark_where_the_reader_wants_that(opened):
+    look = "getComputedStyle(document.querySelector('{}')).{}"
+    seen = {}
+    for scheme in ("light", "dark"):
+        tab = opened(scheme=scheme)
+        seen[scheme] = [
+            tab.evaluate(look.format("body", "backgroundColor")),
+            tab.evaluate(look.format("#effects-chart svg text", "fill")),
+        ]
+    assert all(a != b for a, b in zip(seen["light"], seen["dark"], strict=True))
+
+
+def test_the_explorer_shows_what_is_chosen(opened):
+    tab = opened()
+
+    def shown():
+        found = tab.locator(".explorer .panels:not(.wide) img").all()
+        return [image.get_attribute("alt").split(":")[0] for image in found if image.is_visible()]
+
+    assert shown() == [
+        *("baseline, 00_conv, feature maps of 0_cat", "a_b, 00_conv, feature maps of 0_cat"),
+        *("baseline trained, conv", "a_b trained, conv"),
+    ]
+    tab.locator("#variant0").focus()
+    tab.keyboard.press("Space")
+    tab.locator("#image").focus()
+    tab.keyboard.press("ArrowDown")
+    tab.select_option("#state", label="before training")
+    assert shown() == ["a_b, 00_conv, feature maps of 1_dog", "a_b untrained, conv"]
+    tab.select_option("#layer", label="pool")
+    assert shown() == ["a_b, 01_pool, feature maps of 1_dog"]
+    assert tab.get_by_text("This layer has no kernels").filter(visible=True).count() == 1
+
+
+def test_the_charts_answer(opened):
+    tab = opened()
+    labels = "[...document.querySelectorAll('#effects-chart [aria-label*=undecided]')]"
+    labels += ".map((mark) => mark.getAttribute('aria-label'))"
+    assert "a_b, Added: +1.0 points [−2.0, +4.0], undecided" in tab.evaluate(labels)
+    tab.select_option("#effects-controls select", index=1)
+    tab.wait_for_function(f"{labels}[0].includes('nats')")
+    lines = "document.querySelectorAll('#curves-chart .mark-line path[aria-label]').length"
+    assert tab.evaluate(lines) == 2  # held out and training, of the variant chosen at first
+    tab.locator("#curves-controls").get_by_label("a_b").check()
+    tab.wait_for_function(f"{lines} == 4")
+    tab.locator("#curves-controls").get_by_label("training images too").uncheck()
+    tab.wait_for_function(f"{lines} == 2")
