@@ -6,6 +6,7 @@ the ratio of medians. Results, with machine and versions, are saved in bench/res
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -13,8 +14,11 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,6 +36,23 @@ def alternate(
             values[name].append(float(done.stdout.split()[-1]))
             print(f"round {turn + 1}: {name}: {values[name][-1]:.4g} {what}", flush=True)
     return values
+
+
+def watched(
+    command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None
+) -> tuple[str, int]:
+    """What a command prints, and the most memory (PSS, bytes) that its processes had at once."""
+    process = psutil.Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True)
+    most = 0
+    while process.poll() is None:
+        family, memory = [process], 0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += process.children(recursive=True)
+            memory = sum(p.memory_full_info().pss for p in family)
+        most = max(most, memory)
+        time.sleep(0.1)
+    assert process.returncode == 0, command
+    return process.stdout.read(), most
 
 
 def save(name: str, result: Mapping) -> None:

@@ -39,7 +39,7 @@ def run(way: str, per_class: int, epochs: int, folds: int, accuracies: str) -> N
         job = Job(
             name="freeze",
             recipe=replace(recipe, threads=os.cpu_count() or 1, evaluate_every=epochs),
-            pool=dev.of_classes(set(dev.classes) - set(whole.data.pretrain.classes)),
+            pool=dev.of_classes(set(dev.classes) - set(whole.data.pretrain.taken)),
             folds=split.read(paths.FOLDS),
             members=1,
             seed=whole.seed,

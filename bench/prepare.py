@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -21,11 +20,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 from PIL import Image
 from ruamel.yaml import YAML
 
-from bench import median, save
+from bench import median, save, watched
 
 ROOT = Path(__file__).parents[1]
 ARCHIVE = ROOT.parent / "shared/data/cifar10_jpeg.tar"
@@ -76,19 +74,8 @@ def measured(what: str, folder: Path, *arguments: str) -> tuple[float, int]:
     in bytes."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(folder)}
     command = [sys.executable, "-m", "bench.prepare", what, *arguments]
-    process = psutil.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
-    most = 0
-    while process.poll() is None:
-        family, memory = [process], 0
-        try:
-            family += process.children(recursive=True)
-            memory = sum(p.memory_full_info().pss for p in family)
-        except psutil.NoSuchProcess:
-            pass
-        most = max(most, memory)
-        time.sleep(0.1)
-    assert process.returncode == 0, command
-    return float(process.stdout.read().split()[-1]), most
+    said, most = watched(command, folder, env)
+    return float(said.split()[-1]), most
 
 
 def subset(archive: Path, n: int, target: Path) -> None:

@@ -14,6 +14,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from bench import alternate, median, save
 from cnnlab import params
 from cnnlab.data import folds, pool, prepare
@@ -37,11 +39,12 @@ def seconds(backend: str, workers: int, trials: int) -> float:
     p = params.read()
     folder = Path(tempfile.mkdtemp(prefix="bench-scaling-"))
     source = SOURCES["digits"].open_source("")
-    drawn = prepare.draw(source.table, None, 30, 1, [], 0, seed=1)
-    images, manifest = prepare.decode(source, drawn, None, None, lambda: None)
-    dev = (manifest["split"] == "dev").to_numpy()
-    pool.write(folder / "dev", images[dev], manifest[dev])
-    split = folds.make(manifest[dev], K, trials // K, seed=1)
+    table = prepare.select(source.table, None, [])
+    drawn = prepare.draw(table, 30, 1, p.data.test_share, [], 0, seed=1)
+    dev = drawn[drawn["split"] == "dev"]
+    images = np.stack(source.read([source.keys[row] for row in dev["row"]]))
+    pool.write(folder / "dev", images, dev)
+    split = folds.make(dev, K, trials // K, seed=1)
     base = replace(recipe.base(p.model, p.train), epochs=EPOCHS, threads=1)
     job = Job("baseline", base, pool.read(folder / "dev"), split, members=1, seed=1)
     execution = Execution(workers=workers, backend=backend, gpus=0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from cnnlab.errors import UserError
 
 LINKED = ("stages", "cnnlab")
+RAW = ("data/raw", "data/raw_pretrain")  # where people put their images
 
 
 def create(root: Path, name: str) -> Path:
@@ -24,7 +25,9 @@ def create(root: Path, name: str) -> Path:
     folder = root / "studies" / name
     if folder.exists():
         raise UserError(f"{folder} exists already")
-    (folder / "data/raw").mkdir(parents=True)
+    for raw in RAW:
+        (folder / raw).mkdir(parents=True)
+        (folder / raw / "README.md").write_bytes((root / raw / "README.md").read_bytes())
     for linked in LINKED:
         (folder / linked).symlink_to(Path("../..", linked))
     (folder / "dvc.yaml").write_bytes((root / "dvc.yaml").read_bytes())
@@ -33,7 +36,6 @@ def create(root: Path, name: str) -> Path:
     if changes != 1:
         raise UserError(f"{root / 'params.yaml'}: has no line `study: NAME`")
     (folder / "params.yaml").write_text(named)
-    (folder / "data/raw/README.md").write_bytes((root / "data/raw/README.md").read_bytes())
     return folder
 
 

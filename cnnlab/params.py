@@ -67,8 +67,15 @@ class Bad(Options):
 
 
 class Pretrain(Options):
-    classes: list[str]
+    classes: list[str] | None
     per_class: int = Field(ge=1)
+    source: one_of("source", SOURCES.names()) | None
+    raw: str
+
+    @property
+    def taken(self) -> list[str]:
+        """The classes of the study's own source that the target does without."""
+        return [] if self.source else self.classes
 
 
 class Data(Options):
@@ -237,10 +244,17 @@ class Params(Options):
         for key, name in chosen_variants:
             _require(name in self.variants, key, name, f"variants: {_join(self.variants)}")
         learns = bool(chosen(self.strategies)) and transfer.weights == "pretrain"
+        learnt = self.data.pretrain
         _require(
-            learns == bool(self.data.pretrain.classes),
+            learnt.classes is not None or learnt.source is not None,
             "data.pretrain.classes",
-            self.data.pretrain.classes,
+            learnt.classes,
+            "names of classes; null, for all, where data.pretrain.source names another source",
+        )
+        _require(
+            learns == (learnt.classes != []),
+            "data.pretrain.classes",
+            learnt.classes,
             "some where strategies has entries and transfer.weights is pretrain, else []",
         )
         return self

@@ -22,6 +22,7 @@ DATA_REPORT = REPORTS / "data.md"
 DATA_FIGURES = REPORTS / "data"
 AUGMENT = REPORTS / "augment"
 COMPARE = REPORTS / "compare"
+RECORDS = COMPARE / "records.csv"  # which records stand behind the study: marks of its runs
 PLOTS = REPORTS / "plots"  # what dvc.yaml's `plots` show
 CURVES = REPORTS / "curves"
 RECOMMENDED = COMPARE / "recommended.csv"  # which variant is recommended and why, by compare

@@ -22,7 +22,7 @@ def main() -> None:
     variants, strategies = params.load("variants", "strategies")
     stages = [("train", name) for name in variants]
     stages += [("pretrain",), *(("transfer", name) for name in chosen(strategies))]
-    for stage, *name in [*stages, ("compare",), ("visualize",), ("final",)]:
+    for stage, *name in [*stages, ("compare",), ("visualize",), ("final",), ("report",)]:
         subprocess.run([sys.executable, "-m", f"stages.{stage}", *name], check=True)
 
 

@@ -1,9 +1,10 @@
 """MLflow: the only module that knows it. What is logged is a projection of the records.
 
 One experiment a study. In it one parent run a variant (or transfer strategy) with its trials
-nested below. A run is recognised by its tags, never by an id kept elsewhere:
+nested below, and a run of the study itself, which leads to those of its variants. A run is
+recognised by its tags, never by an id kept elsewhere:
 
-    cnnlab.kind    variant, strategy, backbone or final    cnnlab.name    of the variant or strategy
+    cnnlab.kind    variant, strategy, backbone, final or study    cnnlab.name    of which one
     cnnlab.mark    digest of the records it shows; another recipe, seed or design is another run
     cnnlab.trial   key of the trial (r0_f0_m0), on nested runs
     cnnlab.live    on nested runs that were written while the trial ran: their duration is its own
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import os
 import queue
 import re
@@ -50,6 +52,20 @@ CONFIDENCE = 0.95  # of the intervals on parent runs
 CHAMPION = "champion"  # alias of the registered version that is the recommended recipe's
 LIVE = "cnnlab.live"  # tag of a nested run that was written while its trial ran, from its start
 BATCH_SECONDS = 2.0  # between two requests for one running trial
+NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description, in Markdown
+GUIDE = """What each run is, by its tag `cnnlab.kind`:
+
+- **study**: the answer, a table of all variants with links to their runs, and the report as an
+  artifact. Begin here.
+- **variant**, **strategy**: one set of techniques, or one way of transfer, over all folds. Mean,
+  spread over folds (`_sd`) and 95% interval (`_ci95_low`, `_ci95_high`) of each metric; its trials
+  are nested below it.
+- **final**: the recommended recipe, trained on all development images; `test_` metrics are of the
+  test images.
+
+Two variants whose intervals overlap may still differ, since they share folds: the report has the
+paired comparison.
+"""
 
 
 def mark(records: list[Record]) -> str:
@@ -89,6 +105,7 @@ class Run:
         self._study, self._name, self._failed = study, name, False
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
         self._live: dict[str, _Live] = {}  # by trial key
+        self._monitor: Any = None  # of the machine, while a trial runs
         self._thread = threading.Thread(target=self._write, name="mlflow")
 
     def __enter__(self) -> Run:
@@ -101,6 +118,13 @@ class Run:
         self._thread.join()
 
     def _write(self) -> None:
+        try:
+            self._carry_out()
+        finally:
+            if self._monitor:
+                self._monitor.finish()
+
+    def _carry_out(self) -> None:
         while (call := self._queue.get()) is not None:
             method, args = call
             if self._failed:
@@ -119,14 +143,18 @@ class Run:
     @_later
     def _open(self) -> None:
         self._client, self._experiment = _connect(self._study)
-        text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in self._tags.items())
-        found = self._client.search_runs([self._experiment], text, max_results=10_000)
+        found = self._search(self._tags)
         trials = [r for r in found if "cnnlab.trial" in r.data.tags]
         parents = [r for r in found if "cnnlab.trial" not in r.data.tags]
         self._logged = {r.data.tags["cnnlab.trial"] for r in trials if r.info.status == "FINISHED"}
         for cut_off in (r for r in trials if r.info.status != "FINISHED"):
             self._client.delete_run(cut_off.info.run_id)
         self._run = parents[0] if parents else self._create(self._name, {})
+
+    def _search(self, tags: Mapping[str, str]) -> list[Any]:
+        """The experiment's runs with these tags."""
+        text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
+        return self._client.search_runs([self._experiment], text, max_results=10_000)
 
     def _create(self, title: str, tags: Mapping[str, str]) -> Any:
         every = {**self._tags, **_provenance(), "variant": self._name, **tags}
@@ -154,6 +182,8 @@ class Run:
         """Show an epoch of a trial that is running; batched, so up to `BATCH_SECONDS` late."""
         if trial.key in self._logged:
             return
+        if self._monitor is None:
+            self._monitor = _watch_machine(self._id)
         whole = {LIVE: "1"} if entry["epoch"] == 1 else {}  # not resumed from a checkpoint
         live = self._live.get(trial.key) or self._start(trial, whole)
         live.add(entry)
@@ -184,14 +214,21 @@ class Run:
 
     def _start(self, trial: Trial, tags: Mapping[str, str]) -> _Live:
         own = {"cnnlab.trial": trial.key, "fold": str(trial.fold), "mlflow.parentRunId": self._id}
+        own[NOTE] = (
+            f"One net of **{trial.variant}**: trained on all folds of repeat {trial.repeat} but "
+            f"fold {trial.fold}, which judges it; member {trial.member} of its ensemble."
+        )
         run_id = self._create(f"{trial.variant} {trial.key}", {**own, **tags}).info.run_id
         return self._live.setdefault(trial.key, _Live(run_id))
 
     @_later
     def finish(self, done: list[Record], model: Path, pool: Pool) -> None:
         """Log the metrics of all records together and the model with its signature; end it."""
-        for name, value in summary(done).items():
+        values = summary(done)
+        for name, value in values.items():
             self._client.log_metric(self._id, name, value)
+        note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))
+        self._client.set_tag(self._id, NOTE, note)
         if not self._client.get_run(self._id).outputs.model_outputs:
             self.model_logger(pool)(model)
         self._client.set_terminated(self._id)
@@ -209,6 +246,37 @@ class Run:
             self._client.log_artifact(self._id, str(path), folder)
 
     @_later
+    def lead_to(self, marks: Mapping[tuple[str, str], str], answer: str) -> None:
+        """Make this the run to begin with: what the study found, and where its runs are.
+
+        `marks`: (kind, name) -> mark of each run that belongs to the study. `answer`: Markdown.
+        Their metrics are logged as METRIC/NAME, so that one chart holds all variants; their nets
+        are inputs of this run.
+        """
+        from mlflow.entities import LoggedModelInput
+
+        lines, nets = [], []
+        for (kind, name), own in marks.items():
+            tags = {"cnnlab.kind": kind, "cnnlab.name": name, "cnnlab.mark": own}
+            found = [r for r in self._search(tags) if "cnnlab.trial" not in r.data.tags]
+            if not found:
+                raise LookupError(f"no run of {kind} {name} is logged")
+            parent = found[0]
+            run_id, values = parent.info.run_id, parent.data.metrics
+            nets += [LoggedModelInput(m.model_id) for m in parent.outputs.model_outputs]
+            for metric in ("accuracy", "nll", "gap"):
+                self._client.log_metric(self._id, f"{metric}/{name}", values[metric])
+            link = f"[{name}](#/experiments/{self._experiment}/runs/{run_id})"
+            lines.append((values["accuracy"], f"| {kind} | {link} | {_interval(values)} |"))
+        table = "\n".join(line for _, line in sorted(lines, key=lambda line: -line[0]))
+        head = f"| | run | accuracy (%), mean [{CONFIDENCE:.0%} CI] |\n|---|---|---|\n"
+        self._client.set_tag(self._id, NOTE, f"{answer}\n\n{head}{table}")
+        self._client.set_experiment_tag(self._experiment, NOTE, GUIDE)
+        if not self._client.get_run(self._id).inputs.model_inputs:
+            self._client.log_inputs(self._id, models=nets)
+        self._client.set_terminated(self._id)
+
+    @_later
     def judged(self, metrics: Mapping[str, float]) -> None:
         """Log what the run's net is worth on the test images, as `test_NAME`."""
         for name, value in metrics.items():
@@ -224,6 +292,7 @@ class Run:
         logged = self._client.get_run(self._id).outputs.model_outputs
         if not logged:
             raise LookupError(f"run {self._id} has no logged model to register")
+        self._client.set_tag(self._id, NOTE, about)
         with _alone():
             if not self._client.search_registered_models(f"name = '{name}'"):
                 self._client.create_registered_model(name)
@@ -320,6 +389,34 @@ def summary(done: list[Record]) -> dict[str, float]:
             values[f"{metric}_ci95_low"] = interval.low
             values[f"{metric}_ci95_high"] = interval.high
     return values
+
+
+def _description(kind: str, name: str, values: Mapping[str, float], trials: int) -> str:
+    """What a parent run says of itself, in Markdown."""
+    of = {"variant": "Variant", "strategy": "Transfer strategy"}.get(kind, kind.capitalize())
+    if "accuracy" not in values:  # no image judged it here
+        return f"{of} **{name}**: trained on all images that it is given; none of them judged it."
+    return f"{of} **{name}**: accuracy {_interval(values)} % over {trials} trials, out of fold."
+
+
+def _interval(values: Mapping[str, float]) -> str:
+    """The mean accuracy of a summary in percent, with its interval where it has one."""
+    said = f"{100 * values['accuracy']:.1f}"
+    if "accuracy_ci95_low" in values:
+        low, high = (100 * values[f"accuracy_ci95_{end}"] for end in ("low", "high"))
+        said += f" [{low:.1f}, {high:.1f}]"
+    return said
+
+
+def _watch_machine(run_id: str) -> Any:
+    """A monitor that logs CPU, memory, disk, network and GPU of this machine to a run."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    # A store that fails is told of once, by the run's own writer.
+    logging.getLogger(SystemMetricsMonitor.__module__).setLevel(logging.CRITICAL)
+    monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=store())
+    monitor.start()
+    return monitor
 
 
 def _log_model(

@@ -55,6 +55,7 @@ def main() -> None:
         "ablation": (paths.RUNS, "variant", variants, asked),
         "transfer": (paths.TRANSFER, "strategy", dict.fromkeys(names, ()), transfers),
     }
+    marks = []
     for title, (folder, kind, members, contrasts) in families.items():
         places = {name: folder / name for name in members}
         if title == "transfer":
@@ -72,11 +73,13 @@ def main() -> None:
         elif names:
             files += _sizes(study, names, per_class, options)
         for name, trials in found.items():
-            with tracking.Run(study, kind, name, tracking.mark(trials)) as parent:
+            marks.append({"kind": kind, "name": name, "mark": tracking.mark(trials)})
+            with tracking.Run(study, **marks[-1]) as parent:
                 parent.attach(files, "compare")
         if title == "ablation":
             _write_plots(found, grids, done, dev["label"], options)
             _recommend(final, variants, done, costs, options)
+    _csv(marks, paths.RECORDS, ["kind", "name", "mark"])
 
 
 def _write_tables(title, techniques, found, done, options) -> None:

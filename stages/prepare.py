@@ -11,6 +11,7 @@ from cnnlab.data import decode, pool, prepare
 from cnnlab.data.cache import Cache
 from cnnlab.data.images import THUMB, Settings
 from cnnlab.data.sources import SOURCES, Finding
+from cnnlab.errors import UserError
 from cnnlab.processes import cores
 from cnnlab.progress import bar
 from cnnlab.seeds import derive
@@ -23,19 +24,55 @@ def main() -> None:
     data, seed = params.load("data", "seed")
     source = SOURCES[data.source].open_source(data.remote or data.raw)
     table, classes = prepare.merged(source.table, data.classes)
-    table = prepare.select(table, classes, data.pretrain.classes)
+    table = prepare.select(table, classes, data.pretrain.taken)
     draw = functools.partial(
         prepare.draw,
         dev_per_class=data.dev_per_class,
         test_per_class=data.test_per_class,
         test_share=data.test_share,
-        pretrain_classes=data.pretrain.classes,
+        pretrain_classes=data.pretrain.taken,
         pretrain_per_class=data.pretrain.per_class,
         seed=derive(seed, "pools"),
     )
     draw(table)  # what cannot be drawn is said before the long work
+    other = _other(data.pretrain, derive(seed, "pretrain")) if data.pretrain.source else None
 
     settings = Settings(data.image_size, data.resize, data.channels, data.bad.megapixels)
+    inventory, images, findings, cache = _decoded(source, table, settings, data)
+    drawn = draw(images)
+    channels = data.channels or int(images["channels"].max())
+    shape = prepare.common_shape(drawn, data.image_size, channels)
+    pools = {name: (drawn[drawn["split"] == name], cache) for name in ("dev", "pretrain", "test")}
+    if other:
+        pools["pretrain"], more = _learnt(*other, drawn, shape, data)
+        findings += more
+
+    shutil.rmtree(paths.PREPARED, ignore_errors=True)
+    with bar("prepare: pools", sum(len(part) for part, _ in pools.values())) as progress:
+        for name, (part, held) in pools.items():
+            pixels = prepare.in_channels(held.pixels(part["id"]), channels)
+            pool.write(paths.PREPARED / name, progress.each(pixels), part, shape)
+    for held in {id(held): held for _, held in pools.values()}.values():
+        held.close()
+    used = drawn.set_index("row")["split"]
+    inventory[ABOUT].assign(pool=inventory["row"].map(used).fillna("")).to_csv(
+        paths.INVENTORY, index=False
+    )
+    pd.DataFrame(sorted(findings), columns=Finding._fields).to_csv(paths.FINDINGS, index=False)
+    facts = {
+        "shape": shape,
+        "classes": sorted(set(drawn["label"]), key=pool.natural),
+        "pretrain_classes": sorted(set(pools["pretrain"][0]["label"]), key=pool.natural),
+        "pretrain_source": data.pretrain.source,
+        "images": {name: len(part) for name, (part, _) in pools.items()},
+    }
+    paths.REPORTS.mkdir(exist_ok=True)
+    paths.DATA_FACTS.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _decoded(source, table, settings, data):
+    """Bring a source's images into the cache: the inventory of all, the usable ones with their
+    groups, what is to be said of them, and the cache."""
     with bar("prepare: images", len(table)) as progress:
         facts, kept, counts = decode.decode_all(
             source, table["row"].to_numpy(), settings, paths.decoded(), cores(), progress.advance
@@ -47,32 +84,41 @@ def main() -> None:
     images, doubled = prepare.group_duplicates(
         images, data.near_duplicates, lambda ids: cache.thumbs(ids, THUMB)
     )
-    drawn = draw(images)
-    channels = data.channels or int(images["channels"].max())
-    shape = prepare.common_shape(drawn, data.image_size, channels)
+    return inventory, images, [*source.findings, *bad, *doubled, *prepare.oddities(images)], cache
 
-    shutil.rmtree(paths.PREPARED, ignore_errors=True)
-    with bar("prepare: pools", len(drawn)) as progress:
-        for split in ("dev", "pretrain", "test"):
-            part = drawn[drawn["split"] == split]
-            pixels = prepare.in_channels(cache.pixels(part["id"]), channels)
-            pool.write(paths.PREPARED / split, progress.each(pixels), part, shape)
-    cache.close()
-    used = drawn.set_index("row")["split"]
-    inventory[ABOUT].assign(pool=inventory["row"].map(used).fillna("")).to_csv(
-        paths.INVENTORY, index=False
+
+def _other(pretrain, seed):
+    """The other source that a backbone learns from, its table, and what draws its images."""
+    source = SOURCES[pretrain.source].open_source(pretrain.raw)
+    table = prepare.select(source.table, pretrain.classes, [])
+    draw = functools.partial(
+        prepare.draw,
+        dev_per_class=0,
+        test_per_class=None,
+        test_share=0,
+        pretrain_classes=sorted(set(table["label"])),
+        pretrain_per_class=pretrain.per_class,
+        seed=seed,
     )
-    findings = [*source.findings, *bad, *doubled, *prepare.oddities(images)]
-    pd.DataFrame(sorted(findings), columns=Finding._fields).to_csv(paths.FINDINGS, index=False)
-    counted = drawn["split"].value_counts()
-    facts = {
-        "shape": shape,
-        "classes": sorted(set(drawn["label"]), key=pool.natural),
-        "pretrain_classes": data.pretrain.classes,
-        "images": {split: int(counted.get(split, 0)) for split in ("dev", "pretrain", "test")},
-    }
-    paths.REPORTS.mkdir(exist_ok=True)
-    paths.DATA_FACTS.write_text(json.dumps(facts, indent=2) + "\n")
+    draw(table)
+    return source, table, draw
+
+
+def _learnt(source, table, draw, drawn, shape, data):
+    """Images of another source, in the shape of the study's: those that a backbone learns from
+    with their cache, and what is to be said of them."""
+    height, width, channels = shape
+    if height != width:
+        raise UserError(
+            f"params.yaml: data.image_size = null: images of {width}x{height} pixels; those of "
+            "data.pretrain.source become square: give a size"
+        )
+    settings = Settings(height, data.resize, channels, data.bad.megapixels)
+    _, images, findings, cache = _decoded(source, table, settings, data)
+    # An image of the study's own must not be learnt from beforehand.
+    learnt = draw(images[~images["digest"].isin(drawn["digest"])])
+    learnt = learnt[learnt["split"] == "pretrain"]
+    return (learnt.assign(image_id=learnt["image_id"] + len(drawn)), cache), findings
 
 
 if __name__ == "__main__":

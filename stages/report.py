@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from cnnlab import params, paths, report
+from cnnlab import params, paths, report, tracking
 from cnnlab.compare.metrics import METRICS
 from cnnlab.report import charts, html
 from cnnlab.report.readings import readings
@@ -84,7 +84,8 @@ def main() -> None:
         "rope": f"±{getattr(options.rope, metric) * m.scale:g} {m.step}",
         "probability": f"{options.probability:.0%}",
         "ablation_figures": shown(paths.COMPARE, "ablation_*.png"),
-        "pretrain_classes": ", ".join(map(report.escaped, data["pretrain_classes"])),
+        "pretrain_source": data["pretrain_source"],
+        "pretrain_classes": report.learnt(data["pretrain_classes"], data["pretrain_source"]),
         "backbone": f"{headline['backbone']['accuracy']:.1%}" if "backbone" in headline else "",
         "weights": weights,
         "strategies": strategies
@@ -116,6 +117,11 @@ def main() -> None:
         facts, _charts(every["ablation"], views.variants, options.confidence), nets, root
     )
     (root / "report.html").write_text(page)
+    marks = pd.read_csv(paths.RECORDS, dtype=str, keep_default_na=False)
+    marks = marks.set_index(["kind", "name"])["mark"]
+    with tracking.Run(study, "study", study, tracking.digest(marks)) as run:
+        run.lead_to(marks.to_dict(), facts["answer"])
+        run.attach([root / "report.md", root / "report.html", root / "ablation.csv"], "report")
 
 
 def _charts(effects, shown, confidence) -> dict[str, html.Chart]:

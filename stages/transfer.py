@@ -21,10 +21,10 @@ def main(strategy: str) -> None:
         "techniques",
         "transfer",
         f"strategies.{strategy}",
-        "data.pretrain.classes",
+        "data.pretrain",
     )
     dev = pool.read(paths.PREPARED / "dev")
-    target = dev.of_classes(set(dev.classes) - set(learnt))
+    target = dev.of_classes(set(dev.classes) - set(learnt.taken))
     base = recipe.base(transfer.model or model, train)
     base = recipe.apply(base, transfer.techniques, techniques)
     made = plan(strategy, base, options, transfer.features)

@@ -50,6 +50,12 @@ NOT_RUN = {
     "pip install -r requirements-ray.txt": "downloads; make ray installs the same",
     "pip install -r requirements-data.txt": "downloads",
     "pip install dvc-s3": "downloads",
+    "pip install psycopg2-binary": "downloads",
+    "mlflow server --backend-store-uri postgresql://user:password@db.example/mlflow"
+    " --artifacts-destination /srv/mlflow": "test_tracking_server.py starts one like it",
+    "MLFLOW_TRACKING_URI=http://mlflow.example:5000 dvc repro": (
+        "test_tracking_server.py logs to one"
+    ),
     "RAY_ADDRESS=head:6379 dvc repro": "needs a cluster; training/test_ray.py starts one",
     "dvc import-url s3://bucket/flowers data/raw/flowers": "needs a bucket",
 }

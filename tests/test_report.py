@@ -177,6 +177,7 @@ def facts(**changes):
     lists = {key: [] for key in lists}
     rest = {
         "images": {"dev": 11, "test": 12, "pretrain": 13},
+        "pretrain_source": None,
         "effects": [("alone", "A title", "a table")],
         "transfer_effects": "another table",
         "sizes": "sizes",

@@ -93,6 +93,7 @@ def facts(root):
         "study": "tiny",
         "answer": "- Best mean: **a_b**, 97.2 [94.5, 99.9] %.",
         "images": {"dev": 1, "test": 2, "pretrain": 3},
+        "pretrain_source": None,
         "data": "## The images\n\n| class | dev |\n|---|---:|\n| \\<script\\>x | 30 |",
         "variants": "| | score |\n|---|---|\n| **a_b** | 1.0 |",
         "effects": [("alone", "Added", "| | change |\n|---|---|\n| **c** | +1.0 [−2.0, +3.0] |")],
@@ -135,7 +136,9 @@ def test_the_same_study_makes_the_same_bytes(study, page):
 def test_it_is_valid_and_asks_for_nothing_from_elsewhere(page, tree):
     for element in tree.iter():
         for name in ("src", "href", "srcset", "action", "data"):
-            assert re.match(r"data:image/|#|model_card.md$|$", element.get(name, "")), element.attrib
+            assert re.match(r"data:image/|#|model_card.md$|$", element.get(name, "")), (
+                element.attrib
+            )
     styles = "".join(element.text for element in tree.iter("style"))
     assert "url(" not in styles and "@import" not in styles
     policy = tree.find(".//meta[@http-equiv]").get("content")

@@ -273,6 +273,69 @@ def test_files_are_attached(store):
     assert [a.path for a in artifacts] == ["figures/figure.png"]
 
 
+def test_runs_describe_themselves(store, made):
+    parent, trials = store.look()
+    note = parent.data.tags[tracking.NOTE]
+    mean = 100 * parent.data.metrics["accuracy"]
+    assert note.startswith(f"Variant **dropout**: accuracy {mean:.1f} [")
+    assert f"over {len(made.trials)} trials" in note
+    assert "but fold 1, which judges it" in trials["r0_f1_m0"].data.tags[tracking.NOTE]
+
+
+def test_the_study_s_run_leads_to_its_variants(store, made):
+    log_again = replace(made.trials[0], fingerprint="of this test")
+    with tracking.Run("led study", "variant", "dropout", tracking.mark([log_again])) as run:
+        run.trial(log_again)
+        run.finish([log_again], made.model, made.pool)
+    marks = {("variant", "dropout"): tracking.mark([log_again])}
+    experiment = store.client.get_experiment_by_name("led study").experiment_id
+    (parent,) = (
+        run
+        for run in store.client.search_runs([experiment])
+        if "mlflow.parentRunId" not in run.data.tags
+    )
+    for _ in range(2):  # again adds nothing
+        with tracking.Run("led study", "study", "led study", "all of it") as run:
+            run.lead_to(marks, "Dropout it is.")
+            run.attach([made.model], "report")
+        (found,) = store.client.search_runs([experiment], "tags.`cnnlab.kind` = 'study'")
+        note, accuracy = found.data.tags[tracking.NOTE], log_again.final["accuracy"]
+        assert note.startswith("Dropout it is.")
+        link = f"[dropout](#/experiments/{experiment}/runs/{parent.info.run_id})"
+        assert f"| variant | {link} | {100 * accuracy:.1f} |" in note
+        assert found.data.metrics["accuracy/dropout"] == accuracy
+        assert [m.model_id for m in found.inputs.model_inputs] == [
+            m.model_id for m in parent.outputs.model_outputs
+        ]
+        assert found.info.status == "FINISHED"
+        kept = store.client.list_artifacts(found.info.run_id, "report")
+        assert [a.path for a in kept] == ["report/model.keras"]
+    guide = store.client.get_experiment(experiment).tags[tracking.NOTE]
+    assert "Begin here" in guide
+
+
+def test_a_variant_that_was_never_logged_is_named(store, capfd):
+    with tracking.Run("some study", "study", "another", "of nothing") as run:
+        run.lead_to({("variant", "absent"): "0"}, "")
+    said = capfd.readouterr().err
+    assert "no run of variant absent is logged" in said and "make track" in said
+
+
+def test_the_machine_is_watched_while_a_trial_runs(store, made, record, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    trial = record("watched", 0, 0)
+    with tracking.Run("watched study", "variant", "watched", tracking.mark([trial])) as run:
+        for entry in trial.history:
+            run.epoch(trial.trial, entry)
+            time.sleep(0.5)
+        run.trial(trial)
+    experiment = store.client.get_experiment_by_name("watched study").experiment_id
+    runs = store.client.search_runs([experiment])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert 0 < parent.data.metrics["system/cpu_utilization_percentage"] <= 100
+    assert not any(thread.name == "SystemMetricsMonitor" for thread in threading.enumerate())
+
+
 def test_artifacts_stay_in_the_clone(store, workspace):
     parent, _ = store.look()
     assert Path(parent.info.artifact_uri.removeprefix("file://")).is_relative_to(workspace)

@@ -69,6 +69,13 @@ def escaped(text: str) -> str:
     return " ".join(text.split())
 
 
+def learnt(classes: Sequence[str], source: str | None) -> str:
+    """What a backbone learnt, in words: classes of the study's source, or of another one."""
+    if source is None:
+        return f"the classes {', '.join(map(escaped, classes))}"
+    return f"{len(classes)} classes of another source, `{source}`"
+
+
 def alt(path: Path) -> str:
     """What a figure says in words: written into the PNG by `look.save`."""
     with Image.open(path) as image:

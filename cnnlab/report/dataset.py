@@ -34,7 +34,8 @@ def render(
     """The page. `facts`, `inventory`, `findings`: as the stage `prepare` writes them; `asked`: what
     params say of size, way of resizing and channels; `pictures`: Markdown images."""
     used = inventory[inventory["problem"] == ""]
-    pools = [pool for pool, n in facts["images"].items() if n]
+    elsewhere = ["pretrain"] if facts["pretrain_source"] else []
+    pools = [pool for pool, n in facts["images"].items() if n and pool not in elsewhere]
     counts = pd.crosstab(inventory["label"], inventory["pool"])
     classes = [name for name in facts["classes"] if name in counts.index]
     table = {

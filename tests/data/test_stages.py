@@ -35,8 +35,9 @@ def study(tmp_path, root, monkeypatch):
 
     def change(k=4, **data):
         content = yaml.load(root / "params.yaml")
-        content["strategies"] = {}
-        content["data"]["pretrain"]["classes"] = []
+        if "pretrain" not in data:
+            content["strategies"] = {}
+            content["data"]["pretrain"]["classes"] = []
         content["data"].update(source="image_folder", image_size=8, dev_per_class=None)
         content["data"].update(data)
         content["folds"]["k"] = k
@@ -132,6 +133,72 @@ def test_a_second_run_is_equal_and_decodes_nothing(study, capsys):
     fill(FILES | {"a/new.png": picture(999)})
     prepare.main()
     assert "1 images decoded, 24 known" in capsys.readouterr().out
+
+
+def pretrain(classes=None, per_class=5, source="image_folder"):
+    return {
+        "classes": classes,
+        "per_class": per_class,
+        "source": source,
+        "raw": "data/raw_pretrain",
+    }
+
+
+def fill_other(**more):
+    """A folder of other images of the classes x, y and a, at another size."""
+    names = [f"{c}/{i}.jpg" for c in "xya" for i in range(6)]
+    files = {name: picture(5000 + i, "jpg", (20, 14)) for i, name in enumerate(names)}
+    for name, content in (files | more).items():
+        path = Path("data/raw_pretrain", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def test_a_backbone_can_learn_from_another_source(study):
+    study(pretrain=pretrain())
+    fill(FILES)
+    fill_other(**{"x/6.png": FILES["a/3.png"], "x/cut.jpg": picture(1, "jpg")[:300]})
+    prepare.main()
+    describe.main()
+    pools = {name: pool.read(Path("data/prepared", name)) for name in ("dev", "pretrain", "test")}
+    assert pools["dev"].classes == pools["test"].classes == ("a", "b")
+    learnt = pools["pretrain"]
+    assert learnt.images.shape[1:] == pools["dev"].images.shape[1:] == (8, 8, 3)
+    assert learnt.manifest["label"].value_counts().to_dict() == {"x": 5, "y": 5, "a": 5}
+    assert not set(learnt.manifest["digest"]) & set(pools["dev"].manifest["digest"])
+    ids = manifests()["image_id"]
+    assert ids.is_unique
+    page = Path("reports/data.md").read_text()
+    assert "15 images of 3 classes of another source, `image_folder`" in page
+    assert "24 images were found" in page and "x/cut.jpg" in page
+    first = everything(Path("data/prepared"))
+    prepare.main()
+    assert everything(Path("data/prepared")) == first
+
+
+def test_of_another_source_too_classes_can_be_chosen(study):
+    study(pretrain=pretrain(["x", "y"], 2))
+    fill(FILES)
+    fill_other()
+    prepare.main()
+    assert pool.read(Path("data/prepared/pretrain")).classes == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pretrain": pretrain(["x", "zz"])}, "class 'zz' is not there; allowed: a, x, y"),
+        ({"pretrain": pretrain(per_class=7)}, r"data.pretrain.per_class = 7: class '.' has 6"),
+        ({"pretrain": pretrain(), "image_size": None}, "12x10 pixels; those of data.pretrain"),
+        ({"pretrain": pretrain(source=None)}, "data.pretrain.classes = None: allowed: names"),
+    ],
+)
+def test_another_source_that_does_not_do_is_refused(study, changes, said):
+    study(**changes)
+    fill(FILES)
+    fill_other()
+    with pytest.raises(UserError, match=said):
+        prepare.main()
 
 
 @pytest.mark.parametrize("packing", ["tar", "gztar", "zip"])
