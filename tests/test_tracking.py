@@ -304,7 +304,8 @@ def test_the_study_s_run_leads_to_its_variants(store, made):
         link = f"[dropout](#/experiments/{experiment}/runs/{parent.info.run_id})"
         assert f"| variant | {link} | {100 * accuracy:.1f} |" in note
         assert found.data.metrics["accuracy/dropout"] == accuracy
-        assert [m.model_id for m in found.inputs.model_inputs] == [
+        inputs = store.client.get_run(found.info.run_id).inputs
+        assert [m.model_id for m in inputs.model_inputs] == [
             m.model_id for m in parent.outputs.model_outputs
         ]
         assert found.info.status == "FINISHED"
