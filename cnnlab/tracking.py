@@ -4,7 +4,9 @@ One experiment a study. In it one parent run a variant (or transfer strategy) wi
 nested below, and a run of the study itself, which leads to those of its variants. A run is
 recognised by its tags, never by an id kept elsewhere:
 
-    cnnlab.kind    variant, strategy, backbone, final or study    cnnlab.name    of which one
+    cnnlab.kind    study, variant, strategy, backbone, final, or trial on nested runs, which say
+                   in cnnlab.of what they are trials of
+    cnnlab.name    of the variant, strategy, ...
     cnnlab.mark    digest of the records it shows; another recipe, seed or design is another run
     cnnlab.trial   key of the trial (r0_f0_m0), on nested runs
     cnnlab.live    on nested runs that were written while the trial ran: their duration is its own
@@ -53,13 +55,14 @@ CHAMPION = "champion"  # alias of the registered version that is the recommended
 LIVE = "cnnlab.live"  # tag of a nested run that was written while its trial ran, from its start
 BATCH_SECONDS = 2.0  # between two requests for one running trial
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description, in Markdown
+ML = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow shows its GenAI pages
 GUIDE = """What each run is, by its tag `cnnlab.kind`:
 
 - **study**: the answer, a table of all variants with links to their runs, and the report as an
   artifact. Begin here.
 - **variant**, **strategy**: one set of techniques, or one way of transfer, over all folds. Mean,
-  spread over folds (`_sd`) and 95% interval (`_ci95_low`, `_ci95_high`) of each metric; its trials
-  are nested below it.
+  spread over folds (`_sd`) and 95% interval (`_ci95_low`, `_ci95_high`) of each metric.
+- **trial**: one net, nested below its variant; every epoch.
 - **final**: the recommended recipe, trained on all development images; `test_` metrics are of the
   test images.
 
@@ -143,7 +146,7 @@ class Run:
     @_later
     def _open(self) -> None:
         self._client, self._experiment = _connect(self._study)
-        found = self._search(self._tags)
+        found = self._search({k: v for k, v in self._tags.items() if k != "cnnlab.kind"})
         trials = [r for r in found if "cnnlab.trial" in r.data.tags]
         parents = [r for r in found if "cnnlab.trial" not in r.data.tags]
         self._logged = {r.data.tags["cnnlab.trial"] for r in trials if r.info.status == "FINISHED"}
@@ -213,7 +216,8 @@ class Run:
         self._logged.add(trial.key)
 
     def _start(self, trial: Trial, tags: Mapping[str, str]) -> _Live:
-        own = {"cnnlab.trial": trial.key, "fold": str(trial.fold), "mlflow.parentRunId": self._id}
+        own = {"cnnlab.kind": "trial", "cnnlab.of": self._tags["cnnlab.kind"]}
+        own |= {"cnnlab.trial": trial.key, "fold": str(trial.fold), "mlflow.parentRunId": self._id}
         own[NOTE] = (
             f"One net of **{trial.variant}**: trained on all folds of repeat {trial.repeat} but "
             f"fold {trial.fold}, which judges it; member {trial.member} of its ensemble."
@@ -249,23 +253,20 @@ class Run:
     def lead_to(self, marks: Mapping[tuple[str, str], str], answer: str) -> None:
         """Make this the run to begin with: what the study found, and where its runs are.
 
-        `marks`: (kind, name) -> mark of each run that belongs to the study. `answer`: Markdown.
-        Their metrics are logged as METRIC/NAME, so that one chart holds all variants; their nets
-        are inputs of this run.
+        `marks`: (kind, name) -> mark of each run that belongs to the study, whose nets become
+        inputs of this run. `answer`: Markdown.
         """
         from mlflow.entities import LoggedModelInput
 
         lines, nets = [], []
         for (kind, name), own in marks.items():
             tags = {"cnnlab.kind": kind, "cnnlab.name": name, "cnnlab.mark": own}
-            found = [r for r in self._search(tags) if "cnnlab.trial" not in r.data.tags]
+            found = self._search(tags)
             if not found:
                 raise LookupError(f"no run of {kind} {name} is logged")
             parent = found[0]
             run_id, values = parent.info.run_id, parent.data.metrics
             nets += [LoggedModelInput(m.model_id) for m in parent.outputs.model_outputs]
-            for metric in ("accuracy", "nll", "gap"):
-                self._client.log_metric(self._id, f"{metric}/{name}", values[metric])
             link = f"[{name}](#/experiments/{self._experiment}/runs/{run_id})"
             lines.append((values["accuracy"], f"| {kind} | {link} | {_interval(values)} |"))
         table = "\n".join(line for _, line in sorted(lines, key=lambda line: -line[0]))
@@ -358,7 +359,7 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
             return client, experiment.experiment_id
         local = store().startswith("sqlite:")
         place = (paths.workspace() / "mlartifacts" / study).as_uri() if local else None
-        return client, client.create_experiment(study, artifact_location=place)
+        return client, client.create_experiment(study, artifact_location=place, tags=ML)
 
 
 def trial_seconds(study: str) -> list[float]:
@@ -369,7 +370,7 @@ def trial_seconds(study: str) -> list[float]:
     try:
         client, experiment = _connect(study)
         text = f"tags.`{LIVE}` = '1' and attributes.status = 'FINISHED'"
-        text += " and tags.`cnnlab.kind` = 'variant'"
+        text += " and tags.`cnnlab.of` = 'variant'"
         trials = [r.info for r in client.search_runs([experiment], text, max_results=1000)]
     except MlflowException as error:
         print(_safe(f"warning: MLflow at {store()}: {error}"), file=sys.stderr)
@@ -441,7 +442,7 @@ def _log_model(
     mlflow.set_tracking_uri(uri)
     text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
     found = mlflow.search_runs(experiment_names=[study], filter_string=text, output_format="list")
-    (parent,) = [run for run in found if "cnnlab.trial" not in run.data.tags]
+    (parent,) = found
     net = load_model(path)
     softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
     with mlflow.start_run(run_id=parent.info.run_id):

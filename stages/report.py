@@ -40,6 +40,8 @@ def main() -> None:
     effects = {title: rows[rows["metric"] == metric] for title, rows in every.items()}
     affinity = pd.read_csv(paths.FIGURES / "affinity.csv")
     mechanisms = pd.read_csv(paths.COMPARE / "mechanisms.csv", keep_default_na=False)
+    candidates = pd.read_csv(paths.RECOMMENDED, keep_default_na=False)
+    recommended = candidates.loc[candidates["recommended"], "name"].item()
     strategies = len(scores["transfer"]) > 0
     sizes = pd.read_csv(paths.COMPARE / "transfer_sizes.csv") if strategies else None
     headline = json.loads((root / "transfer.json").read_text())
@@ -56,7 +58,7 @@ def main() -> None:
 
     facts = {
         "study": study,
-        "answer": report.answer(scores["ablation"], effects["ablation"], metric),
+        "answer": report.answer(scores["ablation"], effects["ablation"], metric, recommended),
         "repeats": design.repeats,
         "folds": design.k,
         "n": design.repeats * design.k,

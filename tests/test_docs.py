@@ -50,8 +50,8 @@ NOT_RUN = {
     "pip install -r requirements-ray.txt": "downloads; make ray installs the same",
     "pip install -r requirements-data.txt": "downloads",
     "pip install dvc-s3": "downloads",
-    "pip install psycopg2-binary": "downloads",
-    "mlflow server --backend-store-uri postgresql://user:password@db.example/mlflow"
+    "pip install 'psycopg[binary]'": "downloads",
+    "mlflow server --backend-store-uri postgresql+psycopg://user:password@db.example/mlflow"
     " --artifacts-destination /srv/mlflow": "test_tracking_server.py starts one like it",
     "MLFLOW_TRACKING_URI=http://mlflow.example:5000 dvc repro": (
         "test_tracking_server.py logs to one"

@@ -159,7 +159,9 @@ def test_stages_open_the_files_that_dvc_yaml_lists(clone):
             assert {p for p in opened[how] if not inside[how](p)} == set(), (name, how)
         for dep in deps:
             # Digits come with scikit-learn, and scratch is the strategy without a backbone.
-            unread = {"data/raw"} | ({"data/transfer/backbone"} if "scratch" in name else set())
+            unread = {"data/raw", "data/raw_pretrain"} | (
+                {"data/transfer/backbone"} if "scratch" in name else set()
+            )
             if dep.startswith(("data/", "reports/")) and dep not in unread:
                 read = [p for p in opened["r"] if p == dep or p.startswith(f"{dep}/")]
                 assert read, f"{name} lists {dep} and does not read it"
@@ -263,7 +265,15 @@ def test_another_study_beside_it_gives_the_same_and_touches_nothing(clone):
             second[name].get("outs", []),
             strict=True,
         ):
-            named = ("report.md", "compare", "curves", "final", "final.md", "model_card.md")
+            named = (
+                "report.md",
+                "report.html",
+                "compare",
+                "curves",
+                "final",
+                "final.md",
+                "model_card.md",
+            )
             if one["path"] not in [f"reports/{n}" for n in named]:  # they say the study's name
                 assert one == other, name
 

@@ -148,7 +148,9 @@ def test_effects_are_signed_with_a_true_minus():
 
 def test_the_answer_names_every_effect_and_the_best_variant():
     together = EFFECTS.head(1).assign(kind="together", technique="all techniques", effect=0.3)
-    text = report.answer(SCORES, pd.concat([EFFECTS, together]), "accuracy")
+    other = SCORES["name"].iloc[0]
+    text = report.answer(SCORES, pd.concat([EFFECTS, together]), "accuracy", other)
+    assert f"Recommended: **{other}**" in text
     for told in ("small +2.0", "down −5.0", "(hurts)", "up +10.0", "+30.0", "**best**, 75.0"):
         assert told in text
     assert "full recipe" not in text  # nothing was removed

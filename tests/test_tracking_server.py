@@ -33,8 +33,8 @@ def free_port():
 @contextlib.contextmanager
 def postgresql():
     """URI of an empty data base on a server of its own."""
-    if not PROGRAMS or importlib.util.find_spec("psycopg2") is None:
-        pytest.skip("needs PostgreSQL's server programs and psycopg2")
+    if not PROGRAMS or importlib.util.find_spec("psycopg") is None:
+        pytest.skip("needs PostgreSQL's server programs and psycopg")
     where = PROGRAMS[-1] if PROGRAMS[-1].is_dir() else PROGRAMS[-1].parent
     user = None
     if os.geteuid() == 0:  # it refuses to run as root
@@ -53,7 +53,7 @@ def postgresql():
         control = [where / "pg_ctl", "--pgdata", folder / "data", "--log", folder / "log"]
         subprocess.run([*control, "-w", "-o", options, "start"], **run)
         try:
-            yield f"postgresql://mlflow@127.0.0.1:{port}/postgres"
+            yield f"postgresql+psycopg://mlflow@127.0.0.1:{port}/postgres"
         finally:
             subprocess.run([*control, "-m", "immediate", "stop"], **run)
     finally:

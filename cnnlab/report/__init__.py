@@ -217,9 +217,9 @@ def conditional_table(rows: pd.DataFrame, confidence: float) -> str:
     return "\n".join(lines)
 
 
-def answer(scores: pd.DataFrame, effects: pd.DataFrame, metric: str) -> str:
+def answer(scores: pd.DataFrame, effects: pd.DataFrame, metric: str, recommended: str) -> str:
     """The findings, a line a question: what helps, what hurts, what makes no practical difference,
-    what is not told; then the best variant."""
+    what is not told; then the best variant, and the recommended one."""
     m = METRICS[metric]
     lines = []
     for kind, opening in ANSWERS.items():
@@ -231,6 +231,9 @@ def answer(scores: pd.DataFrame, effects: pd.DataFrame, metric: str) -> str:
             lines.append(f"- {opening}: {'; '.join(said)}.")
     best = scores.sort_values(metric, ascending=not m.higher_is_better, kind="stable").iloc[0]
     lines.append(f"- Best mean: **{best['name']}**, {estimate(best, metric, m)} {m.unit}.")
+    own = scores[scores["name"] == recommended].iloc[0]
+    said = f"**{recommended}**, {estimate(own, metric, m)} {m.unit}"
+    lines.append(f"- Recommended: {said}; why, and what it is worth on the test images, is below.")
     return "On these images, changes in {} ({}):\n\n{}".format(m.title, m.step, "\n".join(lines))
 
 
