@@ -258,20 +258,22 @@ class Run:
         """
         from mlflow.entities import LoggedModelInput
 
-        lines, nets = [], []
+        nets, tables = [], {}
         for (kind, name), own in marks.items():
             tags = {"cnnlab.kind": kind, "cnnlab.name": name, "cnnlab.mark": own}
             found = self._search(tags)
             if not found:
                 raise LookupError(f"no run of {kind} {name} is logged")
-            parent = found[0]
-            run_id, values = parent.info.run_id, parent.data.metrics
-            nets += [LoggedModelInput(m.model_id) for m in parent.outputs.model_outputs]
+            run_id, values = found[0].info.run_id, found[0].data.metrics
+            nets += [LoggedModelInput(m.model_id) for m in found[0].outputs.model_outputs]
             link = f"[{name}](#/experiments/{self._experiment}/runs/{run_id})"
-            lines.append((values["accuracy"], f"| {kind} | {link} | {_interval(values)} |"))
-        table = "\n".join(line for _, line in sorted(lines, key=lambda line: -line[0]))
-        head = f"| | run | accuracy (%), mean [{CONFIDENCE:.0%} CI] |\n|---|---|---|\n"
-        self._client.set_tag(self._id, NOTE, f"{answer}\n\n{head}{table}")
+            row = f"| {link} | {_interval(values)} |"
+            tables.setdefault(kind, []).append((-values["accuracy"], row))
+        parts = [answer]
+        for kind, rows in tables.items():
+            head = f"| {kind} | accuracy (%), mean [{CONFIDENCE:.0%} CI] |\n|---|---|"
+            parts.append("\n".join([head, *(row for _, row in sorted(rows))]))
+        self._client.set_tag(self._id, NOTE, "\n\n".join(parts))
         self._client.set_experiment_tag(self._experiment, NOTE, GUIDE)
         if not self._client.get_run(self._id).inputs.model_inputs:
             self._client.log_inputs(self._id, models=nets)

@@ -305,7 +305,7 @@ def test_the_study_s_run_leads_to_its_variants(store, made):
         note, accuracy = found.data.tags[tracking.NOTE], log_again.final["accuracy"]
         assert note.startswith("Dropout it is.")
         link = f"[dropout](#/experiments/{experiment}/runs/{parent.info.run_id})"
-        assert f"| variant | {link} | {100 * accuracy:.1f} |" in note
+        assert f"| {link} | {100 * accuracy:.1f} |" in note
         inputs = store.client.get_run(found.info.run_id).inputs
         assert [m.model_id for m in inputs.model_inputs] == [
             m.model_id for m in parent.outputs.model_outputs

@@ -233,7 +233,7 @@ def answer(scores: pd.DataFrame, effects: pd.DataFrame, metric: str, recommended
     lines.append(f"- Best mean: **{best['name']}**, {estimate(best, metric, m)} {m.unit}.")
     own = scores[scores["name"] == recommended].iloc[0]
     said = f"**{recommended}**, {estimate(own, metric, m)} {m.unit}"
-    lines.append(f"- Recommended: {said}; why, and what it is worth on the test images, is below.")
+    lines.append(f"- Recommended: {said}; the section on it says why.")
     return "On these images, changes in {} ({}):\n\n{}".format(m.title, m.step, "\n".join(lines))
 
 
