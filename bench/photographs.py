@@ -22,6 +22,7 @@ from bench import save, watched
 
 ROOT = Path(__file__).parents[1]
 SIZE, BATCH = 224, 32
+COLOURS = ("white", "cyan", "blue", "grey")  # two to learn from, two to transfer to
 SIDES = [(640, 480), (1600, 1200), (3000, 2000), (4000, 3000)]  # pixels
 
 
@@ -29,10 +30,11 @@ def photographs(folder: Path, n: int) -> None:
     """Coloured clouds, whose colour tells the class, as large as photographs are."""
     rng = np.random.default_rng(0)
     for i in range(n):
-        label = ("red", "green", "blue")[i % 3]
+        label = COLOURS[i % len(COLOURS)]
         clouds = rng.integers(0, 200, (12, 16, 3))
-        clouds[..., i % 3] += 55
-        picture = Image.fromarray(clouds.astype(np.uint8)).resize(SIDES[i % len(SIDES)])
+        clouds[..., i % len(COLOURS) :] += 55
+        size = SIDES[i // len(COLOURS) % len(SIDES)]
+        picture = Image.fromarray(clouds.astype(np.uint8)).resize(size)
         (folder / label).mkdir(parents=True, exist_ok=True)
         picture.save(folder / label / f"{i}.jpg")
 
@@ -43,9 +45,9 @@ def main(images: int) -> None:
     (folder / "data/raw_pretrain").mkdir()
     yaml = YAML()
     params = yaml.load(ROOT / "params.yaml")
-    each = images // 3
+    each = images // len(COLOURS)
     params["data"].update(source="image_folder", image_size=SIZE, dev_per_class=each // 2)
-    params["data"]["pretrain"].update(classes=["red"], per_class=each // 4)
+    params["data"]["pretrain"].update(classes=["white", "cyan"], per_class=each // 4)
     params["folds"].update(k=2, repeats=1)
     params["train"].update(epochs=1, batch_size=BATCH)
     net = {"name": "MobileNet", "cut": None, "size": None, "preprocessing": "own"}

@@ -257,6 +257,12 @@ class Params(Options):
             learnt.classes,
             "some where strategies has entries and transfer.weights is pretrain, else []",
         )
+        _require(
+            learnt.classes is None or len(learnt.classes) != 1,
+            "data.pretrain.classes",
+            learnt.classes,
+            "at least 2 classes: one alone teaches nothing",
+        )
         return self
 
 

@@ -156,8 +156,7 @@ class Run:
 
     def _search(self, tags: Mapping[str, str]) -> list[Any]:
         """The experiment's runs with these tags."""
-        text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
-        return self._client.search_runs([self._experiment], text, max_results=10_000)
+        return self._client.search_runs([self._experiment], _having(tags), max_results=10_000)
 
     def _create(self, title: str, tags: Mapping[str, str]) -> Any:
         every = {**self._tags, **_provenance(), "variant": self._name, **tags}
@@ -442,9 +441,9 @@ def _log_model(
     images = TensorSpec(number, (-1, *example.shape[1:]), "images")  # 0..255
     shares = TensorSpec(number, (-1, len(classes)))  # whoever asks a server wants probabilities
     mlflow.set_tracking_uri(uri)
-    text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
-    found = mlflow.search_runs(experiment_names=[study], filter_string=text, output_format="list")
-    (parent,) = found
+    (parent,) = mlflow.search_runs(
+        experiment_names=[study], filter_string=_having(tags), output_format="list"
+    )
     net = load_model(path)
     softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
     with mlflow.start_run(run_id=parent.info.run_id):
@@ -456,6 +455,11 @@ def _log_model(
             metadata={"classes": classes},  # in the order of the outputs
             pip_requirements=["keras", "tensorflow"],
         )
+
+
+def _having(tags: Mapping[str, str]) -> str:
+    """MLflow's filter for runs with these tags."""
+    return " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
 
 
 def _provenance() -> dict[str, str]:

@@ -35,6 +35,12 @@ def main() -> None:
         seed=derive(seed, "pools"),
     )
     draw(table)  # what cannot be drawn is said before the long work
+    left = set(table["label"]) - set(data.pretrain.taken)
+    if len(left) < 2:
+        raise UserError(
+            f"params.yaml: data.pretrain.classes = {data.pretrain.classes}: allowed: what leaves at"
+            f" least 2 classes to transfer to, not {sorted(left)}"
+        )
     other = _other(data.pretrain, derive(seed, "pretrain")) if data.pretrain.source else None
 
     settings = Settings(data.image_size, data.resize, data.channels, data.bad.megapixels)
@@ -43,8 +49,11 @@ def main() -> None:
     channels = data.channels or int(images["channels"].max())
     shape = prepare.common_shape(drawn, data.image_size, channels)
     pools = {name: (drawn[drawn["split"] == name], cache) for name in ("dev", "pretrain", "test")}
+    caches = [cache]
     if other:
-        pools["pretrain"], more = _learnt(*other, drawn, shape, data)
+        learnt, more, elsewhere = _learnt(*other, drawn, shape, data)
+        pools["pretrain"] = learnt, elsewhere
+        caches.append(elsewhere)
         findings += more
 
     shutil.rmtree(paths.PREPARED, ignore_errors=True)
@@ -52,7 +61,7 @@ def main() -> None:
         for name, (part, held) in pools.items():
             pixels = prepare.in_channels(held.pixels(part["id"]), channels)
             pool.write(paths.PREPARED / name, progress.each(pixels), part, shape)
-    for held in {id(held): held for _, held in pools.values()}.values():
+    for held in caches:
         held.close()
     used = drawn.set_index("row")["split"]
     inventory[ABOUT].assign(pool=inventory["row"].map(used).fillna("")).to_csv(
@@ -105,8 +114,8 @@ def _other(pretrain, seed):
 
 
 def _learnt(source, table, draw, drawn, shape, data):
-    """Images of another source, in the shape of the study's: those that a backbone learns from
-    with their cache, and what is to be said of them."""
+    """Images of another source, in the shape of the study's: those that a backbone learns from,
+    what is to be said of them, and their cache."""
     height, width, channels = shape
     if height != width:
         raise UserError(
@@ -118,7 +127,7 @@ def _learnt(source, table, draw, drawn, shape, data):
     # An image of the study's own must not be learnt from beforehand.
     learnt = draw(images[~images["digest"].isin(drawn["digest"])])
     learnt = learnt[learnt["split"] == "pretrain"]
-    return (learnt.assign(image_id=learnt["image_id"] + len(drawn)), cache), findings
+    return learnt.assign(image_id=learnt["image_id"] + len(drawn)), findings, cache
 
 
 if __name__ == "__main__":

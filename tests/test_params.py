@@ -206,6 +206,7 @@ PRETRAIN = CONTENT["data"]["pretrain"]["classes"]
         ({"model": {}}, "model", "[]", "exactly one"),
         ({"strategies": {}}, "data.pretrain.classes", repr(PRETRAIN), "[]"),
         ({"data.pretrain.classes": []}, "data.pretrain.classes", "[]", "some where strategies"),
+        ({"data.pretrain.classes": ["1"]}, "data.pretrain.classes", "['1']", "at least 2"),
         ({"transfer.weights": "a.h5"}, "transfer.weights", "'a.h5'", "is an application"),
         ({"transfer.sha256": "0" * 64}, "transfer.sha256", repr("0" * 64), "null where it is not"),
     ],

@@ -218,7 +218,7 @@ class _Compiled:
 
         def moments(images):
             maps = inner(tf.cast(images, tf.float32), training=False)
-            each = [tf.cast(m, tf.float32) for m in maps]
+            each = [tf.cast(m, tf.float32) for m in keras.tree.flatten(maps)]  # one comes bare
             return tf.stack([[tf.reduce_mean(m), tf.math.reduce_std(m)] for m in each])
 
         self._moments = tf.function(

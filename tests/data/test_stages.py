@@ -191,6 +191,7 @@ def test_of_another_source_too_classes_can_be_chosen(study):
         ({"pretrain": pretrain(per_class=7)}, r"data.pretrain.per_class = 7: class '.' has 6"),
         ({"pretrain": pretrain(), "image_size": None}, "12x10 pixels; those of data.pretrain"),
         ({"pretrain": pretrain(source=None)}, "data.pretrain.classes = None: allowed: names"),
+        ({"pretrain": pretrain(["a", "b"], source=None)}, r"at least 2 classes to .*, not \[\]"),
     ],
 )
 def test_another_source_that_does_not_do_is_refused(study, changes, said):

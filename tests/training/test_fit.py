@@ -294,6 +294,13 @@ def test_augmentation_and_dropout_are_off_at_inference():
     np.testing.assert_allclose(odds, fitted.probabilities, atol=1e-5)
 
 
+def test_a_net_of_one_conv_and_no_hidden_layer_is_watched_too():
+    smallest = {**BASE.net_options, "filters": [2], "convs": 1, "dense": []}
+    fitted = fit(replace(BASE, net_options=smallest, epochs=2), some_data(), seed=1)
+    ((name, moments),) = fitted.preactivations.items()
+    assert name == "conv1_1" and moments.shape == (2, 2) and (moments[:, 1] > 0).all()
+
+
 def test_history_holds_clean_scores_of_every_epoch():
     data = some_data()
     seen = []
