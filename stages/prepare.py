@@ -23,6 +23,7 @@ ABOUT = ["source", "label", "split", "problem", "width", "height", "mode", "form
 def main() -> None:
     data, seed = params.load("data", "seed")
     source = SOURCES[data.source].open_source(data.remote or data.raw)
+    decode.start_early(len(source.table), cores())
     table, classes = prepare.merged(source.table, data.classes)
     table = prepare.select(table, classes, data.pretrain.taken)
     draw = functools.partial(
@@ -60,6 +61,8 @@ def main() -> None:
     with bar("prepare: pools", sum(len(part) for part, _ in pools.values())) as progress:
         for name, (part, held) in pools.items():
             pixels = prepare.in_channels(held.pixels(part["id"]), channels)
+            kept = part["digest"].where(part["channels"] == channels, "")  # of grey made colour
+            part = part.assign(digest=kept)
             pool.write(paths.PREPARED / name, progress.each(pixels), part, shape)
     for held in caches:
         held.close()

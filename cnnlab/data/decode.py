@@ -5,12 +5,13 @@ What is in memory at any time is a few chunks, whatever the number of images.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
-import multiprocessing
+import multiprocessing.forkserver
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -19,16 +20,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cnnlab.data import duplicates
 from cnnlab.data.cache import Cache, Facts, New
-from cnnlab.data.images import BadImage, Settings, decode
+from cnnlab.data.images import BadImage, Settings, decode, grey, perceptual_hash
 from cnnlab.data.pool import digest
 from cnnlab.data.sources import Source
 from cnnlab.errors import UserError
 from cnnlab.processes import end_with_parent
 
 CHUNK = 32  # images
+LARGE, WORTH = 256, 0.03  # images of a larger chunk, for worker processes, and its seconds of work
 ALONE = 2.0  # seconds of work for which no other process is started
+MANY = 10_000  # images that take longer than that
 
 
 class Counts(NamedTuple):
@@ -59,15 +61,18 @@ def decode_all(
     positions = np.arange(len(rows))
     if source.order is not None:  # how they lie in the archive
         positions = positions[np.argsort(np.asarray(source.order)[rows], kind="stable")]
-    chunks = [positions[i : i + CHUNK] for i in range(0, len(positions), CHUNK)]
+    waiting = iter(positions.tolist())
 
-    def load(chunk: np.ndarray) -> Sequence:
+    def take(n: int) -> list[int]:
+        return list(itertools.islice(waiting, n))
+
+    def load(chunk: list[int]) -> Sequence:
         keys = [source.keys[rows[i]] for i in chunk]
         return keys if source.parallel else source.read(keys)
 
-    def store(chunk: np.ndarray, found: list[Facts | New]) -> None:
+    def store(chunk: list[int], found: list[Facts | New]) -> None:
         new = [image for image in found if isinstance(image, New)]
-        added = iter(cache.add(new)) if new else iter(())
+        added = iter(cache.add(new) if new else ())
         for i, image in zip(chunk, found, strict=True):
             facts[i] = next(added) if isinstance(image, New) else image
         counts[0] += len(new)
@@ -76,46 +81,63 @@ def decode_all(
 
     read = source.read if source.parallel else None
 
-    def here(chunk: np.ndarray) -> None:
+    def here(chunk: list[int]) -> None:
         store(chunk, work(load(chunk), read, cache, settings))
 
     try:
-        waiting = iter(chunks)
-        for done, chunk in enumerate(waiting, 1):
+        done = 0
+        while chunk := take(CHUNK):
             began = time.monotonic()
             here(chunk)
-            left = (time.monotonic() - began) * (len(chunks) - done)
-            if processes > 1 and left > ALONE and done > 1:  # the first is slow: imports
-                _share(waiting, load, store, here, (read, path, settings), processes)
+            done += len(chunk)
+            each = (time.monotonic() - began) / len(chunk)
+            if processes > 1 and each * (len(rows) - done) > ALONE and done > CHUNK:
+                # (The first chunk was slow: imports.) Where images take no time, handing over does.
+                size = max(CHUNK, min(LARGE, int(WORTH / each)))
+                setting = (read, path, settings)
+                _share(functools.partial(take, size), load, store, here, setting, processes)
     finally:
         cache.close()
     table = pd.DataFrame([facts[i] for i in range(len(rows))], columns=Facts._fields)
     return table, path, Counts(*counts)
 
 
+def start_early(images: int, processes: int) -> None:
+    """Called as soon as it is known that there will be work: what worker processes import takes a
+    second, which passes while that is looked into."""
+    if images > MANY and processes > 1:
+        _context()
+        multiprocessing.forkserver.ensure_running()
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    context = multiprocessing.get_context("forkserver")  # what they import is imported once
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def _share(
-    waiting: Iterator[np.ndarray],
-    load: Callable[[np.ndarray], Sequence],
-    store: Callable[[np.ndarray, list[Facts | New]], None],
-    here: Callable[[np.ndarray], None],
+    take: Callable[[], list[int]],
+    load: Callable[[list[int]], Sequence],
+    store: Callable[[list[int], list[Facts | New]], None],
+    here: Callable[[list[int]], None],
     setting: tuple,
     processes: int,
 ) -> None:
     """Do the chunks that are left on worker processes, and here while those start."""
-    context = multiprocessing.get_context("forkserver")  # what they import is imported once
-    context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=setting)
+    pool = ProcessPoolExecutor(
+        processes, mp_context=_context(), initializer=_start, initargs=setting
+    )
     running, starting = {}, True
     try:
         while True:
-            for chunk in itertools.islice(waiting, 2 * processes - len(running)):
+            while len(running) < 2 * processes and (chunk := take()):
                 running[pool.submit(_work_there, load(chunk))] = chunk
             if not running:
                 break
             timeout = 0 if starting else None
             done = wait(running, timeout, return_when=FIRST_COMPLETED).done
-            chunk = next(waiting, None) if starting and not done else None
-            if chunk is not None:
+            if starting and not done and (chunk := take()):
                 here(chunk)
                 continue
             starting = False
@@ -157,8 +179,8 @@ def work(
             if thumb is not None:
                 thumbs[i] = thumb
     if thumbs:
-        pictures = duplicates.grey(thumbs.values())
-        hashes = duplicates.perceptual_hash(pictures)
+        pictures = grey(thumbs.values())
+        hashes = perceptual_hash(pictures)
         for i, picture, value in zip(thumbs, pictures, hashes, strict=True):
             facts = (*found[i].facts[:-1], int(value))
             found[i] = found[i]._replace(facts=facts, thumb=picture.tobytes())
@@ -172,11 +194,11 @@ def _new(
     try:
         image = decode(content, settings)
     except BadImage as problem:
-        return New(mark, (str(problem), *[None] * 7), None, None, None), None
+        return New(mark, (str(problem), *[None] * 7), None, b"", b""), None
     height, width, channels = image.pixels.shape
     about = ("", image.width, image.height, image.mode, image.format, channels)
     facts = (*about, digest(image.pixels), None)
-    return New(mark, facts, (height, width), None, image.pixels.tobytes()), image.thumb
+    return New(mark, facts, (height, width), b"", image.pixels.tobytes()), image.thumb
 
 
 def _mark(content: bytes | np.ndarray) -> bytes:

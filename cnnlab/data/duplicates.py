@@ -7,7 +7,7 @@ one that is cropped, turned or mirrored is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, pairwise
 
 import numpy as np
@@ -17,29 +17,6 @@ from scipy.sparse.csgraph import connected_components
 
 ALIKE = 0.98  # correlation of two small grey pictures that may count as one
 FLAT = 4.0  # standard deviation, of 255, below which a picture has nothing to compare
-
-
-def grey(pictures: Iterable[np.ndarray]) -> np.ndarray:
-    """Pictures uint8 (s, s, 1 or 3), all of one size, as grey ones, uint8 (n, s, s)."""
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    colour = np.stack([p if p.shape[2] == 3 else np.repeat(p, 3, axis=2) for p in pictures])
-    return np.round(colour @ weights).astype(np.uint8)
-
-
-def perceptual_hash(thumbs: np.ndarray) -> np.ndarray:
-    """pHash (Zauner 2010): which of the 63 lowest frequencies are above their median.
-
-    thumbs: uint8 (n, s, s), s at least 8. Returns int64 (n,), the bits of each.
-    """
-    side = thumbs.shape[1]
-    # The eight lowest cosines, written out: importing scipy.fft would take a worker longer than
-    # thousands of images.
-    waves = np.outer(np.arange(8), np.arange(side) + 0.5) * np.pi / side
-    basis = (np.cos(waves) * np.where(np.arange(8) == 0, 0.5**0.5, 1)[:, None]).astype(np.float32)
-    low = (basis @ thumbs.astype(np.float32) @ basis.T).reshape(-1, 64)
-    low[:, 0] = -np.inf  # the mean brightness says nothing
-    above = low > np.median(low[:, 1:], axis=1, keepdims=True)
-    return np.packbits(above, axis=1).view(">i8").astype(np.int64).ravel()
 
 
 def exact(digests: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -116,17 +116,17 @@ def draw(
     order = ["test", "pretrain", "dev"] if all_dev else ["dev", "pretrain", "test"]
 
     groups: dict[str, list[int]] = {}
-    for i, group in enumerate(shuffled["group"]):
+    for i, group in enumerate(shuffled["group"].to_list()):
         groups.setdefault(group, []).append(i)
     labels, given = shuffled["label"].to_list(), shuffled["split"].to_list()
     split = [""] * len(shuffled)
+    learns = [pool for pool in order if pool != "test"]
     for members in groups.values():
         one = len(members) == 1  # as nearly all are: a Counter takes its time
         counts = {labels[members[0]]: 1} if one else Counter(labels[i] for i in members)
         pools = order
         if comes_split:
-            judges = any(given[i] == "test" for i in members)
-            pools = [pool for pool in order if (pool == "test") == judges]
+            pools = ["test"] if "test" in [given[i] for i in members] else learns
         for pool in pools:
             if all(wanted[pool].get(label, 0) >= n for label, n in counts.items()):
                 for i in members:

@@ -241,7 +241,7 @@ def test_a_damaged_cache_says_what_to_do(folder, tmp_path):
 def test_two_runs_that_keep_the_same_image_have_it_once(tmp_path):
     one, other = Cache(tmp_path / "c.sqlite"), Cache(tmp_path / "c.sqlite")
     facts = ("", 1, 1, "L", "PNG", 1, "d", None)
-    new = New(b"x", facts, (1, 1), None, b"\7")
+    new = New(b"x", facts, (1, 1), b"", b"\7")
     (first,) = one.add([new])
     one._commit()
     (again,) = other.add([new])
@@ -253,10 +253,56 @@ def test_two_runs_that_keep_the_same_image_have_it_once(tmp_path):
 
 def test_what_was_added_is_there_once_the_cache_is_closed(tmp_path):
     cache = Cache(tmp_path / "c.sqlite")
-    (added,) = cache.add([New(b"x", ("", 1, 1, "L", "PNG", 1, "d", None), (1, 1), None, b"\7")])
+    (added,) = cache.add([New(b"x", ("", 1, 1, "L", "PNG", 1, "d", None), (1, 1), b"", b"\7")])
     assert cache.find([b"x"]) == {b"x": added}
     cache.close()
     again = Cache(tmp_path / "c.sqlite")
     assert again.find([b"x"]) == {b"x": added}
     assert next(again.pixels([added.id])).tolist() == [[[7]]]
     again.close()
+
+
+def test_pixels_that_were_not_committed_are_written_over(tmp_path):
+    """As after a kill between the two files."""
+    cache = Cache(tmp_path / "c.sqlite")
+    facts = ("", 1, 1, "L", "PNG", 1, "d", None)
+    (first,) = cache.add([New(b"x", facts, (1, 1), b"", b"\7")])
+    cache.close()
+    with (tmp_path / "c.pixels").open("ab") as file:
+        file.write(b"lost")
+    cache = Cache(tmp_path / "c.sqlite")
+    added = cache.add([New(b"y", facts, (1, 1), b"", b"\x08"), New(b"x", facts, (1, 1), b"", b"!")])
+    assert added[1] == first
+    assert [int(p.item()) for p in cache.pixels([added[0].id, first.id])] == [8, 7]
+    cache.close()
+    cache = Cache(tmp_path / "c.sqlite")
+    (third,) = cache.add([New(b"z", facts, (1, 1), b"", b"\x09")])
+    assert [int(p.item()) for p in cache.pixels([third.id, added[0].id, first.id])] == [9, 8, 7]
+    cache.close()
+
+
+@pytest.mark.parametrize("gone", ["sqlite", "pixels"])
+def test_either_file_may_be_deleted(folder, tmp_path, gone):
+    before, path, _ = run(source_of(folder), tmp_path / "cache")
+    path.with_suffix(f".{gone}").unlink()
+    after, path, counts = run(source_of(folder), tmp_path / "cache")
+    assert counts.decoded >= 98
+    assert after.equals(before)
+    good = after["problem"] == ""
+    for image, mark in zip(pixels(path, after["id"][good]), after["digest"][good], strict=True):
+        assert digest(image) == mark
+
+
+def test_worker_processes_get_larger_chunks_of_small_images(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(decode, "ALONE", 0.0)
+    monkeypatch.setattr(decode, "CHUNK", 4)
+    monkeypatch.setattr(decode, "WORTH", 60.0)
+    chunks = []
+    source = source_of(folder)
+    facts, _, _ = decode.decode_all(
+        source, np.arange(100), SETTINGS, tmp_path / "cache", 2, chunks.append
+    )
+    assert chunks[:2] == [4, 4]
+    assert sum(chunks) == 100
+    assert max(chunks) == 92
+    assert facts.drop(columns="id").equals(run(source, tmp_path / "one")[0].drop(columns="id"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFilter
 
-from cnnlab.data import duplicates
+from cnnlab.data import duplicates, images
 from cnnlab.data.images import Settings, decode
 
 SETTINGS = Settings(None, "squash", None, 100)
@@ -37,12 +37,12 @@ def jpeg(image, quality):
 def thumb(image):
     content = io.BytesIO()
     image.save(content, "png")
-    return duplicates.grey([decode(content.getvalue(), SETTINGS).thumb])[0]
+    return images.grey([decode(content.getvalue(), SETTINGS).thumb])[0]
 
 
 def near(thumbs, bits=4):
     thumbs = np.stack(thumbs)
-    one, other = duplicates.near(duplicates.perceptual_hash(thumbs), bits, thumbs.__getitem__)
+    one, other = duplicates.near(images.perceptual_hash(thumbs), bits, thumbs.__getitem__)
     return set(zip(one.tolist(), other.tolist(), strict=True))
 
 
@@ -84,7 +84,7 @@ def test_equal_hashes_need_pictures_that_look_alike():
 def test_grey_is_what_pillow_makes_of_colour():
     colour = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     expected = np.asarray(Image.fromarray(colour).convert("L")).astype(int)
-    made = duplicates.grey([colour, colour[..., :1]])
+    made = images.grey([colour, colour[..., :1]])
     assert np.abs(made[0] - expected).max() <= 1
     np.testing.assert_array_equal(made[1], colour[..., 0])
 

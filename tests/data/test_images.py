@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from cnnlab.data import images
 from cnnlab.data.images import RESIZE, THUMB, BadImage, Settings, decode
 
 AS_IT_IS = Settings(None, "squash", None, 100)
@@ -208,6 +209,59 @@ def test_large_jpegs_are_decoded_smaller_and_look_the_same():
     assert (made.width, made.height) == (1200, 800)
     exact = np.asarray(image.resize((50, 50), Image.Resampling.BILINEAR)).astype(int)
     assert np.abs(made.pixels - exact).max() <= 4
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 47), (7, 90), (200, 130)])
+@pytest.mark.parametrize("channels", [None, 1, 3])
+@pytest.mark.parametrize("asked", [None, 32, 50])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": 0, "quality": 90},
+        {"subsampling": 1},
+        {"subsampling": 2, "quality": 20},
+        {"progressive": True},
+        {"grey": True},
+        {"comment": b"Exif"},
+    ],
+    ids=str,
+)
+def test_plain_jpegs_become_what_pillow_makes_of_them(size, channels, asked, options, monkeypatch):
+    """They are read by another library, for speed alone."""
+    settings = Settings(asked, "crop", channels, 100)
+    options = dict(options)
+    big = np.random.default_rng(size).integers(0, 256, (12, 12, 3), np.uint8)
+    image = Image.fromarray(big).resize(size, Image.Resampling.BICUBIC)
+    image = image.convert("L") if options.pop("grey", False) else image
+    content = stored(image, "jpeg", **options)
+    fast = decode(content, settings)
+    monkeypatch.setattr(images, "_plain_jpeg", lambda *_: None)
+    slow = decode(content, settings)
+    for one, other in zip(fast, slow, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_plain_jpegs_need_no_pillow_and_all_others_do(monkeypatch):
+    def opened(*_, **__):
+        raise RuntimeError("Pillow's")
+
+    monkeypatch.setattr(Image, "open", opened)
+    picture = Image.fromarray(NOISE)
+    assert decode(stored(picture, "jpeg"), AS_IT_IS).pixels.shape == (32, 32, 3)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    flaw = stored(picture, "jpeg")[:-100]
+    others = [
+        stored(picture, "jpeg", exif=turned),
+        stored(picture.convert("CMYK"), "jpeg"),
+        stored(picture.resize((128, 128)), "jpeg"),  # which Pillow decodes at half the size
+        stored(picture.resize((2000, 1000)), "jpeg"),  # too large
+        stored(picture),
+        flaw,
+    ]
+    for content in others:
+        with pytest.raises(BadImage, match="Pillow's"):
+            decode(content, replace(AS_IT_IS, size=32, megapixels=1))
 
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8, 1)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnlab.data import duplicates, prepare
+from cnnlab.data import prepare
+from cnnlab.data.images import perceptual_hash
 from cnnlab.data.pool import digest
 from cnnlab.errors import UserError
 
@@ -292,7 +293,7 @@ def test_near_duplicates_are_one_group_too():
     rng = np.random.default_rng(0)
     thumbs = rng.integers(0, 256, (6, 32, 32)).astype(np.uint8)
     thumbs[4] = np.clip(thumbs[1].astype(int) + 3, 0, 255)
-    inventory = inventory_of(hash=duplicates.perceptual_hash(thumbs), id=np.arange(6) + 10)
+    inventory = inventory_of(hash=perceptual_hash(thumbs), id=np.arange(6) + 10)
     images, findings = prepare.group_duplicates(
         inventory, 4, lambda ids: thumbs[np.array(ids) - 10]
     )

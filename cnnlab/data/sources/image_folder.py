@@ -4,7 +4,7 @@
 read in place; see `_files` for what is refused.
 """
 
-from pathlib import PurePosixPath
+import posixpath
 
 import pandas as pd
 
@@ -31,30 +31,34 @@ def open_source(place):
 def _table(files: Files) -> tuple[list[str], pd.DataFrame]:
     """The names that fit the layout, in their order, and a row for each."""
     paths = []
-    for path in map(PurePosixPath, sorted(files.keys)):
-        if any(part.startswith((".", "__")) for part in path.parts):
-            files.note("hidden file", str(path))
-        elif path.suffix.lower() not in ENDINGS:
-            files.note("not an image by its ending", str(path))
+    for name in sorted(files.keys):
+        parts = name.split("/")
+        if _hidden(parts):
+            files.note("hidden file", name)
+        elif posixpath.splitext(name)[1].lower() not in ENDINGS:
+            files.note("not an image by its ending", name)
         else:
-            paths.append(path)
+            paths.append(parts)
     # An archive often wraps everything in one folder of its own name, or is a train/ alone.
-    shared = {p.parts[0] for p in paths}
-    offset = int(len(shared) == 1 and all(len(p.parts) > 2 for p in paths))
-    split = {"train", "test"} <= {p.parts[offset] for p in paths if len(p.parts) > offset + 2}
+    shared = {parts[0] for parts in paths}
+    offset = int(len(shared) == 1 and all(len(parts) > 2 for parts in paths))
+    split = {"train", "test"} <= {p[offset] for p in paths if len(p) > offset + 2}
     at = offset + int(split)
     names, rows = [], []
-    for path in paths:
-        parts = path.parts
+    for parts in paths:
+        name = "/".join(parts)
         if len(parts) <= at + 1 or (split and parts[offset] not in ("train", "test")):
-            files.note("image outside of the layout", str(path), detail=f"expected: {LAYOUT}")
+            files.note("image outside of the layout", name, detail=f"expected: {LAYOUT}")
         else:
-            names.append(str(path))
-            rows.append((shown(str(path)), shown(parts[at]), parts[offset] if split else ""))
-    filled = {path.parts[: at + 1] for path in paths}
-    for folder in map(PurePosixPath, sorted(files.folders)):
-        parts = folder.parts
-        hidden = any(part.startswith((".", "__")) for part in parts)
-        if len(parts) == at + 1 and parts not in filled and not hidden:
-            files.note("class without images", str(folder))
+            names.append(name)
+            rows.append((shown(name), shown(parts[at]), parts[offset] if split else ""))
+    filled = {tuple(parts[: at + 1]) for parts in paths}
+    for folder in sorted(files.folders):
+        parts = folder.split("/")
+        if len(parts) == at + 1 and tuple(parts) not in filled and not _hidden(parts):
+            files.note("class without images", folder)
     return names, pd.DataFrame(rows, columns=["source", "label", "split"], dtype=str)
+
+
+def _hidden(parts: list[str]) -> bool:
+    return any(part.startswith((".", "__")) for part in parts)
