@@ -29,8 +29,8 @@ from cnnlab.processes import end_with_parent
 
 CHUNK = 32  # images
 LARGE, WORTH = 256, 0.03  # images of a larger chunk, for worker processes, and its seconds of work
-ALONE = 2.0  # seconds of work for which no other process is started
-MANY = 10_000  # images that take longer than that
+ALONE = 4.0  # seconds of work for which no other process is started
+MANY = 50_000  # images that take longer than that, however small
 
 
 class Counts(NamedTuple):
@@ -111,8 +111,10 @@ def start_early(images: int, processes: int) -> None:
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    context = multiprocessing.get_context("forkserver")  # what they import is imported once
-    context.set_forkserver_preload([__name__])
+    """Worker processes are forks of one that has imported all that they need, and what the stage
+    imports, whose module each of them runs anew."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "cnnlab.data.prepare", "cnnlab.params"])
     return context
 
 
