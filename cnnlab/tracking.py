@@ -437,6 +437,7 @@ def _log_model(
 
     from cnnlab.training.records import load_model
 
+    keras.utils.disable_interactive_logging()  # MLflow tries the net, with a progress bar
     number = np.dtype(np.float32)
     images = TensorSpec(number, (-1, *example.shape[1:]), "images")  # 0..255
     shares = TensorSpec(number, (-1, len(classes)))  # whoever asks a server wants probabilities

@@ -306,3 +306,18 @@ def test_worker_processes_get_larger_chunks_of_small_images(folder, tmp_path, mo
     assert sum(chunks) == 100
     assert max(chunks) == 92
     assert facts.drop(columns="id").equals(run(source, tmp_path / "one")[0].drop(columns="id"))
+
+
+@pytest.mark.parametrize(
+    ("images", "processes", "starts"),
+    [(decode.MANY + 1, 2, True), (decode.MANY + 1, 1, False), (decode.MANY, 2, False)],
+)
+def test_what_worker_processes_import_is_imported_early_for_many_images(
+    images, processes, starts, monkeypatch
+):
+    started = []
+    monkeypatch.setattr(
+        decode.multiprocessing.forkserver, "ensure_running", lambda: started.append(1)
+    )
+    decode.start_early(images, processes)
+    assert bool(started) == starts
