@@ -79,7 +79,7 @@ def measured(what: str, folder: Path, *arguments: str) -> tuple[float, int]:
 
 
 def subset(archive: Path, n: int, target: Path) -> None:
-    """The archive's files in another one, evenly taken, or each several times, turned and mirrored."""
+    """The archive's files in another one, evenly taken, or several times, turned and mirrored."""
     with tarfile.open(archive) as tar, tarfile.open(target, "w") as out:
         members = [m for m in tar if m.isfile()]
         for i in np.linspace(0, len(members) - 1, n).astype(int) if n <= len(members) else range(n):
