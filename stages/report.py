@@ -58,7 +58,7 @@ def main() -> None:
 
     facts = {
         "study": study,
-        "answer": report.answer(scores["ablation"], effects["ablation"], metric, recommended),
+        "answer": report.answer(scores, effects, metric, recommended),
         "repeats": design.repeats,
         "folds": design.k,
         "n": design.repeats * design.k,

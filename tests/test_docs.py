@@ -57,6 +57,9 @@ NOT_RUN = {
         "test_tracking_server.py logs to one"
     ),
     "RAY_ADDRESS=head:6379 dvc repro": "needs a cluster; training/test_ray.py starts one",
+    "python -m bench.prepare": "minutes, on a quiet machine",
+    "python -m bench.photographs": "minutes, on a quiet machine",
+    "python -m bench.freezing studies/transfer 500 30 1": "minutes, on a quiet machine",
     "dvc import-url s3://bucket/flowers data/raw/flowers": "needs a bucket",
 }
 RUN: list[str] = []

@@ -149,11 +149,30 @@ def test_effects_are_signed_with_a_true_minus():
 def test_the_answer_names_every_effect_and_the_best_variant():
     together = EFFECTS.head(1).assign(kind="together", technique="all techniques", effect=0.3)
     other = SCORES["name"].iloc[0]
-    text = report.answer(SCORES, pd.concat([EFFECTS, together]), "accuracy", other)
+    scores = {"ablation": SCORES, "transfer": SCORES.head(0)}
+    effects = {"ablation": pd.concat([EFFECTS, together]), "transfer": EFFECTS.head(0)}
+    text = report.answer(scores, effects, "accuracy", other)
     assert f"Recommended: **{other}**" in text
     for told in ("small +2.0", "down −5.0", "(hurts)", "up +10.0", "+30.0", "**best**, 75.0"):
         assert told in text
     assert "full recipe" not in text  # nothing was removed
+    assert "Transfer" not in text
+
+
+@pytest.mark.parametrize(("metric", "best"), [("accuracy", "75.0"), ("nll", "0.500")])
+def test_the_answer_names_the_best_strategy_where_one_variant_has_no_effects(metric, best):
+    own = EFFECTS.assign(metric=metric, kind="pair")
+    text = report.answer(
+        {"ablation": SCORES.head(1), "transfer": SCORES},
+        {"ablation": EFFECTS.head(0), "transfer": own},
+        metric,
+        SCORES["name"].iloc[0],
+    )
+    assert len(re.findall("(?m)^- ", text)) == 2
+    assert "- Recommended of the variants: **worst**" in text
+    assert f"best mean **best**, {best} " in text
+    order = ["up", "down", "small"] if metric == "accuracy" else ["down", "up", "small"]
+    assert re.findall(r"\b(up|down|small)\b", text) == order
 
 
 @pytest.mark.parametrize("alt", ["plain", "x | y [1] <b>", "ünïcode − 3×3 „…“", "two\nlines"])

@@ -90,7 +90,7 @@ def picture(path: Path, root: Path) -> str:
 def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
     """The table of variants or strategies in Markdown, best first."""
     m = METRICS[metric]
-    ordered = scores.sort_values(metric, ascending=not m.higher_is_better, kind="stable")
+    ordered = best_first(scores, metric, m)
     lines = [
         f"| | techniques | {m.title} ({m.unit}), mean [{confidence:.0%} CI] | fold sd "
         "| training accuracy (%) | gap (points) | NLL |",
@@ -141,7 +141,7 @@ def overtakes(sizes: pd.DataFrame, metric: str) -> list[str]:
 def effects_table(effects: pd.DataFrame, metric: str, confidence: float) -> str:
     """The table of effects on one metric in Markdown, largest first."""
     m = METRICS[metric]
-    ordered = effects.sort_values("effect", ascending=not m.higher_is_better, kind="stable")
+    ordered = best_first(effects, "effect", m)
     lines = [
         f"| | change ({m.step}) [{confidence:.0%} CI] | [all at once] | p | p (Holm) "
         "| helps / same / hurts (%) | verdict | repeats to decide |",
@@ -217,24 +217,45 @@ def conditional_table(rows: pd.DataFrame, confidence: float) -> str:
     return "\n".join(lines)
 
 
-def answer(scores: pd.DataFrame, effects: pd.DataFrame, metric: str, recommended: str) -> str:
+def answer(
+    scores: Mapping[str, pd.DataFrame],
+    effects: Mapping[str, pd.DataFrame],
+    metric: str,
+    recommended: str,
+) -> str:
     """The findings, a line a question: what helps, what hurts, what makes no practical difference,
-    what is not told; then the best variant, and the recommended one."""
+    what is not told; then the best variant, and the recommended one; then what transfer did.
+
+    `scores`, `effects`: of "ablation" and of "transfer", which may be empty.
+    """
     m = METRICS[metric]
+
+    def said(rows: pd.DataFrame) -> list[str]:
+        return _found(best_first(rows, "effect", m).to_dict("records"), m)
+
+    def named(row: Mapping) -> str:
+        return f"**{row['name']}**, {estimate(row, metric, m)} {m.unit}"
+
     lines = []
     for kind, opening in ANSWERS.items():
-        found = effects[effects["kind"] == kind].sort_values(
-            "effect", ascending=not m.higher_is_better, kind="stable"
-        )
-        said = _found(found.to_dict("records"), m)
-        if said:
-            lines.append(f"- {opening}: {'; '.join(said)}.")
-    best = scores.sort_values(metric, ascending=not m.higher_is_better, kind="stable").iloc[0]
-    lines.append(f"- Best mean: **{best['name']}**, {estimate(best, metric, m)} {m.unit}.")
-    own = scores[scores["name"] == recommended].iloc[0]
-    said = f"**{recommended}**, {estimate(own, metric, m)} {m.unit}"
-    lines.append(f"- Recommended: {said}; the section on it says why.")
+        found = said(effects["ablation"][effects["ablation"]["kind"] == kind])
+        if found:
+            lines.append(f"- {opening}: {'; '.join(found)}.")
+    variants = best_first(scores["ablation"], metric, m).to_dict("records")
+    own = next(row for row in variants if row["name"] == recommended)
+    if len(variants) > 1:
+        lines.append(f"- Best mean: {named(variants[0])}.")
+    among = " of the variants" if len(scores["transfer"]) else ""
+    lines.append(f"- Recommended{among}: {named(own)}; the section on it says why.")
+    for strategy in best_first(scores["transfer"], metric, m).head(1).to_dict("records"):
+        found = [*said(effects["transfer"]), f"best mean {named(strategy)}"]
+        lines.append(f"- Transfer, by strategy: {'; '.join(found)}.")
     return "On these images, changes in {} ({}):\n\n{}".format(m.title, m.step, "\n".join(lines))
+
+
+def best_first(rows: pd.DataFrame, column: str, m: Metric) -> pd.DataFrame:
+    """Rows ordered by a score or a change of one, the best first."""
+    return rows.sort_values(column, ascending=not m.higher_is_better, kind="stable")
 
 
 def _found(rows: Sequence[Mapping], m: Metric) -> list[str]:
