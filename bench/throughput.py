@@ -1,13 +1,18 @@
 """Training throughput: the one `fit` against idiomatic Keras, PyTorch and the machine's own limit.
 
 The same VGG-like net of 38.6 million multiply-accumulates an image, CIFAR-size images, batch 128,
-Adam. `python -m bench.throughput [rounds]`; needs requirements-bench.txt for PyTorch.
+Adam. `python -m bench.throughput [rounds]`; needs requirements-bench.txt for PyTorch. One net at a
+time on all cores; and as a study trains, one net a core side by side, each on one thread.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -38,34 +43,47 @@ def images() -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 256, (IMAGES, *SHAPE), np.uint8), rng.integers(0, CLASSES, IMAGES)
 
 
-def rate(stamps: list[float]) -> float:
-    """Images a second from the times at which epochs ended, the first left out."""
-    return IMAGES * (len(stamps) - 1) / (stamps[-1] - stamps[0])
+class Watch:
+    """Notes when epochs end. The first one is not timed; after it, nets side by side wait for each
+    other."""
+
+    together: multiprocessing.Barrier | None = None
+
+    def __init__(self):
+        self.stamps: list[float] = []
+
+    def epoch_ends(self, *_) -> None:
+        if self.together and not self.stamps:
+            self.together.wait()
+        self.stamps.append(time.perf_counter())
+
+    def rate(self) -> float:
+        """Images a second over the epochs that are timed."""
+        timed = self.stamps[:EPOCHS]
+        return IMAGES * (EPOCHS - 1) / (timed[-1] - timed[0])
 
 
-def cnnlab() -> float:
-    import os
-
+def cnnlab(threads: int) -> float:
     from cnnlab.training.fit import Data, fit, use_threads
     from cnnlab.training.recipe import Recipe
 
-    use_threads(os.cpu_count())
+    use_threads(threads)
     x, y = images()
     options = {"filters": FILTERS, "convs": CONVS, "kernel": 3, "dense": DENSE}
     recipe = Recipe(
         net="vgg", net_options=options, epochs=EPOCHS, batch_size=BATCH, optimizer="adam",
-        learning_rate=1e-3, fill_mode="constant", threads=os.cpu_count(), evaluate_every=EPOCHS,
+        learning_rate=1e-3, fill_mode="constant", threads=threads, evaluate_every=EPOCHS,
         precision="float32", balanced=False,
     )  # fmt: skip
-    rows, stamps = np.arange(IMAGES), []
+    rows, watch = np.arange(IMAGES), Watch()
     # Evaluated once, after the last epoch, which is left out: training alone, as for the peers.
     recipe = replace(recipe, epochs=EPOCHS + 1, evaluate_every=EPOCHS + 1)
     data = Data(x, y, rows, rows[:1], CLASSES)
-    fit(recipe, data, seed=0, on_epoch=lambda entry: stamps.append(time.perf_counter()))
-    return rate(stamps[:-1])
+    fit(recipe, data, seed=0, on_epoch=watch.epoch_ends)
+    return watch.rate()
 
 
-def keras_fit() -> float:
+def keras_fit(threads: int) -> float:
     import keras
 
     x, y = images()
@@ -78,17 +96,17 @@ def keras_fit() -> float:
     layers += [keras.layers.Dense(units, activation="relu") for units in DENSE]
     model = keras.Sequential([*layers, keras.layers.Dense(CLASSES, activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    stamps: list[float] = []
-    ended = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: stamps.append(time.perf_counter())
-    )
+    watch = Watch()
+    ended = keras.callbacks.LambdaCallback(on_epoch_end=watch.epoch_ends)
     model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[ended])
-    return rate(stamps)
+    return watch.rate()
 
 
-def torch_eager() -> float:
+def torch_eager(threads: int) -> float:
     import torch
     from torch import nn
+
+    torch.set_num_threads(threads)
 
     x, y = images()
     layers: list[nn.Module] = []
@@ -108,7 +126,7 @@ def torch_eager() -> float:
     pixels = torch.from_numpy(x).permute(0, 3, 1, 2)  # uint8, channels last in memory
     labels = torch.from_numpy(y)
     adam, loss = torch.optim.Adam(net.parameters(), 1e-3), nn.CrossEntropyLoss()
-    stamps = []
+    watch = Watch()
     for _ in range(EPOCHS):
         order = torch.randperm(IMAGES)
         for i in range(0, IMAGES, BATCH):
@@ -117,11 +135,11 @@ def torch_eager() -> float:
             adam.zero_grad()
             loss(net(batch), labels[rows]).backward()
             adam.step()
-        stamps.append(time.perf_counter())
-    return rate(stamps)
+        watch.epoch_ends()
+    return watch.rate()
 
 
-def matmul() -> float:
+def matmul(threads: int) -> float:
     """Images a second if nothing but the net's arithmetic took time, at the measured rate of a
     2048-cube float32 matrix product; forward and backward are 3 x 2 x MACs."""
     from cnnlab.training.fit import tf  # as cnnlab sets it up, which is the faster way
@@ -137,23 +155,39 @@ def matmul() -> float:
     return 2 * 2048**3 / best / (6 * macs())
 
 
-CONTENDERS = {f.__name__: f for f in (cnnlab, keras_fit, torch_eager, matmul)}
+def side_by_side(contender: Callable[[int], float], nets: int) -> float:
+    """Images a second of `nets` nets together, each in a process of its own with one thread."""
+    spawn = multiprocessing.get_context("spawn")
+    meet = spawn.Barrier(nets)
+    with ProcessPoolExecutor(nets, spawn, initializer=_wait_at, initargs=(meet,)) as processes:
+        return sum(processes.map(contender, [1] * nets))
+
+
+def _wait_at(barrier) -> None:
+    Watch.together = barrier
+
+
+CORES = os.cpu_count() or 1
+CONTENDERS = {
+    **{f.__name__: lambda f=f: f(CORES) for f in (cnnlab, keras_fit, torch_eager, matmul)},
+    "cnnlab_side_by_side": lambda: side_by_side(cnnlab, CORES),
+    "torch_side_by_side": lambda: side_by_side(torch_eager, CORES),
+}
+RATIOS = [
+    ("cnnlab", "keras_fit"),
+    ("cnnlab", "torch_eager"),
+    ("cnnlab", "matmul"),
+    ("cnnlab_side_by_side", "torch_eager"),
+    ("cnnlab_side_by_side", "torch_side_by_side"),
+]
 
 
 def main(rounds: int) -> None:
     commands = {name: [sys.executable, "-m", "bench.throughput", name] for name in CONTENDERS}
     values = alternate(commands, rounds, "images/s")
     medians = {name: median(v) for name, v in values.items()}
-    save(
-        "throughput",
-        {
-            "macs": macs(),
-            "images_per_second": values,
-            "cnnlab / keras_fit": medians["cnnlab"] / medians["keras_fit"],
-            "cnnlab / torch_eager": medians["cnnlab"] / medians["torch_eager"],
-            "cnnlab / matmul": medians["cnnlab"] / medians["matmul"],
-        },
-    )
+    ratios = {f"{a} / {b}": medians[a] / medians[b] for a, b in RATIOS}
+    save("throughput", {"macs": macs(), "images_per_second": values, **ratios})
 
 
 if __name__ == "__main__":
