@@ -149,7 +149,8 @@ def test_effects_are_signed_with_a_true_minus():
 def test_the_answer_names_every_effect_and_the_best_variant():
     together = EFFECTS.head(1).assign(kind="together", technique="all techniques", effect=0.3)
     other = SCORES["name"].iloc[0]
-    scores = {"ablation": SCORES, "transfer": SCORES.head(0)}
+    none = pd.DataFrame(columns=["name", "techniques", "n"])  # as a study without strategies has it
+    scores = {"ablation": SCORES, "transfer": none}
     effects = {"ablation": pd.concat([EFFECTS, together]), "transfer": EFFECTS.head(0)}
     text = report.answer(scores, effects, "accuracy", other)
     assert f"Recommended: **{other}**" in text

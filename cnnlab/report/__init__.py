@@ -245,9 +245,13 @@ def answer(
     own = next(row for row in variants if row["name"] == recommended)
     if len(variants) > 1:
         lines.append(f"- Best mean: {named(variants[0])}.")
-    among = " of the variants" if len(scores["transfer"]) else ""
-    lines.append(f"- Recommended{among}: {named(own)}; the section on it says why.")
-    for strategy in best_first(scores["transfer"], metric, m).head(1).to_dict("records"):
+    there = len(scores["transfer"]) > 0  # else the tables have no columns of metrics
+    lines.append(
+        f"- Recommended{' of the variants' if there else ''}: {named(own)}; "
+        "the section on it says why."
+    )
+    if there:
+        strategy = best_first(scores["transfer"], metric, m).iloc[0]
         found = [*said(effects["transfer"]), f"best mean {named(strategy)}"]
         lines.append(f"- Transfer, by strategy: {'; '.join(found)}.")
     return "On these images, changes in {} ({}):\n\n{}".format(m.title, m.step, "\n".join(lines))
