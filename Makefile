@@ -28,7 +28,7 @@ predict: $(READY)  ## what is in an image, and where the net looks: make predict
 	python -m cnnlab.predict --model "$(STUDY)/models" "$(IMAGE)"
 
 test: $(READY)
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder  # long files have few tests: not last
 
 ray: $(READY)  ## what execution.backend: ray needs; its tests are skipped without
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-ray.txt
