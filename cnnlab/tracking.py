@@ -291,9 +291,12 @@ class Run:
         In a DVC experiment the alias stays where it is: an experiment becomes the study's state
         only when it is applied. `about`: the version's description, at most 5000 characters.
         """
+        import mlflow
+
         logged = self._client.get_run(self._id).outputs.model_outputs
         if not logged:
             raise LookupError(f"run {self._id} has no logged model to register")
+        mlflow.set_tracking_uri(store())  # MLflow asks a client of its own where the model is
         self._client.set_tag(self._id, NOTE, about)
         with _alone():
             if not self._client.search_registered_models(f"name = '{name}'"):

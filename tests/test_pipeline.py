@@ -255,6 +255,9 @@ def test_another_study_beside_it_gives_the_same_and_touches_nothing(clone):
     clone.run("dvc", "repro", study="studies/second")
     assert all_of(clone.root / "reports") == before and len(clone.runs("digits")) == runs
     assert len(clone.runs("second")) == runs
+    client = MlflowClient(f"sqlite:///{clone.root}/mlflow.db")
+    assert client.get_model_version_by_alias("second", "champion")
+    assert not (clone.root / "studies/second/mlflow.db").exists()
     # Two clean runs of equal params: equal outputs, to the byte; only the name differs.
     locks = [(clone.root / d / "dvc.lock").read_text() for d in (".", "studies/second")]
     first, second = (YAML(typ="safe").load(lock)["stages"] for lock in locks)
