@@ -14,6 +14,7 @@ from cnnlab.compare.metrics import METRICS
 from cnnlab.look import Picture, save
 from cnnlab.report.readings import SAID, readings
 
+ROOT = Path(__file__).parents[1]
 SCORES = pd.DataFrame(
     [
         {"name": name, "techniques": on, "accuracy": a, "nll": b, "train_accuracy": 0.95, "gap": g}
@@ -340,12 +341,15 @@ def test_a_missing_fact_raises(missing):
         report.render(**{k: v for k, v in there.items() if k != missing})
 
 
-def test_the_readme_shows_the_committed_results(root, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "studies/cifar10/README.md"])
+def test_the_readme_shows_the_committed_results(page, monkeypatch):
     from cnnlab.report import readme
 
-    monkeypatch.chdir(root)
-    page = (root / "README.md").read_text()
-    assert page == readme.update(page, readme.current())
+    monkeypatch.chdir((ROOT / page).parent)
+    text = Path("README.md").read_text()
+    assert text == readme.update(text, readme.current())
+    quoted = re.findall(r"[+−][0-9.]+ \[[+−][0-9.]+, [+−][0-9.]+\]", text)
+    assert quoted and all(q in Path("reports/report.md").read_text() for q in quoted)
 
 
 def test_sizes_are_a_table_and_said_in_words():
