@@ -287,7 +287,8 @@ def test_experiments_work_in_place_and_queued_and_log_to_one_store(clone):
     clone.run("dvc", "exp", "run", "-n", "longer", "-S", "train.epochs=3", study=study)
     assert clone.params(study)["train"]["epochs"] == 3
     assert clone.params()["train"]["epochs"] == 2
-    clone.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "train.epochs=4", study=study)
+    queued = ["--queue", "-n", "queued", "-S", "train.epochs=4", "train@dropout"]
+    clone.run("dvc", "exp", "run", *queued, study=study)
     clone.run("dvc", "queue", "start", study=study)
     for _ in range(240):
         said = clone.run("dvc", "queue", "status", study=study)
