@@ -1,6 +1,6 @@
 """Training throughput: the one `fit` against idiomatic Keras, PyTorch and the machine's own limit.
 
-The same VGG-like net of 38.6 million multiply-accumulates an image, CIFAR-size images, batch 128,
+The same VGG-like net of 38.8 million multiply-accumulates an image, CIFAR-size images, batch 128,
 Adam. `python -m bench.throughput [rounds]`; needs requirements-bench.txt for PyTorch. One net at a
 time on all cores; and as a study trains, one net a core side by side, each on one thread.
 """
