@@ -2,7 +2,8 @@
 
 The same VGG-like net of 38.8 million multiply-accumulates an image, CIFAR-size images, batch 128,
 Adam. `python -m bench.throughput [rounds]`; needs requirements-bench.txt for PyTorch. One net at a
-time on all cores; and as a study trains, one net a core side by side, each on one thread.
+time on all cores, in float32 and all three in mixed precision; and as a study trains, one net a
+core side by side, each on one thread.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from bench import alternate, median, save
 
 FILTERS, CONVS, DENSE, CLASSES, BATCH, SHAPE = [32, 64, 128], 2, [64], 10, 128, (32, 32, 3)
 IMAGES, EPOCHS = 2048, 4  # the first epoch is not timed
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # to Keras's names
 
 
 def macs() -> int:
@@ -63,7 +66,7 @@ class Watch:
         return IMAGES * (EPOCHS - 1) / (timed[-1] - timed[0])
 
 
-def cnnlab(threads: int) -> float:
+def cnnlab(threads: int, precision: str) -> float:
     from cnnlab.training.fit import Data, fit, use_threads
     from cnnlab.training.recipe import Recipe
 
@@ -73,7 +76,7 @@ def cnnlab(threads: int) -> float:
     recipe = Recipe(
         net="vgg", net_options=options, epochs=EPOCHS, batch_size=BATCH, optimizer="adam",
         learning_rate=1e-3, fill_mode="constant", threads=threads, evaluate_every=EPOCHS,
-        precision="float32", balanced=False,
+        precision=PRECISIONS[precision], balanced=False,
     )  # fmt: skip
     rows, watch = np.arange(IMAGES), Watch()
     # Evaluated once, after the last epoch, which is left out: training alone, as for the peers.
@@ -83,9 +86,10 @@ def cnnlab(threads: int) -> float:
     return watch.rate()
 
 
-def keras_fit(threads: int) -> float:
+def keras_fit(threads: int, precision: str) -> float:
     import keras
 
+    keras.config.set_dtype_policy(PRECISIONS[precision])
     x, y = images()
     layers = [keras.Input(SHAPE), keras.layers.Rescaling(1 / 255)]
     for filters in FILTERS:
@@ -94,7 +98,8 @@ def keras_fit(threads: int) -> float:
         layers.append(keras.layers.MaxPooling2D())
     layers.append(keras.layers.Flatten())
     layers += [keras.layers.Dense(units, activation="relu") for units in DENSE]
-    model = keras.Sequential([*layers, keras.layers.Dense(CLASSES, activation="softmax")])
+    layers.append(keras.layers.Dense(CLASSES, activation="softmax", dtype="float32"))
+    model = keras.Sequential(layers)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     watch = Watch()
     ended = keras.callbacks.LambdaCallback(on_epoch_end=watch.epoch_ends)
@@ -102,7 +107,7 @@ def keras_fit(threads: int) -> float:
     return watch.rate()
 
 
-def torch_eager(threads: int) -> float:
+def torch_eager(threads: int, precision: str) -> float:
     import torch
     from torch import nn
 
@@ -133,13 +138,15 @@ def torch_eager(threads: int) -> float:
             rows = order[i : i + BATCH]
             batch = pixels[rows].float().div_(255).contiguous(memory_format=torch.channels_last)
             adam.zero_grad()
-            loss(net(batch), labels[rows]).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                cost = loss(net(batch), labels[rows])
+            cost.backward()
             adam.step()
         watch.epoch_ends()
     return watch.rate()
 
 
-def matmul(threads: int) -> float:
+def matmul(threads: int, precision: str) -> float:
     """Images a second if nothing but the net's arithmetic took time, at the measured rate of a
     2048-cube float32 matrix product; forward and backward are 3 x 2 x MACs."""
     from cnnlab.training.fit import tf  # as cnnlab sets it up, which is the faster way
@@ -155,12 +162,12 @@ def matmul(threads: int) -> float:
     return 2 * 2048**3 / best / (6 * macs())
 
 
-def side_by_side(contender: Callable[[int], float], nets: int) -> float:
+def side_by_side(contender: Callable[[int, str], float], nets: int) -> float:
     """Images a second of `nets` nets together, each in a process of its own with one thread."""
     spawn = multiprocessing.get_context("spawn")
     meet = spawn.Barrier(nets)
     with ProcessPoolExecutor(nets, spawn, initializer=_wait_at, initargs=(meet,)) as processes:
-        return sum(processes.map(contender, [1] * nets))
+        return sum(processes.map(contender, [1] * nets, ["float32"] * nets))
 
 
 def _wait_at(barrier) -> None:
@@ -169,16 +176,24 @@ def _wait_at(barrier) -> None:
 
 CORES = os.cpu_count() or 1
 CONTENDERS = {
-    **{f.__name__: lambda f=f: f(CORES) for f in (cnnlab, keras_fit, torch_eager, matmul)},
-    "cnnlab_side_by_side": lambda: side_by_side(cnnlab, CORES),
-    "torch_side_by_side": lambda: side_by_side(torch_eager, CORES),
+    **{f.__name__: partial(f, CORES, "float32") for f in (cnnlab, keras_fit, torch_eager, matmul)},
+    **{
+        f"{f.__name__}_bfloat16": partial(f, CORES, "bfloat16")
+        for f in (cnnlab, keras_fit, torch_eager)
+    },
+    **{
+        f"{f.__name__}_side_by_side": partial(side_by_side, f, CORES) for f in (cnnlab, torch_eager)
+    },
 }
 RATIOS = [
     ("cnnlab", "keras_fit"),
     ("cnnlab", "torch_eager"),
     ("cnnlab", "matmul"),
     ("cnnlab_side_by_side", "torch_eager"),
-    ("cnnlab_side_by_side", "torch_side_by_side"),
+    ("cnnlab_side_by_side", "torch_eager_side_by_side"),
+    ("cnnlab_bfloat16", "cnnlab"),
+    ("cnnlab_bfloat16", "keras_fit_bfloat16"),
+    ("cnnlab_bfloat16", "torch_eager_bfloat16"),
 ]
 
 

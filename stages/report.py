@@ -7,6 +7,7 @@ import pandas as pd
 from cnnlab import params, paths, report, tracking
 from cnnlab.compare.metrics import METRICS
 from cnnlab.report import charts, html
+from cnnlab.report.convergence import convergence_table
 from cnnlab.report.readings import readings
 from stages import run
 
@@ -44,6 +45,7 @@ def main() -> None:
     recommended = candidates.loc[candidates["recommended"], "name"].item()
     strategies = len(scores["transfer"]) > 0
     sizes = pd.read_csv(paths.COMPARE / "transfer_sizes.csv") if strategies else None
+    curves = pd.read_csv(paths.CURVES / "variant.csv", keep_default_na=False)
     headline = json.loads((root / "transfer.json").read_text())
 
     def shown(folder, pattern):
@@ -105,6 +107,8 @@ def main() -> None:
         "augmentation": shown(paths.AUGMENT, "*.png"),
         "overview": shown(paths.FIGURES / "overview", "*.png")[:: views.images],
         "curves": shown(paths.CURVES, "variant_*.png"),
+        "convergence": convergence_table(curves, options.rope.model_dump()),
+        "accuracy_rope": f"±{options.rope.accuracy * 100:g} points",
         "features": sections("features"),
         "kernels": sections("kernels"),
         "peaks": sections("peaks"),
@@ -115,9 +119,8 @@ def main() -> None:
     }
     (root / "report.md").write_text(report.render(**facts))
     nets = html.Explorer(paths.FIGURES, views.variants)
-    page = html.render(
-        facts, _charts(every["ablation"], views.variants, options.confidence), nets, root
-    )
+    figures = _charts(every["ablation"], curves, views.variants, options.confidence)
+    page = html.render(facts, figures, nets, root)
     (root / "report.html").write_text(page)
     marks = pd.read_csv(paths.RECORDS, dtype=str, keep_default_na=False)
     marks = marks.set_index(["kind", "name"])["mark"]
@@ -126,13 +129,12 @@ def main() -> None:
         run.attach([root / "report.md", root / "report.html", root / "ablation.csv"], "report")
 
 
-def _charts(effects, shown, confidence) -> dict[str, html.Chart]:
+def _charts(effects, curves, shown, confidence) -> dict[str, html.Chart]:
     """What of the report answers to the reader: effects, where there are any, and curves."""
     made = {}
     if len(effects):
         spec = charts.effects_chart(effects, TITLES, confidence)
         made["effects"] = html.Chart(spec, [paths.COMPARE / "ablation_effects.png"])
-    curves = pd.read_csv(paths.CURVES / "variant.csv", keep_default_na=False)
     spec = charts.curves_chart(curves, shown, "variant")
     made["curves"] = html.Chart(spec, sorted(paths.CURVES.glob("variant_*.png")))
     return made

@@ -193,6 +193,7 @@ def facts(**changes):
     )
     text |= {"rope": "±1 points", "probability": "95%", "every_metric": "ME", "conditional": "CO"}
     text |= {"mechanisms": "MT", "affinity": "AF", "final": "FI"}
+    text |= {"convergence": "CV", "accuracy_rope": "±1.5 points"}
     numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
     lists = ("overview", "augmentation", "ablation_figures", "transfer_figures", "readings")
     lists += ("transfer_readings", "overtakes", "transfer_inside", "mechanism_figures")
@@ -224,7 +225,7 @@ def test_the_page_holds_the_facts():
     texts = ("11 development images", "A title", "a table", "another table", "![first]")
     for told in (*texts, *figures):
         assert told in page
-    for told in ("- **x**: helps", "\nME\n", "\nCO\n", "\nMT\n", "\nFI\n", "±1 points"):
+    for told in ("- **x**: helps", "\nME\n", "\nCO\n", "\nMT\n", "\nFI\n", "\nCV\n", "±1 points"):
         assert told in page
     assert "11 development" in page and "12 test images judged" in page
     without = report.render(**facts(every_metric=0, conditional=0, final=""))

@@ -1,0 +1,86 @@
+"""Was training long enough? What learning curves still do in their last quarter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from cnnlab.compare.metrics import METRICS
+from cnnlab.report import best_first, signed
+
+LAST = 0.25  # of a curve's epochs
+FEWEST = 4  # points that a line is laid through
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How much a curve changes along the least-squares line through its last quarter, in the
+    metric's own units, and that change's standard error from the scatter of epochs about it."""
+
+    change: float
+    error: float
+
+
+def trend(epochs: ArrayLike, values: ArrayLike) -> Trend | None:
+    """The trend of one curve, (points,) each, epochs rising; None where there are too few points.
+
+    Epochs of one training run are not independent, so the error is a guide, not a test.
+    """
+    from scipy.stats import linregress  # slow to import
+
+    x, y = np.asarray(epochs, float), np.asarray(values, float)
+    late = x > (1 - LAST) * x[-1]
+    x, y = x[late], y[late]
+    if len(x) < FEWEST:
+        return None
+    line, length = linregress(x, y), LAST * np.asarray(epochs)[-1]
+    return Trend(float(line.slope * length), float(line.stderr * length))
+
+
+def convergence_table(curves: pd.DataFrame, ropes: Mapping[str, float]) -> str:
+    """A row a variant or strategy in Markdown, what gains most first; "" with too few points.
+
+    `curves`: as `look.curves.curve_table` gives them. `ropes`: metric -> what makes no difference.
+    """
+    found = {
+        (name, metric): trend(own["epoch"], own["held_out"])
+        for (name, metric), own in curves.groupby(["name", "metric"], sort=False)
+    }
+    found = {key: got for key, got in found.items() if got}
+    m = METRICS["accuracy"]
+    rows = [
+        {"name": name, "gain": got.change, "said": _said(got.change, ropes["accuracy"])}
+        for (name, metric), got in found.items()
+        if metric == "accuracy"
+    ]
+    if not rows:
+        return ""
+    ends = curves[curves["metric"] == "accuracy"].groupby("name")["training"].last()
+    metrics = [name for name in METRICS if any(metric == name for _, metric in found)]
+    titles = (f"{METRICS[k].title} ({METRICS[k].step})" for k in metrics)
+    lines = [
+        f"| | training accuracy, at the end (%) | {' | '.join(titles)} | held-out accuracy |",
+        "|---" * (len(metrics) + 3) + "|",
+    ]
+    for row in best_first(pd.DataFrame(rows), "gain", m).to_dict("records"):
+        name = row["name"]
+        cells = [_cell(found.get((name, metric)), metric) for metric in metrics]
+        lines.append(
+            f"| **{name}** | {100 * ends[name]:.1f} | {' | '.join(cells)} | {row['said']} |"
+        )
+    return "\n".join(lines)
+
+
+def _cell(got: Trend | None, metric: str) -> str:
+    m = METRICS[metric]
+    return f"{signed(got.change, m)} ± {got.error * m.scale:.{m.digits}f}" if got else "–"
+
+
+def _said(change: float, rope: float) -> str:
+    if abs(change) <= rope:
+        return "level"
+    return "still rises" if change > 0 else "falls"
