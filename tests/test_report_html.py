@@ -82,6 +82,7 @@ def facts(root):
     lists = ("overview", "augmentation", "transfer_figures", "transfer_readings", "features")
     lists += ("kernels", "peaks", "grad_cam", "mechanism_figures", "overtakes", "transfer_inside")
     text = dict.fromkeys(("shape", "backbone", "pretrain_classes", "rope", "probability"), "T")
+    text |= {"convergence": "| | held-out |\n|---|---|\n| **c** | level |", "accuracy_rope": "T"}
     text |= {"final": "## The recommended recipe\n\n**c** is recommended.", "weights": "T"}
     names = ("ablation_effects", "ablation_scores")
     return {
