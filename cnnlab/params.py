@@ -33,7 +33,7 @@ from cnnlab.errors import UserError
 from cnnlab.plugins import Options, chosen
 from cnnlab.strategies import STRATEGIES, plan
 from cnnlab.training.execute import BACKENDS
-from cnnlab.training.recipe import MODELS, TECHNIQUES, apply, base
+from cnnlab.training.recipe import MODELS, TECHNIQUES, apply, base, variant
 
 FILE = Path("params.yaml")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
@@ -117,6 +117,7 @@ class Train(Options):
     threads: int = Field(ge=1, le=1024)
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     balanced: bool
+    techniques: list[str]
 
 
 class Execution(Options):
@@ -201,13 +202,22 @@ class Params(Options):
         nets = f"exactly one net of {_join(MODELS.names())}"
         _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), nets)
         known = sorted(chosen(self.techniques))
-        lists = {f"variants.{name}": names for name, names in self.variants.items()}
+        everywhere = self.train.techniques
+        lists = {"train.techniques": everywhere}
+        lists |= {f"variants.{name}": names for name, names in self.variants.items()}
         lists["transfer.techniques"] = self.transfer.techniques
         lists["design.techniques"] = self.design.techniques
         for key, names in lists.items():
             for name in names:
                 _require(name in known, key, name, f"techniques with a strength: {_join(known)}")
             _require(len(set(names)) == len(names), key, names, "each technique once")
+            studied = key.startswith(("variants.", "design."))
+            _require(
+                not studied or not set(names) & set(everywhere),
+                key,
+                names,
+                f"none of train.techniques, which every variant has: {_join(everywhere)}",
+            )
         transfer = self.transfer
         transferred = transfer.model or self.model
         own = list(chosen(transferred))
@@ -225,10 +235,11 @@ class Params(Options):
             "the file's sha256 where weights is a path or URL, null where it is not",
         )
         for key, names in lists.items():
-            net = transferred if key == "transfer.techniques" else self.model
             try:
-                made = apply(base(net, self.train), names, self.techniques)
-                if key == "transfer.techniques":
+                if key != "transfer.techniques":
+                    variant(self.model, self.train, names, self.techniques)
+                else:
+                    made = apply(base(transferred, self.train), names, self.techniques)
                     for name, options in chosen(self.strategies).items():
                         plan(name, made, options, transfer.features)
             except UserError as error:

@@ -112,7 +112,7 @@ def train(studies: int) -> None:
             for name in ("a", "b"):
                 job = Job(
                     name=name,
-                    recipe=recipe.base(whole.model, whole.train),
+                    recipe=recipe.variant(whole.model, whole.train, [], whole.techniques),
                     pool=dev,
                     folds=split,
                     members=1,

@@ -42,7 +42,7 @@ def main() -> None:
     dev, test = pool.read(paths.PREPARED / "dev"), _test()
     job = Job(
         name="final",
-        recipe=recipe.apply(recipe.base(model, train), chosen["techniques"].split(), techniques),
+        recipe=recipe.variant(model, train, chosen["techniques"].split(), techniques),
         pool=dev,
         folds=dev.manifest[["image_id"]].assign(repeat=0, fold=NEVER),  # all images are trained on
         members=1,

@@ -9,6 +9,7 @@ from cnnlab.compare.metrics import METRICS
 from cnnlab.report import charts, html
 from cnnlab.report.convergence import convergence_table
 from cnnlab.report.readings import readings
+from cnnlab.training import recipe
 from stages import run
 
 TITLES = {
@@ -24,9 +25,19 @@ TITLES = {
 
 
 def main() -> None:
-    study, options, design, views, weights = params.load(
-        "study", "compare", "folds", "visualize", "transfer.weights"
+    study, options, design, views, weights, model, train, techniques, variants = params.load(
+        "study",
+        "compare",
+        "folds",
+        "visualize",
+        "transfer.weights",
+        "model",
+        "train",
+        "techniques",
+        "variants",
     )
+    recipes = {k: recipe.variant(model, train, own, techniques) for k, own in variants.items()}
+    scheduled = {name for name, made in recipes.items() if made.schedule}
     metric, root = options.metric, paths.REPORTS
     m = METRICS[metric]
     data = json.loads(paths.DATA_FACTS.read_text())
@@ -107,7 +118,9 @@ def main() -> None:
         "augmentation": shown(paths.AUGMENT, "*.png"),
         "overview": shown(paths.FIGURES / "overview", "*.png")[:: views.images],
         "curves": shown(paths.CURVES, "variant_*.png"),
-        "convergence": convergence_table(curves, options.rope.model_dump()),
+        "everywhere": train.techniques,
+        "convergence": convergence_table(curves, options.rope.model_dump(), scheduled),
+        "scheduled": bool(scheduled),
         "accuracy_rope": f"±{options.rope.accuracy * 100:g} points",
         "features": sections("features"),
         "kernels": sections("kernels"),

@@ -14,7 +14,7 @@ def main(variant: str) -> None:
     )
     job = Job(
         name=variant,
-        recipe=recipe.apply(recipe.base(model, train), names, techniques),
+        recipe=recipe.variant(model, train, names, techniques),
         pool=pool.read(paths.PREPARED / "dev"),
         folds=folds.read(paths.FOLDS),
         members=train.members,

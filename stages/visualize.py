@@ -42,11 +42,11 @@ def main() -> None:
     with bar("visualize: variants", len(done)) as progress:
         for name, record in firsts.items():
             net = records.load_model(paths.RUNS / name / records.MODEL)
-            made = recipe.apply(recipe.base(model, train), variants[name], techniques)
+            made = recipe.variant(model, train, variants[name], techniques)
             start = initial(made, record.seed, dev.images.shape[1:], len(dev.classes))
             views[name] = look.view(net, start, record.probabilities, probe)
             if not variants[name]:
-                for policy in _augmentations(made, techniques):
+                for policy in _augmentations(recipe.base(model, train), techniques):
                     draw = derive(seed, "affinity", *policy.techniques)
                     both = affinity(net, policy, probe.images, probe.labels, DRAWS, draw)
                     affinities.append((policy.techniques[-1], name, *both))

@@ -193,11 +193,11 @@ def facts(**changes):
     )
     text |= {"rope": "±1 points", "probability": "95%", "every_metric": "ME", "conditional": "CO"}
     text |= {"mechanisms": "MT", "affinity": "AF", "final": "FI"}
-    text |= {"convergence": "CV", "accuracy_rope": "±1.5 points"}
+    text |= {"convergence": "CV", "accuracy_rope": "±1.5 points", "scheduled": False}
     numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
     lists = ("overview", "augmentation", "ablation_figures", "transfer_figures", "readings")
     lists += ("transfer_readings", "overtakes", "transfer_inside", "mechanism_figures")
-    lists += ("curves", "features", "kernels", "peaks", "grad_cam")
+    lists += ("curves", "features", "kernels", "peaks", "grad_cam", "everywhere")
     lists = {key: [] for key in lists}
     rest = {
         "images": {"dev": 11, "test": 12, "pretrain": 13},
@@ -207,6 +207,18 @@ def facts(**changes):
         "sizes": "sizes",
     }
     return {**text, **numbers, **lists, **rest, **changes}
+
+
+def test_the_page_says_what_every_variant_has():
+    plain, page = (report.render(**facts(everywhere=names)) for names in ([], ["cosine", "ema"]))
+    assert "train.techniques" not in plain
+    assert "Every variant, the baseline too, has cosine, ema beside its own techniques" in page
+
+
+def test_the_page_says_that_a_schedule_hides_what_is_left_to_learn():
+    plain, page = (report.render(**facts(scheduled=s)) for s in (False, True))
+    assert "*scheduled*" not in plain
+    assert "*scheduled*: the learning rate falls to the end" in page
 
 
 def test_the_page_holds_the_facts():

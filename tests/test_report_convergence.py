@@ -58,6 +58,13 @@ def test_variants_are_told_by_the_rope_what_gains_most_first():
     assert len({line.count("|") for line in table}) == 1
 
 
+def test_nothing_is_concluded_of_a_curve_that_settles_with_its_learning_rate():
+    found = curves(down=-0.001, up=0.001)
+    plain, table = (convergence_table(found, ROPES, s).splitlines() for s in ((), {"up"}))
+    assert table[2] == plain[2].replace("still rises", "scheduled")
+    assert table[3] == plain[3]
+
+
 def test_a_short_training_has_no_table():
     short = curves(up=0.01)
     assert convergence_table(short[short["epoch"] <= 3], ROPES) == ""

@@ -83,6 +83,7 @@ def facts(root):
     lists += ("kernels", "peaks", "grad_cam", "mechanism_figures", "overtakes", "transfer_inside")
     text = dict.fromkeys(("shape", "backbone", "pretrain_classes", "rope", "probability"), "T")
     text |= {"convergence": "| | held-out |\n|---|---|\n| **c** | level |", "accuracy_rope": "T"}
+    text |= {"everywhere": [], "scheduled": False}
     text |= {"final": "## The recommended recipe\n\n**c** is recommended.", "weights": "T"}
     names = ("ablation_effects", "ablation_scores")
     return {

@@ -27,7 +27,9 @@ from cnnlab.look.figure import (
 SIDE = 560  # pixels of the matrix, at most
 CELL = 64  # pixels of a cell, at most
 LABELS = 150  # pixels, left of it
-TOP = 116  # pixels, above it
+TOP = 116  # pixels, above it, where class names lie above their columns
+HEAD = 66  # pixels, of title and note
+LETTER = 9  # pixels, of a small letter, about
 COLOURS = "Blues"
 MISTAKES = 5  # named in the alt text
 
@@ -41,32 +43,35 @@ def confusion_figure(title: str, counts: np.ndarray, classes: Sequence[str]) -> 
         counts: Images, int (classes, classes).
         classes: Names in the order of rows and columns.
     """
+    longest = LETTER * max(map(len, classes))
     cell = min(CELL, max(2, SIDE // len(classes)))
     side = cell * len(classes)
+    upright = longest > cell  # the names above the columns
+    room = min(longest, LABELS - 8)
+    top = max(TOP, HEAD + room + 12) if upright else TOP
     images = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(images, 1)
     scale = Scale(Normalize(0, 1), COLOURS)
     with house_style():
-        figure = blank(TOP + max(side, 150) + MARGIN)
+        figure = blank(top + max(side, 150) + MARGIN)
         write(figure, MARGIN, 14, title, TITLE, weight="bold")
         note = "down: what it is; across: what was said; images, coloured by share of the row"
         write(figure, MARGIN, 44, note, SMALL, color=GREY)
         left = MARGIN + LABELS
-        axes = box(figure, left, TOP, side, side)
+        axes = box(figure, left, top, side, side)
         axes.imshow(shares, norm=scale.norm, cmap=scale.colours, aspect="auto")
         for i, name in enumerate(classes if cell >= 12 else ()):
             middle = (i + 0.5) * cell
-            at, style = (left - 8, TOP + middle), {"ha": "right", "va": "center"}
+            at, style = (left - 8, top + middle), {"ha": "right", "va": "center"}
             write(figure, *at, name, SMALL, room=LABELS - 8, **style)
-            turn = {} if cell >= 40 else {"rotation": 90}
-            across = {"ha": "center", "va": "bottom", **turn}
-            write(figure, left + middle, TOP - 6, name, SMALL, room=2.2 * cell, **across)
+            across = {"ha": "center", "va": "bottom", "rotation": 90 if upright else 0}
+            write(figure, left + middle, top - 6, name, SMALL, room=room, **across)
         for (i, j), count in np.ndenumerate(counts) if cell >= 24 else ():
             if count:
                 colour = "white" if shares[i, j] > 0.6 else INK
                 style = {"ha": "center", "va": "center", "fontsize": SMALL, "color": colour}
                 axes.text(j, i, str(count), **style)
-        colour_bar(figure, min(left + side + 40, WIDTH - 90), TOP + 26, 120, scale, "of the row")
+        colour_bar(figure, min(left + side + 40, WIDTH - 90), top + 26, 120, scale, "of the row")
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, counts)
     worst = np.argsort(-wrong, axis=None, kind="stable")[:MISTAKES]
     said = [

@@ -42,6 +42,7 @@ KINDS = {  # colour and meaning of each kind of contrast
 ROW = 46  # pixels, of a score
 LANE = 24  # pixels, of an effect
 LABELS = 190  # pixels, left of the axes
+LETTERS = 20  # that have room there
 VERDICTS = 176  # pixels, right of them
 ROPE = "#eaeef2"
 
@@ -292,7 +293,13 @@ def _axes(figure, top: float, height: float, right: float) -> Axes:
 
 
 def _label(figure, axes: Axes, down: float, name: str) -> None:
-    write(figure, LABELS + 10, down, name, room=LABELS, ha="right", va="center")
+    style = {"room": LABELS, "ha": "right", "va": "center"}
+    first, minus, second = name.partition(" - ")
+    if minus and len(name) > LETTERS:  # a pair of variants
+        lines = [f"{first} −", second]
+        write_lines(figure, LABELS + 10, down - 8, lines, 17, size=SMALL, **style)
+    else:
+        write(figure, LABELS + 10, down, name, **style)
 
 
 def _interval(axes: Axes, y, interval, scale: float, colour) -> None:

@@ -119,19 +119,19 @@ def write(
 ) -> Text:
     """Write one line of text with its top at `top`, and make it fit into `room` pixels.
 
-    `room` reaches to the right margin by default. Text that is too long is first set smaller, down
-    to 6 points, then cut, ending in "…". `style` goes to `matplotlib.text.Text`; with `ha` set,
-    `left` is where the text is centred or ends.
+    `room`, along the text, reaches to the right margin by default. Text that is too long is first
+    set smaller, down to 6 points, then cut, ending in "…". `style` goes to
+    `matplotlib.text.Text`; with `ha` set, `left` is where the text is centred or ends.
     """
     room = WIDTH - MARGIN - left if room is None else room
     across, down = figure.bbox.width, figure.bbox.height
     style = {"va": "top"} | style
     text = figure.text(left / across, 1 - top / down, string, fontsize=size, **style)
-    while _too_wide(text, room) and text.get_fontsize() > 6:
+    while _length(text) > room and text.get_fontsize() > 6:
         text.set_fontsize(text.get_fontsize() - 0.5)
     kept = string
-    while _too_wide(text, room) and kept:
-        share = room / text.get_window_extent().width
+    while _length(text) > room and kept:
+        share = room / _length(text)
         kept = kept[: min(int(len(kept) * share), len(kept) - 1)]
         text.set_text(kept.rstrip() + "…")
     return text
@@ -158,8 +158,10 @@ def wrapped(string: str, characters: int, most: int) -> list[str]:
     return lines
 
 
-def _too_wide(text: Text, room: float) -> bool:
-    return text.get_window_extent().width > room
+def _length(text: Text) -> float:
+    """Pixels from its first letter to its last, also of a text that stands upright."""
+    extent = text.get_window_extent()
+    return extent.height if text.get_rotation() == 90 else extent.width
 
 
 def rule(figure: Figure, top: float, left: float, right: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,10 +41,14 @@ def trend(epochs: ArrayLike, values: ArrayLike) -> Trend | None:
     return Trend(float(line.slope * length), float(line.stderr * length))
 
 
-def convergence_table(curves: pd.DataFrame, ropes: Mapping[str, float]) -> str:
+def convergence_table(
+    curves: pd.DataFrame, ropes: Mapping[str, float], scheduled: Collection[str] = ()
+) -> str:
     """A row a variant or strategy in Markdown, what gains most first; "" with too few points.
 
     `curves`: as `look.curves.curve_table` gives them. `ropes`: metric -> what makes no difference.
+    `scheduled`: whose learning rate falls to the end. Their curves settle with it, whether or not
+    there is more to learn, so nothing is concluded of them.
     """
     found = {
         (name, metric): trend(own["epoch"], own["held_out"])
@@ -53,7 +57,11 @@ def convergence_table(curves: pd.DataFrame, ropes: Mapping[str, float]) -> str:
     found = {key: got for key, got in found.items() if got}
     m = METRICS["accuracy"]
     rows = [
-        {"name": name, "gain": got.change, "said": _said(got.change, ropes["accuracy"])}
+        {
+            "name": name,
+            "gain": got.change,
+            "said": "scheduled" if name in scheduled else _said(got.change, ropes["accuracy"]),
+        }
         for (name, metric), got in found.items()
         if metric == "accuracy"
     ]

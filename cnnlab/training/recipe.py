@@ -167,6 +167,12 @@ def base(model: Any, train: Any) -> Recipe:
     )
 
 
+def variant(model: Any, train: Any, names: Iterable[str], techniques: Any) -> Recipe:
+    """The recipe of a variant, from the params sections: `base` with the variant's own techniques
+    and those of `train.techniques`, which all variants have. Raises UserError as `apply` does."""
+    return apply(base(model, train), [*train.techniques, *names], techniques)
+
+
 def apply(recipe: Recipe, names: Iterable[str], techniques: Any) -> Recipe:
     """`recipe` with the named techniques applied, in the order of their names.
 

@@ -1,5 +1,7 @@
 """Which classes are taken for which."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -39,3 +41,14 @@ def test_any_number_of_classes_fits(classes, tmp_path):
 def test_a_class_without_images_divides_by_nothing():
     picture = confusion_figure("t", np.array([[0, 0], [1, 2]]), ["a", "b"])
     assert np.isfinite(picture.figure.axes[0].get_images()[0].get_array()).all()
+
+
+@pytest.mark.parametrize("length", [1, 6, 10, 14])
+def test_names_do_not_run_into_each_other(length):
+    classes = [chr(97 + i) * length for i in range(10)]
+    figure = confusion_figure("t", np.eye(10, dtype=int), classes).figure
+    names = [text for text in figure.texts if text.get_text() in classes]
+    assert len(names) == 20  # none is cut
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert all(a.y1 <= figure.bbox.height and a.x0 >= 0 for a in boxes)

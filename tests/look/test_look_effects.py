@@ -113,6 +113,13 @@ def test_the_scores_figure_says_which_mean_is_best(metric, best):
     assert f"{len(scores)} rows" in alt
 
 
+def test_the_name_of_a_pair_stands_whole_on_two_lines():
+    rows = [row for row in rows_of() if row["kind"] == "alone"][:1]
+    pair = rows[0] | {"technique": "augment - all_but_batchnorm", "kind": "pair"}
+    figure = effects_figure("Effects", METRICS["accuracy"], [*rows, pair]).figure
+    assert {"augment −", "all_but_batchnorm"} <= {text.get_text() for text in figure.texts}
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_effects_figure_says_every_number(metric):
     m = METRICS[metric]

@@ -19,7 +19,7 @@ TARGETS = ["kernel", "bias", "activity"]
 def test_a_recipe_is_the_params(committed, base):
     assert {base.net: base.net_options} == committed.model.model_dump(exclude_none=True)
     for field, value in committed.train:
-        if field != "members":  # how many nets are trained, not how one is
+        if field not in ("members", "techniques"):  # how many nets; what techniques do is not base
             assert getattr(base, field) == value
     assert base.inserts == base.penalties == base.ops == base.techniques == base.phases == ()
 
@@ -39,6 +39,14 @@ def test_each_technique_makes_another_recipe(committed, base):
     names = list(chosen(committed.techniques))
     made = [recipe.apply(base, on, committed.techniques) for on in ([], *zip(names))]
     assert len(set(made)) == len({r.json() for r in made}) == len(names) + 1
+
+
+def test_every_variant_has_the_techniques_of_all_beside_its_own(committed, base):
+    own, *everywhere = chosen(committed.techniques)
+    train = committed.train.model_copy(update={"techniques": everywhere})
+    made = recipe.variant(committed.model, train, [own], committed.techniques)
+    assert made == recipe.apply(base, [own, *everywhere], committed.techniques)
+    assert recipe.base(committed.model, train) == base
 
 
 def test_a_technique_named_twice_is_applied_once(committed, base):
@@ -136,7 +144,7 @@ from cnnlab import params
 from cnnlab.training import recipe
 p = params.read()
 for names in p.variants.values():
-    recipe.apply(recipe.base(p.model, p.train), names, p.techniques).json()
+    recipe.variant(p.model, p.train, names, p.techniques).json()
 print([name for name in ("tensorflow", "keras") if name in sys.modules])
 """
     done = subprocess.run(
