@@ -47,8 +47,8 @@ def confusion_figure(title: str, counts: np.ndarray, classes: Sequence[str]) -> 
     cell = min(CELL, max(2, SIDE // len(classes)))
     side = cell * len(classes)
     upright = longest > cell  # the names above the columns
-    room = min(longest, LABELS - 8)
-    top = max(TOP, HEAD + room + 12) if upright else TOP
+    room = min(max(longest, TOP - HEAD), LABELS - 8) if upright else cell
+    top = HEAD + room + 12 if upright else TOP
     images = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(images, 1)
     scale = Scale(Normalize(0, 1), COLOURS)
