@@ -76,7 +76,17 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def has(instructions: str) -> bool:
+    """Whether the processor says that it has an instruction set, such as avx512f."""
+    return instructions in _cpuinfo("flags").split()
+
+
 def _cpu() -> str:
+    return _cpuinfo("model name") or platform.machine()
+
+
+def _cpuinfo(key: str) -> str:
+    """What Linux says of the first core; "" elsewhere."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((x.split(":")[1].strip() for x in lines if "model name" in x), platform.machine())
+    return next((x.partition(":")[2].strip() for x in lines if x.startswith(key)), "")
