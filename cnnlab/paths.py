@@ -36,12 +36,12 @@ SHEETS = FIGURES / "sheets"  # what the HTML report's explorer lays side by side
 
 
 def workspace() -> Path:
-    """The root of the user's clone.
+    """The root of the user's clone, in all its studies: those below studies/ link to its code.
 
     In a copy that DVC makes to run a queued or temporary experiment (below `.dvc/tmp/exps`), the
     root of the clone it was copied from: what outlives the copy, such as MLflow's store, is there.
     """
-    root = Path(os.environ.get("DVC_ROOT") or Path(__file__).parents[1]).resolve()
+    root = Path(os.environ.get("DVC_ROOT") or Path(__file__).resolve().parents[1]).resolve()
     parts = root.parts
     for i in range(len(parts) - 2):
         if parts[i : i + 3] == (".dvc", "tmp", "exps"):
