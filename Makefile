@@ -7,9 +7,15 @@ VENV := $(CURDIR)/.venv
 READY := $(VENV)/.ready
 export PATH := $(VENV)/bin:$(PATH)
 
+# `dvc exp run` commits, and DVC's own message does not say what to do where it cannot.
+KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
+	'note: Git knows no user here, which `dvc exp run` needs; set one with' \
+	'  git config user.name "YOUR NAME" && git config user.email YOU@EXAMPLE.ORG' >&2
+
 .PHONY: setup repro design validate track predict test ray ui lint format study requirements readme
 
 setup: $(READY)  ## .venv alone, which all the others set up too
+	@$(KNOWN)
 
 repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
 	$(if $(filter-out .,$(STUDY)),cp dvc.yaml "$(STUDY)/dvc.yaml")
@@ -24,7 +30,7 @@ validate: $(READY)  ## how often the comparison is wrong: simulated studies; TRA
 track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
 	cd $(STUDY) && python -m cnnlab.track
 
-predict: $(READY)  ## what is in an image, and where the net looks: make predict IMAGE=photo.jpg
+predict: $(READY)  ## what is in an image, and where the network looks: make predict IMAGE=photo.jpg
 	python -m cnnlab.predict --model "$(STUDY)/models" "$(IMAGE)"
 
 test: $(READY)
@@ -60,4 +66,5 @@ $(READY): requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(KNOWN)
 	touch $@

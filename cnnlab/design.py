@@ -12,55 +12,93 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
 from cnnlab import params, tracking
 from cnnlab.compare import designs
+from cnnlab.compare.options import Design
 from cnnlab.errors import UserError
+from cnnlab.params import Params
 from cnnlab.processes import cores
-
-if TYPE_CHECKING:
-    from cnnlab.params import Design, Params
+from cnnlab.recipe.techniques import SCRATCH, starts
 
 SHOWN = 40  # lines of the alias structure
 
 
 def variants_of(whole: Params) -> dict[str, list[str]]:
-    """The design's variants; a set that there is a variant of already keeps its name."""
-    names = {frozenset(on): name for name, on in whole.variants.items()}
-    made = designs.named(designs.sets_of(**dict(whole.design)), whole.design.techniques)
-    return {names.get(frozenset(on), name): on for name, on in made.items()}
+    """The design's variants, and those beside it, which have a technique or a start that is not
+    under study; a set that there is a variant of already keeps its name."""
+    design, every = whole.design, whole.variants.every
+    names = {frozenset(on): name for name, on in every.items()}
+    made = designs.named(designs.sets_of(**dict(design)), design.techniques, design.starts)
+    studied = {*design.techniques, *design.starts}
+    beside = {
+        name: on
+        for name, on in every.items()
+        if not {*on, *([] if set(on) & set(starts()) else [SCRATCH])} <= studied
+    }
+    kept = {names.get(frozenset(on), name): on for name, on in made.items()}
+    for name in kept.keys() & beside.keys():
+        raise UserError(
+            f"{params.FILE}: variant {name} = {beside[name]}: the design needs this name for "
+            f"{kept[name]}; rename yours"
+        )
+    return kept | beside
 
 
-def replaced(text: str, variants: Mapping[str, Sequence[str]]) -> str:
+def grouped(whole: Params, variants: Mapping[str, Sequence[str]]) -> dict[str, dict]:
+    """The variants by group: those that begin at random weights, and at the backbone. Raises
+    UserError for one that is not possible, such as with a technique that would do nothing."""
+    groups: dict[str, dict] = {"train": {}, "transfer": {}}
+    for name, on in variants.items():
+        try:
+            recipe = whole.sections.recipe(on)
+        except UserError as error:
+            raise UserError(f"{params.FILE}: the design's variant {name}: {error}") from None
+        groups["transfer" if recipe.phases else "train"][name] = list(on)
+    return groups
+
+
+def replaced(text: str, groups: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
     """`text` of a params.yaml with the entries of its section `variants` replaced.
 
     An entry that stays keeps its line, and with it its comment. Raises UserError where there is no
     such section in the block style.
     """
-    found = re.search(r"(?m)^variants:[^\S\n]*(#[^\n]*)?\n((?:[ \t]+\S[^\n]*\n|[ \t]*\n)*)", text)
-    if found is None:
+    section = re.search(r"(?m)^variants:[^\S\n]*(#[^\n]*)?\n((?:[ \t]+\S[^\n]*\n|[ \t]*\n)*)", text)
+    if section is None:
         raise UserError(f"{params.FILE}: has no line `variants:` with its entries indented below")
-    entries = found.group(2)
+    entries = section.group(2)
     blank = re.search(r"\n*\Z", entries).group()[1:]  # between this section and the next
     old = {line.split(":")[0].strip(): line for line in entries.splitlines() if line.strip()}
     lines = []
-    for name, on in variants.items():
-        line = f"  {name}: [{', '.join(on)}]"
-        kept = old.get(name, "")
-        lines.append(kept if kept.split("#")[0].rstrip() == line else line)
-    new = text[: found.start(2)] + "\n".join(lines) + "\n" + blank + text[found.end(2) :]
-    if YAML(typ="safe").load(new)["variants"] != {k: list(v) for k, v in variants.items()}:
+    for group, variants in groups.items():
+        comment = old.get(group, "").partition("#")[2]
+        head = f"  {group}:" if variants else f"  {group}: {{}}"
+        lines.append(f"{head:<24} #{comment}" if comment else head)
+        for name, on in variants.items():
+            line = f"    {name}: [{', '.join(on)}]"
+            kept = old.get(name, "")
+            lines.append(kept if kept.split("#")[0].rstrip() == line else line)
+    new = text[: section.start(2)] + "\n".join(lines) + "\n" + blank + text[section.end(2) :]
+    if YAML(typ="safe").load(new)["variants"] != groups:
         raise UserError(f"{params.FILE}: the section `variants` could not be replaced; edit it")
     return new
 
 
-def told(design: Design) -> list[str]:
+def explained(design: Design) -> list[str]:
     """What the design tells and what it takes for granted, line by line."""
-    sets, techniques = designs.sets_of(**dict(design)), design.techniques
-    lines = [f"{design.kind} of {len(techniques)} techniques: {len(sets)} variants"]
+    techniques = design.techniques
+    sets = designs.DESIGNS[design.kind](techniques, design.resolution)
+    count = len(sets) * len(design.starts)
+    plural = "" if len(techniques) == 1 else "s"
+    lines = [f"{design.kind} of {len(techniques)} technique{plural}: {count} variants"]
+    if len(design.starts) > 1:
+        lines = [f"{lines[0]}, {len(sets)} for each of {', '.join(design.starts)}"]
+        lines.append("it tells what each start does on average, and how techniques change that")
+    if len(techniques) == 1 < len(design.starts):
+        return lines
     if len(techniques) < 2 or not designs.orthogonal(sets, techniques):
         return [
             *lines,
@@ -102,7 +140,7 @@ def main() -> None:
         raise UserError(f"{params.FILE}: design.kind = 'custom': variants are yours to write")
     variants = variants_of(whole)
     text = params.FILE.read_text()
-    new = replaced(text, variants)
+    new = replaced(text, grouped(whole, variants))
     trial = Path(f".{params.FILE}.new")
     trial.write_text(new)
     try:
@@ -111,11 +149,11 @@ def main() -> None:
             trial.replace(params.FILE)
     finally:
         trial.unlink(missing_ok=True)
-    for line in told(whole.design):
+    for line in explained(whole.design):
         print(line)
     for word, ours, others in (
-        ("new", variants, whole.variants),
-        ("gone", whole.variants, variants),
+        ("new", variants, whole.variants.every),
+        ("gone", whole.variants.every, variants),
     ):
         names = [name for name in ours if name not in others]
         if names:

@@ -1,176 +1,47 @@
 """params.yaml, read strictly: the only module, besides the stages, that knows the file.
 
-`load("seed", "train", "variants.dropout")` checks the whole file and hands out what was asked for;
-what a stage asks for is what dvc.yaml must list for it.
+It puts together the sections that their owners define, and checks what they say of each other.
+`load("seed", "train", "data.resize")` checks the whole file and hands out what was asked for; what
+a stage asks for is what dvc.yaml must list for it.
 """
 
 from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    create_model,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from cnnlab.compare.designs import DESIGNS
-from cnnlab.compare.metrics import METRICS
-from cnnlab.compare.recommend import RULES
-from cnnlab.data.images import RESIZE
-from cnnlab.data.sources import SOURCES
+from cnnlab.compare.options import Compare, Design, Final
+from cnnlab.data.options import KINDS, Data, Folds
 from cnnlab.errors import UserError
 from cnnlab.plugins import Options, chosen
-from cnnlab.strategies import STRATEGIES, plan
-from cnnlab.training.execute import BACKENDS
-from cnnlab.training.recipe import MODELS, TECHNIQUES, apply, base, variant
+from cnnlab.recipe.nets import NETS
+from cnnlab.recipe.options import Backbone, Sizes, Train
+from cnnlab.recipe.techniques import SCRATCH, TECHNIQUES, starts
+from cnnlab.recipe.variants import Sections
+from cnnlab.run.options import Execution
 
 FILE = Path("params.yaml")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
 
-def one_of(what: str, names: typing.Iterable[str]) -> Any:
-    """The type of a name from a registry; any other is refused with those there are."""
-    known = list(names)
+class Variants(Options):
+    """Variants by where their weights come from, which their techniques say: one group is a foreach
+    stage of dvc.yaml each."""
 
-    def check(name: str) -> str:
-        if name not in known:
-            raise ValueError(f"unknown {what}; allowed: {_join(known)}")
-        return name
-
-    return Annotated[str, AfterValidator(check)]
-
-
-# Told apart by what they are, so that a message speaks of one of them; KINDS are no part of a key.
-KINDS = ("names", "merged")
-Classes = Annotated[
-    Annotated[list[str], Tag("names")]
-    | Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Tag("merged")],
-    Discriminator(lambda classes: KINDS[isinstance(classes, dict) and bool(classes)]),
-]
-
-
-class Bad(Options):
-    policy: Literal["skip", "fail"]
-    limit: float = Field(ge=0, le=1)
-    megapixels: float = Field(gt=0, le=10_000)
-
-
-class Pretrain(Options):
-    classes: list[str] | None
-    per_class: int = Field(ge=1)
-    source: one_of("source", SOURCES.names()) | None
-    raw: str
+    train: dict[Name, list[str]]  # from random weights
+    transfer: dict[Name, list[str]]  # from the backbone
 
     @property
-    def taken(self) -> list[str]:
-        """The classes of the study's own source that the target does without."""
-        return [] if self.source else self.classes
-
-
-class Data(Options):
-    source: one_of("source", SOURCES.names())
-    raw: str
-    remote: str | None = Field(min_length=1)
-    classes: Classes | None
-    image_size: int | None = Field(ge=4, le=1024)
-    resize: one_of("way", RESIZE)
-    channels: Literal[1, 3] | None
-    bad: Bad
-    near_duplicates: int | None = Field(ge=0, le=4)
-    dev_per_class: int | None = Field(ge=4)
-    test_per_class: int | None = Field(ge=1)
-    test_share: float = Field(gt=0, lt=1)
-    pretrain: Pretrain
-
-    @field_validator("channels", mode="before")
-    @classmethod
-    def _whole(cls, value: Any) -> Any:
-        if isinstance(value, bool | float):  # which Python takes for 1
-            raise ValueError("should be 1 or 3")
-        return value
-
-
-class Folds(Options):
-    k: int = Field(ge=2, le=20)
-    repeats: int = Field(ge=1, le=100)
-
-
-class Train(Options):
-    epochs: int = Field(ge=1, le=100_000)
-    batch_size: int = Field(ge=1, le=100_000)
-    optimizer: Literal["adam", "sgd", "rmsprop"]
-    learning_rate: float = Field(gt=0, le=10)
-    members: int = Field(ge=1, le=100)
-    fill_mode: Literal["constant", "nearest", "reflect"]
-    evaluate_every: int = Field(ge=1, le=100_000)
-    threads: int = Field(ge=1, le=1024)
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
-    balanced: bool
-    techniques: list[str]
-
-
-class Execution(Options):
-    backend: one_of("backend", BACKENDS)
-    workers: int | None = Field(ge=1, le=1024)
-    gpus: float = Field(ge=0, le=8)
-
-    @field_validator("gpus")
-    @classmethod
-    def _shared_or_whole(cls, gpus: float) -> float:
-        if gpus > 1 and gpus != int(gpus):  # trials may share one GPU, not several
-            raise ValueError("should be a whole number, or a fraction below 1")
-        return gpus
-
-
-class Transfer(Options):
-    techniques: list[str]
-    epochs: int = Field(ge=1, le=100_000)
-    model: MODELS.options("TransferModel") | None
-    weights: str
-    sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
-    features: int | None = Field(ge=0, le=1000)
-    per_class: list[Annotated[int, Field(ge=1)]]
-    steps: int = Field(ge=0, le=1_000_000)
-
-    @field_validator("model", mode="before")
-    @classmethod
-    def _one(cls, value: Any) -> Any:
-        if isinstance(value, dict) and len(value) != 1:
-            raise ValueError("should be null, or one net with its size")
-        return value
-
-
-class Design(Options):
-    kind: one_of("design", DESIGNS)
-    techniques: list[str] = Field(max_length=20)
-    resolution: int = Field(ge=3, le=8)
-
-
-class Compare(Options):
-    metric: one_of("metric", METRICS)
-    confidence: float = Field(ge=0.5, le=0.999)
-    alpha: float = Field(ge=0.001, le=0.5)
-    probability: float = Field(gt=0.5, le=0.999)
-    rope: create_model("Rope", __base__=Options, **dict.fromkeys(METRICS, (float, Field(ge=0))))
-    order: int = Field(ge=1, le=5)
-    pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
-    draws: int = Field(ge=100, le=1_000_000)
-
-
-class Final(Options):
-    rule: one_of("rule", RULES)
-    probability: float = Field(gt=0.5, le=0.999)
+    def every(self) -> dict[str, list[str]]:
+        """All variants: name -> techniques."""
+        return {**self.train, **self.transfer}
 
 
 class Visualize(Options):
@@ -185,102 +56,124 @@ class Params(Options):
     seed: int = Field(ge=0, lt=2**31)
     data: Data
     folds: Folds
-    model: MODELS.options("Model")
+    model: NETS.options("Model")
     train: Train
     techniques: TECHNIQUES.options("Techniques")
+    backbone: Backbone
     design: Design
-    variants: dict[Name, list[str]] = Field(min_length=1)
-    transfer: Transfer
-    strategies: STRATEGIES.options("Strategies")
+    variants: Variants
+    sizes: Sizes
     execution: Execution
     compare: Compare
     visualize: Visualize
     final: Final
 
+    @property
+    def sections(self) -> Sections:
+        """Those that recipes are made from."""
+        return Sections(self.model, self.train, self.techniques, self.backbone)
+
     @model_validator(mode="after")
     def _consistent(self) -> Params:
-        nets = f"exactly one net of {_join(MODELS.names())}"
-        _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), nets)
-        known = sorted(chosen(self.techniques))
-        everywhere = self.train.techniques
-        lists = {"train.techniques": everywhere}
-        lists |= {f"variants.{name}": names for name, names in self.variants.items()}
-        lists["transfer.techniques"] = self.transfer.techniques
-        lists["design.techniques"] = self.design.techniques
-        for key, names in lists.items():
-            for name in names:
-                _require(name in known, key, name, f"techniques with a strength: {_join(known)}")
-            _require(len(set(names)) == len(names), key, names, "each technique once")
-            studied = key.startswith(("variants.", "design."))
-            _require(
-                not studied or not set(names) & set(everywhere),
-                key,
-                names,
-                f"none of train.techniques, which every variant has: {_join(everywhere)}",
-            )
-        transfer = self.transfer
-        transferred = transfer.model or self.model
-        own = list(chosen(transferred))
-        _require(len(own) == 1, "transfer.model", own, f"null, or {nets}")
+        networks = f"exactly one network of {_join(NETS.names())}"
+        _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), networks)
+        self._check_backbone()
+        self._check_names()
+        self._check_variants()
+        self._check_pretraining()
+        return self
+
+    def _check_backbone(self) -> None:
+        """Where the backbone's weights come from is possible for its network."""
+        ((net, _),) = chosen(self.backbone.model or self.model).items()
+        weights = self.backbone.weights
         _require(
-            transfer.weights == "pretrain" or own == ["application"],
-            "transfer.weights",
-            transfer.weights,
-            "pretrain, or other weights where transfer.model is an application",
+            weights == "pretrain" or hasattr(NETS[net], "layer_name"),
+            "backbone.weights",
+            weights,
+            f"pretrain, as the backbone is a {net}, which takes no weights of others",
         )
         _require(
-            (transfer.weights in ("pretrain", "imagenet")) == (transfer.sha256 is None),
-            "transfer.sha256",
-            transfer.sha256,
+            (weights in ("pretrain", "imagenet")) == (self.backbone.sha256 is None),
+            "backbone.sha256",
+            self.backbone.sha256,
             "the file's sha256 where weights is a path or URL, null where it is not",
         )
-        for key, names in lists.items():
-            try:
-                if key != "transfer.techniques":
-                    variant(self.model, self.train, names, self.techniques)
-                else:
-                    made = apply(base(transferred, self.train), names, self.techniques)
-                    for name, options in chosen(self.strategies).items():
-                        plan(name, made, options, transfer.features)
-            except UserError as error:
-                raise ValueError(f"{key}: {error}") from None
-        sets = {}
-        for name, names in self.variants.items():
-            twin = sets.setdefault(frozenset(names), name)
-            _require(twin == name, f"variants.{name}", names, f"another set than {twin}'s")
-        chosen_variants = [("visualize.variants", name) for name in self.visualize.variants]
+
+    def _check_names(self) -> None:
+        """Every list of techniques, starts or variants names some that there are."""
+        every = list(self.variants.every)
+        _require(bool(every), "variants", {}, "at least one variant")
+        _require(len(every) == len(list(self._groups())), "variants", every, "each name once")
+        known, everywhere = sorted(chosen(self.techniques)), self.train.techniques
+        studied = {f"variants.{group}.{name}": on for group, name, on in self._groups()}
+        studied["design.techniques"] = self.design.techniques
+        for_all = {"train.techniques": everywhere, "backbone.techniques": self.backbone.techniques}
+        for key, names in (for_all | studied).items():
+            _check_list(key, names, known, "technique", "techniques with hyperparameters")
+        for key, names in (for_all | {"design.techniques": self.design.techniques}).items():
+            both = [name for name in names if name in starts()]
+            _require(not both, key, both, "no start: starts are for variants and design.starts")
+        shared = f"none of train.techniques, which every variant has: {_join(everywhere)}"
+        for key, names in studied.items():
+            _require(not set(names) & set(everywhere), key, names, shared)
+        begin = [SCRATCH, *(name for name in starts() if name in known)]
+        _check_list("design.starts", self.design.starts, begin, "start", "starts")
+        for key, names in (
+            ("visualize.variants", self.visualize.variants),
+            ("sizes.variants", self.sizes.variants),
+        ):
+            _check_list(key, names, every, "variant", "variants")
         for a, b in self.compare.pairs:
+            _check_list("compare.pairs", [a], every, "variant", "variants")
+            _check_list("compare.pairs", [b], every, "variant", "variants")
             _require(a != b, "compare.pairs", [a, b], "two different variants")
-            chosen_variants += [("compare.pairs", a), ("compare.pairs", b)]
-        for key, name in chosen_variants:
-            _require(name in self.variants, key, name, f"variants: {_join(self.variants)}")
-        learns = bool(chosen(self.strategies)) and transfer.weights == "pretrain"
-        learnt = self.data.pretrain
+
+    def _check_variants(self) -> None:
+        """Each variant is possible, another than all others, and in the group it belongs to."""
+        _possible("train.techniques", self.sections.everywhere)
+        _possible("backbone.techniques", self.sections.pretraining)
+        sets: dict[frozenset[str], str] = {}
+        for group, name, on in self._groups():
+            key = f"variants.{group}.{name}"
+            recipe = _possible(key, lambda on=on: self.sections.recipe(on))
+            where = "transfer" if recipe.phases else "train"
+            begins = "at the backbone" if recipe.phases else "at random weights"
+            _require(group == where, key, on, f"below variants.{where}, as it begins {begins}")
+            twin = sets.setdefault(frozenset(on), name)
+            _require(twin == name, key, on, f"another set than {twin}'s")
+
+    def _check_pretraining(self) -> None:
+        """A backbone is learnt if, and only if, there are variants that begin at it."""
+        task, weights = self.data.pretrain.task, self.backbone.weights
+        learnt = bool(self.variants.transfer) and weights == "pretrain"
         _require(
-            learnt.classes is not None or learnt.source is not None,
-            "data.pretrain.classes",
-            learnt.classes,
-            "names of classes; null, for all, where data.pretrain.source names another source",
+            learnt == (task is not None),
+            "data.pretrain.task",
+            task,
+            "labels or rotation where variants.transfer has entries and backbone.weights is"
+            " pretrain, else null",
         )
-        _require(
-            learns == (learnt.classes != []),
-            "data.pretrain.classes",
-            learnt.classes,
-            "some where strategies has entries and transfer.weights is pretrain, else []",
-        )
-        _require(
-            learnt.classes is None or len(learnt.classes) != 1,
-            "data.pretrain.classes",
-            learnt.classes,
-            "at least 2 classes: one alone teaches nothing",
-        )
-        return self
+
+    def _groups(self) -> Iterable[tuple[str, str, list[str]]]:
+        for group, variants in self.variants:
+            for name, on in variants.items():
+                yield group, name, on
+
+
+def variant(name: str, path: Path = FILE) -> list[str]:
+    """The techniques of a variant, from the group that it is in. Raises UserError as `load`
+    does."""
+    every = read(path).variants.every
+    if name not in every:
+        raise UserError(f"{path}: no variant {name}; allowed: {_join(every)}")
+    return every[name]
 
 
 def load(*keys: str, path: Path = FILE) -> Any:
     """Check the whole file and return the values of `keys` in order (one key: the value itself).
 
-    A key may be dotted, such as "variants.dropout". Raises UserError that names each bad key, its
+    A key may be dotted, such as "data.resize". Raises UserError that names each bad key, its
     value and what is allowed.
     """
     params = read(path)
@@ -308,10 +201,10 @@ def read(path: Path = FILE) -> Params:
 def _at(params: Params, key: str) -> Any:
     value: Any = params
     for part in key.split("."):
-        held = dict(value) if isinstance(value, dict | Options) else {}
-        if part not in held:
-            raise UserError(f"{FILE}: no {key}; allowed: {_join(held)}")
-        value = held[part]
+        children = dict(value) if isinstance(value, dict | Options) else {}
+        if part not in children:
+            raise UserError(f"{FILE}: no {key}; allowed: {_join(children)}")
+        value = children[part]
     return value
 
 
@@ -320,7 +213,22 @@ def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
         raise ValueError(f"{key} = {value!r}: allowed: {allowed}")
 
 
-def _join(names: typing.Iterable[str]) -> str:
+def _check_list(key: str, names: list[str], known: list[str], what: str, allowed: str) -> None:
+    """Names of a list are known, and each is there once."""
+    for name in names:
+        _require(name in known, key, name, f"{allowed}: {_join(known)}")
+    _require(len(set(names)) == len(names), key, names, f"each {what} once")
+
+
+def _possible(key: str, make: Callable[[], Any]) -> Any:
+    """What `make` makes; where it cannot, an error that names the key."""
+    try:
+        return make()
+    except UserError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _join(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 

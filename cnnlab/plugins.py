@@ -1,8 +1,8 @@
 """Registries: a folder of modules is the list of what may be named in params.yaml.
 
-Adding a technique, data source, net or strategy is adding a file; no list of names exists to be
-kept in step. Each module documents itself, declares its strength or settings as a class `Options`,
-and defines the functions that its package's docstring asks for.
+Adding a technique, data source, network or backend is adding a file; no list of names exists to be
+kept in step. Each module documents itself, declares its hyperparameters or settings as a class
+`Options`, and defines the functions that its package's docstring asks for.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
 
 from cnnlab.errors import UserError
 
@@ -22,6 +24,18 @@ class Options(BaseModel):
     """Base of every group of params: unknown keys and wrong types are refused, values are fixed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def one_of(what: str, names: Iterable[str]) -> Any:
+    """The type of a name from a list; any other is refused with those there are."""
+    known = list(names)
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"unknown {what}; allowed: {', '.join(known)}")
+        return name
+
+    return Annotated[str, AfterValidator(check)]
 
 
 class Registry:
@@ -34,11 +48,11 @@ class Registry:
     @functools.cached_property
     def _modules(self) -> dict[str, ModuleType]:
         folder = Path(importlib.import_module(self.package).__file__).parent
-        found = {
+        modules = {
             info.name: importlib.import_module(f"{self.package}.{info.name}")
             for info in pkgutil.iter_modules([str(folder)])
         }
-        return {n: m for n, m in found.items() if self.needs is None or hasattr(m, self.needs)}
+        return {n: m for n, m in modules.items() if self.needs is None or hasattr(m, self.needs)}
 
     def names(self) -> list[str]:
         """Sorted names that params may use; those that begin with "_" are for code alone."""

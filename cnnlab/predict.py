@@ -1,7 +1,7 @@
 """What is in an image: `python -m cnnlab.predict IMAGE...` (`make predict IMAGE=...`).
 
-Asks the net of the recommended recipe, prints the likeliest classes with their probabilities, and
-draws for each image what in it speaks for them (Grad-CAM), as predictions/IMAGE.png.
+Asks the network of the recommended variant, prints the likeliest classes with their probabilities,
+and draws for each image what in it speaks for them (Grad-CAM), as predictions/IMAGE.png.
 """
 
 from __future__ import annotations
@@ -17,36 +17,35 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnnlab import paths, usage
+from cnnlab import paths, records, usage
 from cnnlab.data.images import BadImage
 from cnnlab.errors import UserError
-from cnnlab.training import records
 
 BAR = 20  # characters of a probability of 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Raises UserError, before any net is loaded, for all images that cannot be read."""
+    """Raises UserError, before any model is loaded, for all images that cannot be read."""
     asked = _parse(arguments)
     about = usage.read(asked.model)
     images = _read(asked.images, about)
-    net = records.load_model(asked.model / records.MODEL)
+    network = records.load_model(asked.model / records.MODEL)
 
-    from cnnlab.training.answer import probabilities  # imports TensorFlow
+    from cnnlab.train.answer import probabilities  # imports TensorFlow
 
-    shares = probabilities(net, images)
+    shares = probabilities(network, images)
     top = np.argsort(-shares, axis=1, kind="stable")[:, : asked.top]
     console = Console(soft_wrap=True)
     for path, share, ranks in zip(asked.images, shares, top, strict=True):
         console.print(_table(path, [(about.classes[i], float(share[i])) for i in ranks]))
-    for picture in _draw(net, images, shares, top, asked, about):
+    for picture in _draw(network, images, shares, top, asked, about):
         console.print(f"where it looks: {picture}", highlight=False, markup=False)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m cnnlab.predict", description=__doc__)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    parser.add_argument("--model", type=Path, default=paths.MODELS, help="folder of the net")
+    parser.add_argument("--model", type=Path, default=paths.MODELS, help="folder of the network")
     parser.add_argument("--top", type=int, default=3, help="classes to show, at least 1")
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="for the pictures")
     asked = parser.parse_args(arguments)
@@ -70,16 +69,16 @@ def _read(files: Sequence[Path], about: usage.Usage) -> np.ndarray:
     return np.stack(images)
 
 
-def _table(path: Path, said: Sequence[tuple[str, float]]) -> Table:
+def _table(path: Path, answers: Sequence[tuple[str, float]]) -> Table:
     table = Table(title=Text(str(path), "bold"), title_justify="left", box=None, show_header=False)
-    for name, share in said:
+    for name, share in answers:
         bar = "█" * round(share * BAR)
         table.add_row(Text(name), Text(f"{share:.1%}"), Text(bar, "blue"))
     return table
 
 
 def _draw(
-    net, images: np.ndarray, shares: np.ndarray, top: np.ndarray, asked, about: usage.Usage
+    network, images: np.ndarray, shares: np.ndarray, top: np.ndarray, asked, about: usage.Usage
 ) -> list[Path]:
     """The pictures, as OUT/IMAGE.png; returns their files."""
     from cnnlab import look
@@ -87,18 +86,20 @@ def _draw(
     asked.out.mkdir(parents=True, exist_ok=True)
     each = np.repeat(images, top.shape[1], axis=0)  # an image as often as it has classes to show
     try:
-        layer, heat = look.grad_cam(net, each, top.ravel())
-    except ValueError as error:  # a net without maps to look at; its answers stand
+        layer, heat = look.grad_cam(network, each, top.ravel())
+    except ValueError as error:  # a network without maps to look at; its answers stand
         print(f"no picture: {error}", file=sys.stderr)
         return []
     heat = heat.reshape(*top.shape, *heat.shape[1:])
     files: list[Path] = []
     for i, path in enumerate(asked.images):
-        said = [(about.classes[k], float(shares[i, k]), heat[i, j]) for j, k in enumerate(top[i])]
+        answers = [
+            (about.classes[k], float(shares[i, k]), heat[i, j]) for j, k in enumerate(top[i])
+        ]
         file = asked.out / f"{path.stem}.png"
         if file in files:
             file = asked.out / f"{path.stem}_{i}.png"
-        look.save(look.prediction_figure(path.name, images[i], said, layer), file)
+        look.save(look.prediction_figure(path.name, images[i], answers, layer), file)
         files.append(file)
     return files
 

@@ -2,7 +2,7 @@
 
 Prints, in Markdown, the comment that a pull request gets: what changed in params and data, effects
 before and after and whether a change is real, figures side by side. It needs two Git revisions with
-their committed reports and nothing else: no forge, no trained net, no clean working tree.
+their committed reports and nothing else: no forge, no trained network, no clean working tree.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from cnnlab import params, paths, report
-from cnnlab.compare.change import Change, Known, changes
+from cnnlab.compare.change import Change, Known, changes, standard_error
 from cnnlab.compare.metrics import METRICS, Metric
 from cnnlab.errors import UserError
 
 MARK = "<!-- cnnlab: what this pull request does to the study -->"  # a forge's comment is found by
 MOST_FIGURES = 10  # pairs of a study that are shown; a comment of GitHub holds 65536 characters
-FIRST = ("compare/ablation_effects", "compare/ablation_scores", "compare/transfer_effects")
+FIRST = ("compare/ablation_effects", "compare/ablation_scores")
 
 Row = Mapping[str, Any]
 
@@ -40,8 +40,8 @@ def git(root: Path, *arguments: str) -> bytes:
     """What Git prints. Raises UserError with what it complains of."""
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise UserError(f"git {' '.join(arguments)}: {said}")
+        complaint = done.stderr.decode(errors="replace").strip()
+        raise UserError(f"git {' '.join(arguments)}: {complaint}")
     return done.stdout
 
 
@@ -73,10 +73,10 @@ class Revision:
 
     def studies(self) -> list[str]:
         """The folders that hold a study: "" is the root's."""
-        found = [PurePosixPath(path) for path in self.blobs if path.endswith(params.FILE.name)]
+        files = [PurePosixPath(path) for path in self.blobs if path.endswith(params.FILE.name)]
         return sorted(
             "" if path.parent == PurePosixPath(".") else f"{path.parent}/"
-            for path in found
+            for path in files
             if path.name == params.FILE.name
             and (len(path.parts) == 1 or (len(path.parts) == 3 and path.parts[0] == "studies"))
         )
@@ -115,10 +115,10 @@ class Study:
     def stale(self) -> list[str]:
         """Params that are other than when the stages that read them ran."""
         now, changed = flat(self.params), {}
-        grown = {**(self.params.get("variants") or {}), **(self.params.get("strategies") or {})}
+        groups = self.params.get("variants") or {}
         for name in self.stages:
-            _, _, key = name.partition("@")
-            if key and key not in grown:
+            group, _, key = name.partition("@")
+            if key and key not in (groups.get(group) or {}):
                 continue  # of a variant that there is no more
             for asked, value in self._asked(name).items():
                 part = {k: v for k, v in now.items() if k == asked or k.startswith(f"{asked}.")}
@@ -161,47 +161,47 @@ class Study:
         if not self.has(path):
             return {}
         try:
-            found = YAML(typ="safe").load(self.read(path))
+            content = YAML(typ="safe").load(self.read(path))
         except YAMLError as error:
             where = f"{self.revision.sha[:10]}:{self.folder}{path}"
             raise UserError(f"{where}: it is not valid YAML: {error}") from error
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
 
 def flat(tree: Mapping[str, Any], start: str = "") -> dict[str, Any]:
     """Nested groups as dotted keys; an empty group is a value."""
-    found: dict[str, Any] = {}
+    dotted: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{start}{key}.")
+            dotted |= flat(value, f"{start}{key}.")
         else:
-            found[f"{start}{key}"] = value
-    return found
+            dotted[f"{start}{key}"] = value
+    return dotted
 
 
 def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What differs: key, before and after in words, "–" for what is not there."""
     keys = dict.fromkeys([*before, *after])
 
-    def said(values: Mapping[str, Any], key: str) -> str:
+    def shown(values: Mapping[str, Any], key: str) -> str:
         return report.escaped(json.dumps(values[key], ensure_ascii=False)) if key in values else "–"
 
     return [
-        (report.escaped(key), said(before, key), said(after, key))
+        (report.escaped(key), shown(before, key), shown(after, key))
         for key in keys
         if (key in before, before.get(key)) != (key in after, after.get(key))
     ]
 
 
-def judged(before: Study, after: Study) -> tuple[list[str], list[str]]:
-    """What the two studies are judged on: what is other, and what is known to be the same."""
+def held_out(before: Study, after: Study) -> tuple[list[str], list[str]]:
+    """What the two studies are evaluated on: what is other, and what is known to be the same."""
     asked = {
         "development images": ("prepare", "data/prepared/dev"),
         "test images": ("prepare", "data/prepared/test"),
         "folds": ("kfold", str(paths.FOLDS)),
     }
-    if after.params.get("strategies"):
-        asked["backbone of transfer"] = ("pretrain", str(paths.BACKBONE))
+    if (after.params.get("variants") or {}).get("transfer"):
+        asked["backbone"] = ("pretrain", str(paths.BACKBONE))
     other, same = [], []
     for what, (stage, path) in asked.items():
         hashes = [study.stored(stage).get(path) for study in (before, after)]
@@ -210,25 +210,27 @@ def judged(before: Study, after: Study) -> tuple[list[str], list[str]]:
     return other, same
 
 
-def effects(study: Study, title: str, metric: str) -> dict[tuple[str, str], Row]:
-    """(kind, technique) -> the row of reports/TITLE.csv on that metric; none where it has none."""
-    table = study.table(paths.REPORTS / f"{title}.csv")
+def effects(study: Study, metric: str) -> dict[tuple[str, str], Row]:
+    """(kind, technique) -> the row of reports/ablation.csv on that metric; none where it has
+    none."""
+    table = study.table(paths.REPORTS / "ablation.csv")
     if table is None or not {"metric", "df"} <= set(table.columns):
         return {}
     rows = table[table["metric"] == metric].to_dict("records")
     return {(row["kind"], row["technique"]): row for row in rows}
 
 
-def scores(study: Study, title: str, metric: str) -> dict[str, Row]:
-    """Name of a variant or strategy -> its score as an effect's row."""
-    table = study.table(paths.COMPARE / f"{title}_scores.csv")
-    if table is None or metric not in table.columns:
+def scores(study: Study, metric: str) -> dict[str, Row]:
+    """Variant -> its score as an effect's row."""
+    table = study.table(paths.COMPARE / "ablation_scores.csv")
+    if table is None or f"{metric}_se" not in table.columns:
         return {}
     return {
         row["name"]: {
             "effect": row[metric],
             "low": row[f"{metric}_low"],
             "high": row[f"{metric}_high"],
+            "error": row[f"{metric}_se"],
             "df": row["n"] - 1,
         }
         for row in table.to_dict("records")
@@ -241,13 +243,9 @@ def compared(
     """The changes of what both have; `confidences`: of the intervals before and after."""
 
     def known(row: Row, confidence: float) -> Known:
-        return Known(
-            mean=row["effect"],
-            low=row["low"],
-            high=row["high"],
-            df=int(row["df"]),
-            confidence=confidence,
-        )
+        df = int(row["df"])
+        error = row.get("error", standard_error(row["low"], row["high"], df, confidence))
+        return Known(mean=row["effect"], error=error, df=df)
 
     pairs = {
         name: (known(before[name], confidences[0]), known(after[name], confidences[1]))
@@ -270,15 +268,15 @@ def label(name: str | tuple[str, str]) -> str:
     return report.escaped(name if isinstance(name, str) else " ".join(reversed(name)))
 
 
-def lines(before, after, found: Mapping[Any, Change], m: Metric, shown) -> Iterator[list[str]]:
+def lines(before, after, changed: Mapping[Any, Change], m: Metric, shown) -> Iterator[list[str]]:
     """Rows of a table of changes; `shown`: a row of either in words."""
     for name in dict.fromkeys([*after, *before]):
         cells = [shown(side[name]) if name in side else "–" for side in (before, after)]
-        if name in found:
-            change = found[name]
+        if name in changed:
+            change = changed[name]
             moved = {"effect": change.mean, "low": change.low, "high": change.high}
-            told = "" if change.verdict == "unchanged" else report.effect(moved, m)
-            yield [f"**{label(name)}**", *cells, told, verdict(change, m)]
+            difference = "" if change.verdict == "unchanged" else report.effect(moved, m)
+            yield [f"**{label(name)}**", *cells, difference, verdict(change, m)]
         else:
             yield [f"**{label(name)}**", *cells, "", "new" if name in after else "gone"]
 
@@ -297,23 +295,17 @@ def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
         "alpha": after.made_with("compare.alpha"),
         "rope": after.made_with(f"compare.rope.{metric}") or 0.0,
     }
-    tables, every, told = [], [], {}
-    for title in ("ablation", "transfer"):
-        rows = [effects(study, title, metric) for study in both]
-        found: dict[Any, Change] = {}
-        for kind in dict.fromkeys(kind for kind, _ in rows[1]):  # one family, as in the report
-            ours = {name: row for name, row in rows[1].items() if name[0] == kind}
-            found |= compared(rows[0], ours, confidences, rules)
-        for name, change in found.items():
-            told.setdefault(change.verdict, []).append(label(name))
-        if any(rows):
-            table = lines(*rows, found, m, lambda row: report.effect(row, m))
-            tables.append((title, list(table)))
-        means = [scores(study, title, metric) for study in both]
-        if any(means):
-            pairs = compared(*means, confidences, rules)
-            every += lines(*means, pairs, m, lambda row: mean(row, m))
-    other, same = judged(before, after)
+    rows = [effects(study, metric) for study in both]
+    verdicts: dict[str, list[str]] = {}
+    changed: dict[Any, Change] = {}
+    for kind in dict.fromkeys(kind for kind, _ in rows[1]):  # one family, as in the report
+        family = {name: row for name, row in rows[1].items() if name[0] == kind}
+        changed |= compared(rows[0], family, confidences, rules)
+    for name, change in changed.items():
+        verdicts.setdefault(change.verdict, []).append(label(name))
+    means = [scores(study, metric) for study in both]
+    of_means = compared(*means, confidences, rules)
+    other, same = held_out(before, after)
     return {
         "name": report.escaped(str(after.params.get("study", after.folder))),
         "folder": after.folder.rstrip("/"),
@@ -327,18 +319,16 @@ def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
         else [],
         "stale": after.stale(),
         "lacking": [
-            study.revision.sha[:10]
-            for study in both
-            if study.params and not effects(study, "ablation", metric)
+            study.revision.sha[:10] for study in both if study.params and not effects(study, metric)
         ],
         "metric": m.title,
         "step": m.step,
         "unit": m.unit,
         "rope": f"±{rules['rope'] * m.scale:g} {m.step}",
         **{name: rules[name] for name in ("confidence", "alpha")},
-        "told": told,
-        "tables": tables,
-        "scores": every,
+        "verdicts": verdicts,
+        "effects": list(lines(*rows, changed, m, lambda row: report.effect(row, m))),
+        "scores": list(lines(*means, of_means, m, lambda row: mean(row, m))),
         **figures(before, after, url, pushed),
         "report": page(Study(pushed, after.folder), url),
         "report_before": page(before, url),
@@ -368,8 +358,8 @@ def figures(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
             return "–"
         if known.blobs.get(path) != study.revision.blobs[path]:
             return "drawn in this run, not pushed"
-        said = report.escaped(alt(study.read(paths.REPORTS / name), name))
-        return f"![{said}]({link(url, 'raw', known, path)})"
+        words = report.escaped(alt(study.read(paths.REPORTS / name), name))
+        return f"![{words}]({link(url, 'raw', known, path)})"
 
     shown = [
         (report.escaped(n), image(before, n, before.revision), image(after, n, pushed))
@@ -420,8 +410,8 @@ def comment(root: Path, base: str, head: str, url: str, pushed: str | None = Non
 
 def differ(before: Study, after: Study) -> bool:
     """Whether params, lock file or reports of a study are other than they were."""
-    own = (f"{after.folder}{name}" for name in (params.FILE, "dvc.lock", f"{paths.REPORTS}/"))
-    start = tuple(own)
+    files = (f"{after.folder}{name}" for name in (params.FILE, "dvc.lock", f"{paths.REPORTS}/"))
+    start = tuple(files)
 
     def of(study: Study) -> dict[str, str]:
         return {p: b for p, b in study.revision.blobs.items() if p.startswith(start)}

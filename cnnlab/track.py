@@ -11,7 +11,6 @@ import sys
 
 from cnnlab import params
 from cnnlab.errors import UserError
-from cnnlab.plugins import chosen
 
 
 def main() -> None:
@@ -19,9 +18,7 @@ def main() -> None:
     behind = subprocess.run(["dvc", "status", "--quiet", "dvc.yaml"], check=False).returncode
     if behind:
         raise UserError("the study is not up to date (see `dvc status`); run `dvc repro` first")
-    variants, strategies = params.load("variants", "strategies")
-    stages = [("train", name) for name in variants]
-    stages += [("pretrain",), *(("transfer", name) for name in chosen(strategies))]
+    stages = [("pretrain",), *(("train", name) for name in params.load("variants").every)]
     for stage, *name in [*stages, ("compare",), ("visualize",), ("final",), ("report",)]:
         subprocess.run([sys.executable, "-m", f"stages.{stage}", *name], check=True)
 

@@ -1,18 +1,18 @@
 """MLflow: the only module that knows it. What is logged is a projection of the records.
 
-One experiment a study. In it one parent run a variant (or transfer strategy) with its trials
-nested below, and a run of the study itself, which leads to those of its variants. A run is
-recognised by its tags, never by an id kept elsewhere:
+One experiment a study. In it one parent run a variant with its trials nested below, and a run of
+the study itself, which leads to those of its variants. A run is recognised by its tags, never by an
+id kept elsewhere:
 
-    cnnlab.kind    study, variant, strategy, backbone, final, or trial on nested runs, which say
-                   in cnnlab.of what they are trials of
-    cnnlab.name    of the variant, strategy, ...
+    cnnlab.kind    study, variant, backbone, final, or trial on nested runs, which say in cnnlab.of
+                   what they are trials of
+    cnnlab.name    of the variant, ...
     cnnlab.mark    digest of the records it shows; another recipe, seed or design is another run
     cnnlab.trial   key of the trial (r0_f0_m0), on nested runs
     cnnlab.live    on nested runs that were written while the trial ran: their duration is its own
 
-so that logging the same records again adds nothing. The net of the final run is a version of the
-registered model with the study's name, under the alias `champion`.
+so that logging the same records again adds nothing. The network of the final run is a version of
+the registered model with the study's name, under the alias `champion`.
 
 Where MLflow fails or dies, training goes on at full speed: one warning says so.
 """
@@ -36,11 +36,10 @@ from typing import TYPE_CHECKING, Any
 import filelock
 import numpy as np
 
-from cnnlab import paths
-from cnnlab.compare import mean_interval
+from cnnlab import paths, records
+from cnnlab.compare import bounds_of, score_interval
 from cnnlab.data.pool import Pool
-from cnnlab.training import records
-from cnnlab.training.trial import Record, Trial
+from cnnlab.records import Record, Trial
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,10 +59,12 @@ GUIDE = """What each run is, by its tag `cnnlab.kind`:
 
 - **study**: the answer, a table of all variants with links to their runs, and the report as an
   artifact. Begin here.
-- **variant**, **strategy**: one set of techniques, or one way of transfer, over all folds. Mean,
-  spread over folds (`_sd`) and 95% interval (`_ci95_low`, `_ci95_high`) of each metric.
-- **trial**: one net, nested below its variant; every epoch.
-- **final**: the recommended recipe, trained on all development images; `test_` metrics are of the
+- **variant**: one set of techniques over all folds. Mean, spread over folds (`_sd`) and 95%
+interval
+  (`_ci95_low`, `_ci95_high`) of each metric.
+- **backbone**: what variants that do not begin at random weights begin from.
+- **trial**: one network, nested below its variant; every epoch.
+- **final**: the recommended variant, trained on all development images; `test_` metrics are of the
   test images.
 
 Two variants whose intervals overlap may still differ, since they share folds: the report has the
@@ -146,9 +147,9 @@ class Run:
     @_later
     def _open(self) -> None:
         self._client, self._experiment = _connect(self._study)
-        found = self._search({k: v for k, v in self._tags.items() if k != "cnnlab.kind"})
-        trials = [r for r in found if "cnnlab.trial" in r.data.tags]
-        parents = [r for r in found if "cnnlab.trial" not in r.data.tags]
+        runs = self._search({k: v for k, v in self._tags.items() if k != "cnnlab.kind"})
+        trials = [r for r in runs if "cnnlab.trial" in r.data.tags]
+        parents = [r for r in runs if "cnnlab.trial" not in r.data.tags]
         self._logged = {r.data.tags["cnnlab.trial"] for r in trials if r.info.status == "FINISHED"}
         for cut_off in (r for r in trials if r.info.status != "FINISHED"):
             self._client.delete_run(cut_off.info.run_id)
@@ -215,13 +216,14 @@ class Run:
         self._logged.add(trial.key)
 
     def _start(self, trial: Trial, tags: Mapping[str, str]) -> _Live:
-        own = {"cnnlab.kind": "trial", "cnnlab.of": self._tags["cnnlab.kind"]}
-        own |= {"cnnlab.trial": trial.key, "fold": str(trial.fold), "mlflow.parentRunId": self._id}
-        own[NOTE] = (
-            f"One net of **{trial.variant}**: trained on all folds of repeat {trial.repeat} but "
-            f"fold {trial.fold}, which judges it; member {trial.member} of its ensemble."
+        tags_of_trial = {"cnnlab.kind": "trial", "cnnlab.of": self._tags["cnnlab.kind"]}
+        tags_of_trial |= {"cnnlab.trial": trial.key, "fold": str(trial.fold)}
+        tags_of_trial["mlflow.parentRunId"] = self._id
+        tags_of_trial[NOTE] = (
+            f"One network of **{trial.variant}**: trained on all folds of repeat {trial.repeat} "
+            f"but fold {trial.fold}, which is held out; member {trial.member} of its ensemble."
         )
-        run_id = self._create(f"{trial.variant} {trial.key}", {**own, **tags}).info.run_id
+        run_id = self._create(f"{trial.variant} {trial.key}", {**tags_of_trial, **tags}).info.run_id
         return self._live.setdefault(trial.key, _Live(run_id))
 
     @_later
@@ -237,7 +239,7 @@ class Run:
         self._client.set_terminated(self._id)
 
     def model_logger(self, pool: Pool) -> Callable[[Path], None]:
-        """What logs a saved net to this run; may be sent to a process that has TensorFlow."""
+        """What logs a saved network to this run; may be sent to a process that has TensorFlow."""
         example = np.asarray(pool.images[:1], np.float32)
         classes = list(pool.classes)
         return functools.partial(_log_model, store(), self._study, self._tags, example, classes)
@@ -249,44 +251,41 @@ class Run:
             self._client.log_artifact(self._id, str(path), folder)
 
     @_later
-    def lead_to(self, marks: Mapping[tuple[str, str], str], answer: str) -> None:
+    def lead_to(self, marks: Mapping[str, str], answer: str) -> None:
         """Make this the run to begin with: what the study found, and where its runs are.
 
-        `marks`: (kind, name) -> mark of each run that belongs to the study, whose nets become
-        inputs of this run. `answer`: Markdown.
+        `marks`: variant -> mark of its run, whose network becomes an input of this run. `answer`:
+        Markdown.
         """
         from mlflow.entities import LoggedModelInput
 
-        nets, tables = [], {}
-        for (kind, name), own in marks.items():
-            tags = {"cnnlab.kind": kind, "cnnlab.name": name, "cnnlab.mark": own}
-            found = self._search(tags)
-            if not found:
-                raise LookupError(f"no run of {kind} {name} is logged")
-            run_id, values = found[0].info.run_id, found[0].data.metrics
-            nets += [LoggedModelInput(m.model_id) for m in found[0].outputs.model_outputs]
+        models, rows = [], []
+        for name, mark in marks.items():
+            tags = {"cnnlab.kind": "variant", "cnnlab.name": name, "cnnlab.mark": mark}
+            runs = self._search(tags)
+            if not runs:
+                raise LookupError(f"no run of variant {name} is logged")
+            run_id, values = runs[0].info.run_id, runs[0].data.metrics
+            models += [LoggedModelInput(m.model_id) for m in runs[0].outputs.model_outputs]
             link = f"[{name}](#/experiments/{self._experiment}/runs/{run_id})"
-            row = f"| {link} | {_interval(values)} |"
-            tables.setdefault(kind, []).append((-values["accuracy"], row))
-        parts = [answer]
-        for kind, rows in tables.items():
-            head = f"| {kind} | accuracy (%), mean [{CONFIDENCE:.0%} CI] |\n|---|---|"
-            parts.append("\n".join([head, *(row for _, row in sorted(rows))]))
-        self._client.set_tag(self._id, NOTE, "\n\n".join(parts))
+            rows.append((-values["accuracy"], f"| {link} | {_interval(values)} |"))
+        head = f"| variant | accuracy (%), mean [{CONFIDENCE:.0%} CI] |\n|---|---|"
+        table = "\n".join([head, *(row for _, row in sorted(rows))])
+        self._client.set_tag(self._id, NOTE, f"{answer}\n\n{table}")
         self._client.set_experiment_tag(self._experiment, NOTE, GUIDE)
         if not self._client.get_run(self._id).inputs.model_inputs:
-            self._client.log_inputs(self._id, models=nets)
+            self._client.log_inputs(self._id, models=models)
         self._client.set_terminated(self._id)
 
     @_later
     def judged(self, metrics: Mapping[str, float]) -> None:
-        """Log what the run's net is worth on the test images, as `test_NAME`."""
+        """Log what the run's network is worth on the test images, as `test_NAME`."""
         for name, value in metrics.items():
             self._client.log_metric(self._id, f"test_{name}", value)
 
     @_later
     def register(self, name: str, about: str) -> None:
-        """Make the run's net a version of the registered model `name`, once, and the champion.
+        """Make the run's network a version of the registered model `name`, once, and the champion.
 
         In a DVC experiment the alias stays where it is: an experiment becomes the study's state
         only when it is applied. `about`: the version's description, at most 5000 characters.
@@ -302,9 +301,9 @@ class Run:
             if not self._client.search_registered_models(f"name = '{name}'"):
                 self._client.create_registered_model(name)
             versions = self._client.search_model_versions(f"name = '{name}'")
-            own = next((v for v in versions if v.run_id == self._id), None)
-            if own is None:
-                own = self._client.create_model_version(
+            version = next((v for v in versions if v.run_id == self._id), None)
+            if version is None:
+                version = self._client.create_model_version(
                     name,
                     source=f"models:/{logged[0].model_id}",
                     run_id=self._id,
@@ -313,7 +312,7 @@ class Run:
                     model_id=logged[0].model_id,
                 )
             if not os.environ.get("DVC_EXP_NAME"):
-                self._client.set_registered_model_alias(name, CHAMPION, own.version)
+                self._client.set_registered_model_alias(name, CHAMPION, version.version)
 
 
 class _Live:
@@ -389,7 +388,7 @@ def summary(done: list[Record]) -> dict[str, float]:
         scores = records.scores(done, metric)
         values[metric] = float(scores.mean())
         if scores.shape[1] > 1:
-            interval = mean_interval(scores, CONFIDENCE)
+            interval = score_interval(scores, CONFIDENCE, bounds_of(metric))
             values[f"{metric}_sd"] = interval.sd
             values[f"{metric}_ci95_low"] = interval.low
             values[f"{metric}_ci95_high"] = interval.high
@@ -398,19 +397,19 @@ def summary(done: list[Record]) -> dict[str, float]:
 
 def _description(kind: str, name: str, values: Mapping[str, float], trials: int) -> str:
     """What a parent run says of itself, in Markdown."""
-    of = {"variant": "Variant", "strategy": "Transfer strategy"}.get(kind, kind.capitalize())
-    if "accuracy" not in values:  # no image judged it here
-        return f"{of} **{name}**: trained on all images that it is given; none of them judged it."
-    return f"{of} **{name}**: accuracy {_interval(values)} % over {trials} trials, out of fold."
+    kind = kind.capitalize()
+    if "accuracy" not in values:  # no image was held out
+        return f"{kind} **{name}**: trained on all images that it is given; none was held out."
+    return f"{kind} **{name}**: accuracy {_interval(values)} % over {trials} trials, out of fold."
 
 
 def _interval(values: Mapping[str, float]) -> str:
     """The mean accuracy of a summary in percent, with its interval where it has one."""
-    said = f"{100 * values['accuracy']:.1f}"
+    text = f"{100 * values['accuracy']:.1f}"
     if "accuracy_ci95_low" in values:
         low, high = (100 * values[f"accuracy_ci95_{end}"] for end in ("low", "high"))
-        said += f" [{low:.1f}, {high:.1f}]"
-    return said
+        text += f" [{low:.1f}, {high:.1f}]"
+    return text
 
 
 def _watch_machine(run_id: str) -> Any:
@@ -438,9 +437,7 @@ def _log_model(
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    from cnnlab.training.records import load_model
-
-    keras.utils.disable_interactive_logging()  # MLflow tries the net, with a progress bar
+    keras.utils.disable_interactive_logging()  # MLflow tries the network, with a progress bar
     number = np.dtype(np.float32)
     images = TensorSpec(number, (-1, *example.shape[1:]), "images")  # 0..255
     shares = TensorSpec(number, (-1, len(classes)))  # whoever asks a server wants probabilities
@@ -448,11 +445,11 @@ def _log_model(
     (parent,) = mlflow.search_runs(
         experiment_names=[study], filter_string=_having(tags), output_format="list"
     )
-    net = load_model(path)
+    network = records.load_model(path)
     softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
     with mlflow.start_run(run_id=parent.info.run_id):
         mlflow.tensorflow.log_model(
-            keras.Model(net.inputs, softmax(net.outputs[0])),
+            keras.Model(network.inputs, softmax(network.outputs[0])),
             name="model",
             signature=ModelSignature(Schema([images]), Schema([shares])),
             input_example=example,

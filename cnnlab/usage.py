@@ -1,5 +1,6 @@
-"""What else one needs to use a saved net, `models/usage.json` beside it: the one place that writes
-and reads it. With both, images are judged as the study's own were, whatever became of the study."""
+"""What else one needs to use a saved network, `models/usage.json` beside it: the one place that
+writes and reads it. With both, images are judged as the study's own were, whatever became of the
+study."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ FILE = "usage.json"
 
 @dataclass(frozen=True)
 class Usage:
-    """How a net is fed, and what its outputs are called."""
+    """How a network is fed, and what its outputs are called."""
 
     recipe: str  # name of the variant
     classes: list[str]  # in the order of the outputs
@@ -26,11 +27,11 @@ class Usage:
     megapixels: float  # larger images are refused
 
     def write(self, folder: Path) -> None:
-        """Write it beside the net."""
+        """Write it beside the network."""
         (folder / FILE).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
     def pixels(self, content: bytes) -> np.ndarray:
-        """An image file's bytes as the net takes them, uint8 of `shape`. Raises BadImage."""
+        """An image file's bytes as the network takes them, uint8 of `shape`. Raises BadImage."""
         height, width, channels = self.shape
         size = height if height == width else None
         image = decode(content, Settings(size, self.resize, channels, self.megapixels)).pixels
@@ -49,5 +50,5 @@ def read(folder: Path) -> Usage:
     except FileNotFoundError:
         raise UserError(f"{path}: there is none; run `dvc repro final` first") from None
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: does not say how to use a net ({error})") from None
+        raise UserError(f"{path}: does not say how to use a network ({error})") from None
     return usage

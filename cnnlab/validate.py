@@ -1,11 +1,11 @@
 """How often is the comparison wrong? `python -m cnnlab.validate` (`make validate`) at the root.
 
-Simulates studies with no effect and with known ones (`cnnlab.compare.simulation`), judges each by
+Simulates studies with no effect and with known ones (`cnnlab.compare.simulation`), compares by
 the rules of params.yaml as `stages.compare` would, and writes the shares, with their binomial
 intervals, as a table and a figure to reports/validity. It takes a few minutes and is no stage of
 the pipeline: its result depends on the code of `cnnlab/compare` alone, not on a study.
 
-`--train N` (`make validate TRAIN=N`) adds N real studies of no effect: the study's net without
+`--train N` (`make validate TRAIN=N`) adds N real studies of no effect: the study's network without
 techniques under two names, every trial with a fresh seed, the folds drawn anew for each study. They
 are resumed where they were cut off; a study is 2 x `folds.k` trials.
 """
@@ -57,12 +57,12 @@ def row_of(tally: sim.Tally, confidence: float) -> dict:
     """One row of simulated.csv: setting, (true) effect, studies, and shares of studies, each with
     the ends of its interval, _low and _high:
 
-        clear     told from zero after Holm's correction (of several techniques: any of them)
-        sign      of those told from zero, the wrong way round; empty where none is
+        clear     significant after Holm's correction (of several techniques: any of them)
+        sign      of those significant, the wrong way round; empty where none is
         covered   the interval of the first effect holds the true one
         helps, hurts, same   its verdict (same: no practical difference)
-        naive     told from zero by the plain paired t test
-        mcnemar   told from zero by McNemar's test of the first repeat; empty without images
+        naive     significant by the plain paired t test
+        mcnemar   significant by McNemar's test of the first repeat; empty without images
     """
     row: dict = {"setting": tally.setting.name, "effect": tally.effect, "studies": tally.studies}
     counts = {
@@ -76,8 +76,8 @@ def row_of(tally: sim.Tally, confidence: float) -> dict:
         "mcnemar": (tally.mcnemar, tally.studies),
     }
     for name, (count, of) in counts.items():
-        found = sim.share(count, of, confidence) if of else ("", "", "")  # no study: no share
-        row |= dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
+        shares = sim.share(count, of, confidence) if of else ("", "", "")  # no study: no share
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), shares, strict=True))
     if tally.setting.baseline == 0:  # normal differences, no images
         row |= {"mcnemar": "", "mcnemar_low": "", "mcnemar_high": ""}
     return row
@@ -85,10 +85,11 @@ def row_of(tally: sim.Tally, confidence: float) -> dict:
 
 def train(studies: int) -> None:
     """Real studies of no effect, one after another; writes trained.csv, a row a study."""
+    from cnnlab import records
     from cnnlab.data import folds, pool
     from cnnlab.progress import bar
-    from cnnlab.training import execute, recipe, records
-    from cnnlab.training.job import Job
+    from cnnlab.run import device, execute
+    from cnnlab.run.job import Job
 
     class Silent:
         def epoch(self, trial, entry):
@@ -112,15 +113,17 @@ def train(studies: int) -> None:
             for name in ("a", "b"):
                 job = Job(
                     name=name,
-                    recipe=recipe.variant(whole.model, whole.train, [], whole.techniques),
+                    recipe=whole.sections.recipe([]),
                     pool=dev,
                     folds=split,
                     members=1,
                     seed=derive(seed, name),
+                    device=device.kind(whole.execution.backend, whole.execution.gpus),
                 )
                 folder = TRAINED / str(number) / name
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                done = execute.run(job, job.plan(), folder, whole.execution, Silent(), os.fspath)
+                where = whole.execution.model_dump()
+                done = execute.run(job, job.plan(), folder, Silent(), os.fspath, **where)
                 scores[name] = records.scores(done, "accuracy")
             (row,) = effect_rows([pair("a", "b")], scores, rules)
             rows.append({"study": number, **row})

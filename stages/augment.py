@@ -9,15 +9,18 @@ from cnnlab.data import pool
 from cnnlab.look.augmentation import augmentation_figure
 from cnnlab.look.figure import save
 from cnnlab.plugins import chosen
+from cnnlab.recipe.variants import Sections
 from cnnlab.seeds import derive
-from cnnlab.training import recipe
 from stages import run
 
 IMAGES, DRAWS = 6, 9
 
 
 def main() -> None:
-    seed, model, train, techniques = params.load("seed", "model", "train", "techniques")
+    seed, model, train, techniques, backbone = params.load(
+        "seed", "model", "train", "techniques", "backbone"
+    )
+    sections = Sections(model, train, techniques, backbone)
     dev = pool.read(paths.PREPARED / "dev")
     # The first image of as many classes as there is room for.
     _, firsts = np.unique(dev.labels, return_index=True)
@@ -25,16 +28,11 @@ def main() -> None:
     shutil.rmtree(paths.AUGMENT, ignore_errors=True)
     paths.AUGMENT.mkdir(parents=True)
     for name in chosen(techniques):
-        policy = recipe.apply(recipe.base(model, train), [name], techniques)
+        policy = sections.alone(name)
         if policy.ops:
-            picture = augmentation_figure(
-                policy,
-                name,
-                shown.images,
-                list(shown.manifest["label"]),
-                DRAWS,
-                derive(seed, "augment", name),
-            )
+            draw = derive(seed, "augment", name)
+            labels = list(shown.manifest["label"])
+            picture = augmentation_figure(policy, name, shown.images, labels, DRAWS, draw)
             save(picture, paths.AUGMENT / f"{name}.png")
 
 

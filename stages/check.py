@@ -10,7 +10,8 @@ def main() -> None:
     whole = params.read()
     design = whole.design
     sets = designs.sets_of(**dict(design))
-    lacking = designs.missing(sets, design.techniques, whole.variants)
+    order = [*design.starts, *design.techniques]
+    lacking = designs.missing(sets, order, whole.variants.every)
     if lacking:
         raise UserError(
             f"{params.FILE}: design.kind = {design.kind!r} needs variants with just "

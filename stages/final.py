@@ -1,4 +1,4 @@
-"""final: the recommended recipe, trained on all dev images and judged once on the test images."""
+"""final: the recommended variant, trained on all dev images and evaluated once on the test set."""
 
 import json
 import shutil
@@ -7,22 +7,23 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from cnnlab import look, params, paths, tracking
+from cnnlab import look, params, paths, records, tracking
 from cnnlab.compare import Judgement, judge
 from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.look.effects import calibration_figure
+from cnnlab.observed import run_observed
+from cnnlab.recipe.variants import Sections
 from cnnlab.report import final as report
+from cnnlab.run import device
+from cnnlab.run.job import NEVER, Job
 from cnnlab.seeds import derive
-from cnnlab.training import recipe, records
-from cnnlab.training.job import NEVER, Job
-from cnnlab.training.observed import run_observed
 from cnnlab.usage import Usage
 from stages import run
 
 
 def main() -> None:
-    study, seed, execution, model, train, techniques, options, final, resize, megapixels = (
+    study, seed, execution, model, train, techniques, backbone, options, final, resize, pixels = (
         params.load(
             "study",
             "seed",
@@ -30,6 +31,7 @@ def main() -> None:
             "model",
             "train",
             "techniques",
+            "backbone",
             "compare",
             "final",
             "data.resize",
@@ -40,45 +42,55 @@ def main() -> None:
     candidates = pd.read_csv(paths.RECOMMENDED, dtype=text, keep_default_na=False)
     chosen = candidates[candidates["recommended"]].iloc[0]
     dev, test = pool.read(paths.PREPARED / "dev"), _test()
-    job = Job(
-        name="final",
-        recipe=recipe.variant(model, train, chosen["techniques"].split(), techniques),
-        pool=dev,
-        folds=dev.manifest[["image_id"]].assign(repeat=0, fold=NEVER),  # all images are trained on
-        members=1,
-        seed=seed,
-    )
+    sections = Sections(model, train, techniques, backbone)
+    recipe = sections.recipe(chosen["techniques"].split())
 
-    from cnnlab.training.answer import probabilities  # imports TensorFlow
-    from cnnlab.training.fit import use_threads
+    from cnnlab.train.answer import probabilities  # imports TensorFlow
+    from cnnlab.train.fit import use_threads
 
-    # Their number shows in the last bits, and is fixed once a net that is there is looked into.
+    # Their number shows in the last bits, and is fixed once a model that is there is looked into.
     use_threads(train.threads)
+    job = _job(recipe, dev, seed, execution)
     done = run_observed(job, paths.MODELS, execution, study, "final")
     shape = list(dev.images.shape[1:])
-    Usage(chosen["name"], list(dev.classes), shape, resize, megapixels).write(paths.MODELS)
+    Usage(chosen["name"], list(dev.classes), shape, resize, pixels).write(paths.MODELS)
     test = replace(test, classes=dev.classes)
-    said = probabilities(records.load_model(paths.MODELS / records.MODEL), test.images)
-    found = judge(
+    predicted = probabilities(records.load_model(paths.MODELS / records.MODEL), test.images)
+    judged = judge(
         test.labels,
-        said,
+        predicted,
         test.manifest["group"].to_numpy(),
         dev.classes,
         confidence=options.confidence,
         draws=options.draws,
         seed=derive(seed, "draws"),
     )
-    answer = SimpleNamespace(labels=test.labels, probabilities=said)
-    files = _draw(study, chosen["name"], found, answer, dev.classes)
-    facts = _write(chosen["name"], found, options.metric)
-    section = report.section(candidates, found, options, final, files)
+    answer = SimpleNamespace(labels=test.labels, probabilities=predicted)
+    files = _draw(study, chosen["name"], judged, answer, dev.classes)
+    facts = _write(chosen["name"], judged, options.metric)
+    section = report.section(candidates, judged, options, final, files)
     paths.FINAL_REPORT.write_text(section)
-    card = report.card(study, chosen, job.recipe, dev, done[0], section)
+    card = report.card(study, chosen, recipe, dev, done[0], section)
     paths.MODEL_CARD.write_text(card)
     with tracking.Run(study, "final", "final", tracking.mark(done)) as parent:
         parent.judged({k: v for k, v in facts.items() if k != "recommended"})
         parent.attach([*files, paths.MODEL_CARD], "final")
-        parent.register(study, report.about(chosen["name"], found, dev.classes))
+        parent.register(study, report.about(chosen["name"], judged, dev.classes))
+
+
+def _job(recipe, dev: pool.Pool, seed: int, execution) -> Job:
+    """One trial, on all development images."""
+    return Job(
+        name="final",
+        recipe=recipe,
+        pool=dev,
+        folds=dev.manifest[["image_id"]].assign(repeat=0, fold=NEVER),
+        members=1,
+        seed=seed,
+        device=device.kind(execution.backend, execution.gpus),
+        backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
+        features=paths.FEATURES.absolute(),
+    )
 
 
 def _test() -> pool.Pool:
@@ -87,19 +99,19 @@ def _test() -> pool.Pool:
     test = pool.read(folder)
     if not len(test.manifest):
         raise UserError(
-            f"{folder}: no image is left to judge the final net on; lower data.dev_per_class, or "
-            "set it to null and choose data.test_share"
+            f"{folder}: no image is left to evaluate the final network on; lower "
+            "data.dev_per_class, or set it to null and choose data.test_share"
         )
     return test
 
 
-def _draw(study, name, found: Judgement, answer, classes) -> list:
+def _draw(study, name, judged: Judgement, answer, classes) -> list:
     """The figures, as reports/final/*.png; returns the files."""
     shutil.rmtree(paths.FINAL, ignore_errors=True)
     paths.FINAL.mkdir(parents=True)
     title = f"{study}: {name} on the test images"
     figures = {
-        "confusion": look.confusion_figure(title, found.confusion, classes),
+        "confusion": look.confusion_figure(title, judged.confusion, classes),
         "calibration": calibration_figure(
             f"{study}: how far confidence can be believed", {f"{name}, test": [[[answer]]]}
         ),
@@ -110,25 +122,25 @@ def _draw(study, name, found: Judgement, answer, classes) -> list:
     return list(files.values())
 
 
-def _write(name: str, found: Judgement, primary: str) -> dict:
+def _write(name: str, judged: Judgement, primary: str) -> dict:
     """The tables in reports/final, and the headline numbers, which are returned."""
     tables = {
-        "classes": pd.DataFrame(found.classes),
-        "metrics": pd.DataFrame(found.metrics.items(), columns=["metric", "value"]),
+        "classes": pd.DataFrame(judged.classes),
+        "metrics": pd.DataFrame(judged.metrics.items(), columns=["metric", "value"]),
     }
     for stem, table in tables.items():
         path = paths.FINAL / f"{stem}.csv"
         table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     facts = {
         "recommended": name,
-        "accuracy": found.metrics["accuracy"],
-        "accuracy_low": found.low,
-        "accuracy_high": found.high,
-        **{metric: found.metrics[metric] for metric in dict.fromkeys(["nll", primary])},
+        "accuracy": judged.metrics["accuracy"],
+        "accuracy_low": judged.low,
+        "accuracy_high": judged.high,
+        **{metric: judged.metrics[metric] for metric in dict.fromkeys(["nll", primary])},
     }
     # "test.accuracy": a column of its own beside "accuracy.best", which is out of fold.
-    judged = {k: round(v, 6) for k, v in facts.items() if k != "recommended"}
-    shown = {"recommended": name, "test": judged}
+    rounded = {k: round(v, 6) for k, v in facts.items() if k != "recommended"}
+    shown = {"recommended": name, "test": rounded}
     paths.FINAL_FACTS.write_text(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
     return facts
 

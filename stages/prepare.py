@@ -26,22 +26,22 @@ def main() -> None:
     decode.start_early(len(source.table), cores())
     table, classes = prepare.merged(source.table, data.classes)
     table = prepare.select(table, classes, data.pretrain.taken)
+    left = set(table["label"]) - set(data.pretrain.taken)
+    if len(left) < 2:
+        raise UserError(
+            f"params.yaml: data.pretrain.classes = {data.pretrain.classes}: allowed: what leaves at"
+            f" least 2 classes to the study, not {sorted(left)}"
+        )
     draw = functools.partial(
         prepare.draw,
         dev_per_class=data.dev_per_class,
         test_per_class=data.test_per_class,
         test_share=data.test_share,
         pretrain_classes=data.pretrain.taken,
-        pretrain_per_class=data.pretrain.per_class,
+        pretrain_images=data.pretrain.per_class if data.pretrain.from_own else 0,
         seed=derive(seed, "pools"),
     )
     draw(table)  # what cannot be drawn is said before the long work
-    left = set(table["label"]) - set(data.pretrain.taken)
-    if len(left) < 2:
-        raise UserError(
-            f"params.yaml: data.pretrain.classes = {data.pretrain.classes}: allowed: what leaves at"
-            f" least 2 classes to transfer to, not {sorted(left)}"
-        )
     other = _other(data.pretrain, derive(seed, "pretrain")) if data.pretrain.source else None
 
     settings = Settings(data.image_size, data.resize, data.channels, data.bad.megapixels)
@@ -56,30 +56,49 @@ def main() -> None:
         pools["pretrain"] = learnt, elsewhere
         caches.append(elsewhere)
         findings += more
-
-    shutil.rmtree(paths.PREPARED, ignore_errors=True)
-    with bar("prepare: pools", sum(len(part) for part, _ in pools.values())) as progress:
-        for name, (part, held) in pools.items():
-            pixels = prepare.in_channels(held.pixels(part["id"]), channels)
-            kept = part["digest"].where(part["channels"] == channels, "")  # of grey made colour
-            part = part.assign(digest=kept)
-            pool.write(paths.PREPARED / name, progress.each(pixels), part, shape)
-    for held in caches:
-        held.close()
+    counts = {name: len(part) for name, (part, _) in pools.items()}
+    learnt = _write_pools(pools, shape, data.pretrain.task)
+    for opened in caches:
+        opened.close()
     used = drawn.set_index("row")["split"]
     inventory[ABOUT].assign(pool=inventory["row"].map(used).fillna("")).to_csv(
         paths.INVENTORY, index=False
     )
     pd.DataFrame(sorted(findings), columns=Finding._fields).to_csv(paths.FINDINGS, index=False)
+    target = drawn["label"][drawn["split"] != "pretrain"]
     facts = {
         "shape": shape,
-        "classes": sorted(set(drawn["label"]), key=pool.natural),
-        "pretrain_classes": sorted(set(pools["pretrain"][0]["label"]), key=pool.natural),
+        "classes": sorted(set(target), key=pool.natural),
+        "pretrain_task": data.pretrain.task,
+        "pretrain_classes": learnt,
         "pretrain_source": data.pretrain.source,
-        "images": {name: len(part) for name, (part, _) in pools.items()},
+        "images": counts,
     }
     paths.REPORTS.mkdir(exist_ok=True)
     paths.DATA_FACTS.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _write_pools(pools, shape, task) -> list[str]:
+    """Write data/prepared/POOL of each; returns the classes that a backbone learns."""
+    height, width, channels = shape
+    if task == "rotation" and height != width:
+        raise UserError(
+            f"params.yaml: data.image_size = null: images of {width}x{height} pixels, which "
+            "data.pretrain.task = rotation turns by 90 degrees; give a size"
+        )
+    shutil.rmtree(paths.PREPARED, ignore_errors=True)
+    first_free = max(part["image_id"].max() for part, _ in pools.values() if len(part)) + 1
+    with bar("prepare: pools", sum(len(part) for part, _ in pools.values())) as progress:
+        for name, (part, cache) in pools.items():
+            pixels = progress.each(prepare.in_channels(cache.pixels(part["id"]), channels))
+            kept = part["digest"].where(part["channels"] == channels, "")  # of grey made colour
+            part = part.assign(digest=kept)
+            if name == "pretrain" and task == "rotation":
+                part, pixels = prepare.turned(part, first_free), prepare.in_turns(pixels)
+            pool.write(paths.PREPARED / name, pixels, part, shape)
+            if name == "pretrain":
+                learnt = sorted(set(part["label"]), key=pool.natural)
+    return learnt
 
 
 def _decoded(source, table, settings, data):
@@ -102,14 +121,19 @@ def _decoded(source, table, settings, data):
 def _other(pretrain, seed):
     """The other source that a backbone learns from, its table, and what draws its images."""
     source = SOURCES[pretrain.source].open_source(pretrain.raw)
-    table = prepare.select(source.table, pretrain.classes, [])
+    table = source.table
+    if pretrain.task == "rotation" and pretrain.classes is None:
+        table = prepare.without_labels(table)
+    else:
+        table = prepare.select(table, pretrain.classes, [])
+    by_class = [] if pretrain.task == "rotation" else sorted(set(table["label"]))
     draw = functools.partial(
         prepare.draw,
         dev_per_class=0,
         test_per_class=None,
         test_share=0,
-        pretrain_classes=sorted(set(table["label"])),
-        pretrain_per_class=pretrain.per_class,
+        pretrain_classes=by_class,
+        pretrain_images=pretrain.per_class,
         seed=seed,
     )
     draw(table)

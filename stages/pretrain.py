@@ -1,56 +1,56 @@
-"""pretrain: the backbone that transfer starts from, learnt on other classes than the target's, or
-with weights that others have learnt."""
+"""pretrain: the backbone that starts begin from, trained here or with weights that others have
+trained."""
 
-from dataclasses import replace
-
-from cnnlab import params, paths
+from cnnlab import params, paths, records
 from cnnlab.data import folds, pool
-from cnnlab.training import recipe, records
-from cnnlab.training.job import NEVER, Job
-from cnnlab.training.observed import run_observed
+from cnnlab.observed import run_observed
+from cnnlab.recipe.variants import Sections
+from cnnlab.run import device
+from cnnlab.run.job import NEVER, Job
 from stages import run
 
 
 def main() -> None:
-    study, seed, execution, model, train, techniques, transfer, classes = params.load(
+    study, seed, execution, model, train, techniques, backbone, task = params.load(
         "study",
         "seed",
         "execution",
         "model",
         "train",
         "techniques",
-        "transfer",
-        "data.pretrain.classes",
+        "backbone",
+        "data.pretrain.task",
     )
     paths.BACKBONE.mkdir(parents=True, exist_ok=True)
-    base = recipe.base(transfer.model or model, train)
+    recipe = Sections(model, train, techniques, backbone).pretraining()
     images = pool.read(paths.PREPARED / "pretrain")
-    if transfer.weights != "pretrain":
-        _import(base, images.images.shape[1:], transfer)
-        return
-    if not classes:
-        return  # a study without transfer
-    # A fifth of the images is held out, to know what the backbone is worth.
-    split = folds.make(images.manifest, k=5, repeats=1, seed=seed)
-    split["fold"] = split["fold"].where(split["fold"] == 0, NEVER)
-    job = Job(
-        name="backbone",
-        recipe=recipe.apply(replace(base, epochs=transfer.epochs), transfer.techniques, techniques),
-        pool=images,
-        folds=split,
-        members=1,
-        seed=seed,
-    )
-    run_observed(job, paths.BACKBONE, execution, study, "backbone")
+    if backbone.weights != "pretrain":
+        _import(recipe, images.images.shape[1:], backbone)
+    elif task:
+        # A fifth of the images is held out, to know what the backbone is worth.
+        split = folds.make(images.manifest, k=5, repeats=1, seed=seed)
+        split["fold"] = split["fold"].where(split["fold"] == 0, NEVER)
+        job = Job(
+            name="backbone",
+            recipe=recipe,
+            pool=images,
+            folds=split,
+            members=1,
+            seed=seed,
+            device=device.kind(execution.backend, execution.gpus),
+        )
+        run_observed(job, paths.BACKBONE, execution, study, "backbone")
+    else:
+        records.prune(paths.BACKBONE, [])  # no variant begins at a backbone
 
 
-def _import(base: recipe.Recipe, shape: tuple[int, ...], transfer) -> None:
-    """Write the backbone with the weights that params name, instead of learning them."""
-    from cnnlab.training import weights  # imports TensorFlow
+def _import(recipe, shape, backbone) -> None:
+    """Write the backbone with the weights that params name, instead of training it."""
+    from cnnlab.train import weights  # imports TensorFlow
 
-    net = weights.backbone(base, shape, transfer.weights, transfer.sha256)
-    records.prune(paths.BACKBONE, set())
-    records.save_model(net, paths.BACKBONE / records.MODEL)
+    body = weights.backbone(recipe, shape, backbone.weights, backbone.sha256)
+    records.prune(paths.BACKBONE, [])
+    records.save_model(body, paths.BACKBONE / records.MODEL)
 
 
 if __name__ == "__main__":

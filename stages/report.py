@@ -1,21 +1,23 @@
 """report: reports/report.md and reports/report.html from what the other stages wrote."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 
 from cnnlab import params, paths, report, tracking
 from cnnlab.compare.metrics import METRICS
+from cnnlab.recipe.variants import Sections
 from cnnlab.report import charts, html
 from cnnlab.report.convergence import convergence_table
 from cnnlab.report.readings import readings
-from cnnlab.training import recipe
 from stages import run
 
 TITLES = {
     "alone": "Added to the baseline",
-    "removed": "What the full recipe has from it",
+    "removed": "Lost when removed from the full recipe",
     "together": "All at once",
+    "start": "How training starts: on average over the techniques",
     "main": "Main effects: on average over the others",
     "interaction": "Interactions: half of what adding one does to the effect of the other",
     "shapley": "Shapley values: each one's share of what all do",
@@ -25,121 +27,146 @@ TITLES = {
 
 
 def main() -> None:
-    study, options, design, views, weights, model, train, techniques, variants = params.load(
+    study, options, folds, views, model, train, techniques, backbone, variants = params.load(
         "study",
         "compare",
         "folds",
         "visualize",
-        "transfer.weights",
         "model",
         "train",
         "techniques",
+        "backbone",
         "variants",
     )
-    recipes = {k: recipe.variant(model, train, own, techniques) for k, own in variants.items()}
-    scheduled = {name for name, made in recipes.items() if made.schedule}
-    metric, root = options.metric, paths.REPORTS
-    m = METRICS[metric]
     data = json.loads(paths.DATA_FACTS.read_text())
-    scores, every, images = (
-        {t: pd.read_csv(name.format(t), keep_default_na=False) for t in ("ablation", "transfer")}
-        for name in (
-            f"{paths.COMPARE}/{{}}_scores.csv",
-            f"{root}/{{}}.csv",
-            f"{paths.COMPARE}/{{}}_conditional.csv",
-        )
-    )
-    effects = {title: rows[rows["metric"] == metric] for title, rows in every.items()}
-    affinity = pd.read_csv(paths.FIGURES / "affinity.csv")
-    mechanisms = pd.read_csv(paths.COMPARE / "mechanisms.csv", keep_default_na=False)
-    candidates = pd.read_csv(paths.RECOMMENDED, keep_default_na=False)
-    recommended = candidates.loc[candidates["recommended"], "name"].item()
-    strategies = len(scores["transfer"]) > 0
-    sizes = pd.read_csv(paths.COMPARE / "transfer_sizes.csv") if strategies else None
-    curves = pd.read_csv(paths.CURVES / "variant.csv", keep_default_na=False)
-    headline = json.loads((root / "transfer.json").read_text())
-
-    def shown(folder, pattern):
-        return [report.picture(path, root) for path in sorted(folder.glob(pattern))]
-
-    def sections(name):
-        folders = sorted((paths.FIGURES / name).iterdir())
-        return [(f.name, shown(f, "*.png")) for f in folders]
-
-    def read(title):
-        return readings(effects[title].to_dict("records"), m, options.confidence)
-
+    effects = _read(paths.REPORTS / "ablation.csv")
+    curves = _read(paths.CURVES / "curves.csv")
+    sections = Sections(model, train, techniques, backbone)
+    recipes = {name: sections.recipe(on) for name, on in variants.every.items()}
     facts = {
         "study": study,
-        "answer": report.answer(scores, effects, metric, recommended),
-        "repeats": design.repeats,
-        "folds": design.k,
-        "n": design.repeats * design.k,
+        **_of_effects(effects, options),
+        **_of_variants(effects, options, folds, data),
+        "backbone": _backbone(data, backbone) if variants.transfer else "",
+        "everywhere": train.techniques,
+        **_of_training(curves, options, [k for k, made in recipes.items() if made.schedule]),
+        **_of_networks(views),
+        **_of_sizes(options),
         "data": report.included(paths.DATA_REPORT.read_text()),
         "final": report.included(paths.FINAL_REPORT.read_text())
         if paths.FINAL_REPORT.exists()
         else "",
+    }
+    page = paths.REPORTS / "report.md"
+    page.write_text(report.render(**facts))
+    explorer = html.Explorer(paths.FIGURES, views.variants)
+    figures = _charts(effects, curves, views.variants, options.confidence)
+    single = paths.REPORTS / "report.html"
+    single.write_text(html.render(facts, figures, explorer, paths.REPORTS))
+    marks = _read(paths.RECORDS).set_index("name")["mark"].to_dict()
+    with tracking.Run(study, "study", study, tracking.digest(marks.values())) as run:
+        run.lead_to(marks, facts["answer"])
+        run.attach([page, single, paths.REPORTS / "ablation.csv"], "report")
+
+
+def _of_effects(every: pd.DataFrame, options) -> dict:
+    """What the report says of the effects."""
+    metric, confidence = options.metric, options.confidence
+    m, effects = METRICS[metric], every[every["metric"] == options.metric]
+    scores = _read(paths.COMPARE / "ablation_scores.csv")
+    candidates = _read(paths.RECOMMENDED)
+    recommended = candidates.loc[candidates["recommended"], "name"].item()
+    conditional = _read(paths.COMPARE / "ablation_conditional.csv")
+    mechanisms = _read(paths.COMPARE / "mechanisms.csv")
+    return {
+        "answer": report.answer(scores, effects, metric, recommended),
+        "effects": [
+            (kind, TITLES[kind], report.effects_table(table, metric, confidence))
+            for kind, table in effects.groupby("kind", sort=False)
+        ],
+        "readings": readings(effects.to_dict("records"), m, confidence),
+        "every_metric": len(every) and report.metrics_table(every),
+        "conditional": len(conditional) and report.conditional_table(conditional, confidence),
+        "ablation_figures": _shown(paths.COMPARE, "ablation_*.png"),
+        "mechanisms": len(mechanisms) and report.mechanisms_table(mechanisms, confidence),
+        "mechanism_figures": _shown(paths.COMPARE, "mechanisms.png")
+        + _shown(paths.COMPARE, "preactivations_*.png"),
+        "rope": f"±{getattr(options.rope, metric) * m.scale:g} {m.step}",
+        "alpha": options.alpha,
+        "probability": f"{options.probability:.0%}",
+    }
+
+
+def _of_variants(effects: pd.DataFrame, options, folds, data) -> dict:
+    """What it says of the variants and of how they were evaluated."""
+    scores = _read(paths.COMPARE / "ablation_scores.csv")
+    return {
+        "repeats": folds.repeats,
+        "folds": folds.k,
+        "n": folds.repeats * folds.k,
         "images": data["images"],
         "classes": len(data["classes"]),
         "shape": "×".join(map(str, data["shape"])),
-        "alpha": options.alpha,
-        "variants": report.scores_table(scores["ablation"], metric, options.confidence),
-        "effects": [
-            (kind, TITLES[kind], report.effects_table(table, metric, options.confidence))
-            for kind, table in effects["ablation"].groupby("kind", sort=False)
-        ],
-        "readings": read("ablation"),
-        "transfer_readings": read("transfer"),
-        "mechanisms": len(mechanisms) and report.mechanisms_table(mechanisms, options.confidence),
-        "mechanism_figures": shown(paths.COMPARE, "mechanisms.png")
-        + shown(paths.COMPARE, "preactivations_*.png"),
-        "every_metric": len(every["ablation"]) and report.metrics_table(every["ablation"]),
-        "conditional": len(images["ablation"])
-        and report.conditional_table(images["ablation"], options.confidence),
-        "rope": f"±{getattr(options.rope, metric) * m.scale:g} {m.step}",
-        "probability": f"{options.probability:.0%}",
-        "ablation_figures": shown(paths.COMPARE, "ablation_*.png"),
-        "pretrain_source": data["pretrain_source"],
-        "pretrain_classes": report.learnt(data["pretrain_classes"], data["pretrain_source"]),
-        "backbone": f"{headline['backbone']['accuracy']:.1%}" if "backbone" in headline else "",
-        "weights": weights,
-        "strategies": strategies
-        and report.scores_table(scores["transfer"], metric, options.confidence),
-        "transfer_effects": len(effects["transfer"])
-        and report.effects_table(effects["transfer"], metric, options.confidence),
-        "sizes": strategies and report.sizes_table(sizes, metric, options.confidence),
-        "overtakes": report.overtakes(sizes, metric) if strategies else [],
-        "transfer_figures": [
-            *shown(paths.COMPARE, "transfer_*.png"),
-            *shown(paths.CURVES, "strategy_*.png"),
-        ],
-        "transfer_inside": shown(paths.FIGURES / "transfer", "*.png"),
-        "affinity": len(affinity) and report.affinity_table(affinity),
-        "augmentation": shown(paths.AUGMENT, "*.png"),
-        "overview": shown(paths.FIGURES / "overview", "*.png")[:: views.images],
-        "curves": shown(paths.CURVES, "variant_*.png"),
-        "everywhere": train.techniques,
-        "convergence": convergence_table(curves, options.rope.model_dump(), scheduled),
+        "variants": report.scores_table(scores, options.metric, options.confidence),
+    }
+
+
+def _backbone(data, backbone) -> str:
+    """Where the backbone of the study comes from, in a sentence."""
+    if backbone.weights != "pretrain":
+        return f"The backbone has weights that others have trained (`{backbone.weights}`)."
+    headline = json.loads((paths.REPORTS / "ablation.json").read_text())
+    worth = f"{headline['backbone']['accuracy']:.1%}"
+    return (
+        f"The backbone was trained on {report.pretrained(data)}. Held-out accuracy there: {worth}. "
+        "None of these images is a development or test image."
+    )
+
+
+def _of_training(curves: pd.DataFrame, options, scheduled: list[str]) -> dict:
+    """What it says of learning curves."""
+    ropes = options.rope.model_dump()
+    return {
+        "curves": _shown(paths.CURVES, "*.png"),
+        "convergence": convergence_table(curves, ropes, scheduled),
         "scheduled": bool(scheduled),
         "accuracy_rope": f"±{options.rope.accuracy * 100:g} points",
-        "features": sections("features"),
-        "kernels": sections("kernels"),
-        "peaks": sections("peaks"),
+    }
+
+
+def _of_networks(views) -> dict:
+    """The pictures of networks, and of what augmentation does to images."""
+    affinity = _read(paths.FIGURES / "affinity.csv")
+    folders = {
+        name: sorted((paths.FIGURES / name).iterdir()) for name in ("features", "kernels", "peaks")
+    }
+    pictures = {
+        name: [(folder.name, _shown(folder, "*.png")) for folder in inner]
+        for name, inner in folders.items()
+    }
+    return {
+        **pictures,
+        "overview": _shown(paths.FIGURES / "overview", "*.png")[:: views.images],
         "grad_cam": [
-            (path.stem, report.picture(path, root))
+            (path.stem, report.picture(path, paths.REPORTS))
             for path in sorted((paths.FIGURES / "gradcam").glob("*.png"))
         ],
+        "inside": _shown(paths.FIGURES / "inside", "*.png"),
+        "augmentation": _shown(paths.AUGMENT, "*.png"),
+        "affinity": len(affinity) and report.affinity_table(affinity),
     }
-    (root / "report.md").write_text(report.render(**facts))
-    nets = html.Explorer(paths.FIGURES, views.variants)
-    figures = _charts(every["ablation"], curves, views.variants, options.confidence)
-    page = html.render(facts, figures, nets, root)
-    (root / "report.html").write_text(page)
-    marks = pd.read_csv(paths.RECORDS, dtype=str, keep_default_na=False)
-    marks = marks.set_index(["kind", "name"])["mark"]
-    with tracking.Run(study, "study", study, tracking.digest(marks)) as run:
-        run.lead_to(marks.to_dict(), facts["answer"])
-        run.attach([root / "report.md", root / "report.html", root / "ablation.csv"], "report")
+
+
+def _of_sizes(options) -> dict:
+    """What it says of the size of the training set."""
+    sizes, metric = pd.read_csv(paths.COMPARE / "sizes.csv"), options.metric
+    if not len(sizes):
+        return {"sizes": "", "overtaking": [], "sizes_figure": ""}
+    return {
+        "sizes": report.sizes_table(sizes, metric, options.confidence),
+        "overtaking": report.overtaking(sizes, metric),
+        "sizes_figure": report.picture(paths.COMPARE / "sizes.png", paths.REPORTS),
+    }
 
 
 def _charts(effects, curves, shown, confidence) -> dict[str, html.Chart]:
@@ -149,8 +176,18 @@ def _charts(effects, curves, shown, confidence) -> dict[str, html.Chart]:
         spec = charts.effects_chart(effects, TITLES, confidence)
         made["effects"] = html.Chart(spec, [paths.COMPARE / "ablation_effects.png"])
     spec = charts.curves_chart(curves, shown, "variant")
-    made["curves"] = html.Chart(spec, sorted(paths.CURVES.glob("variant_*.png")))
+    made["curves"] = html.Chart(spec, sorted(paths.CURVES.glob("*.png")))
     return made
+
+
+def _read(path: Path) -> pd.DataFrame:
+    text = {"name": str, "mark": str, "technique": str, "variant": str, "minus": str}
+    return pd.read_csv(path, keep_default_na=False, dtype=text)
+
+
+def _shown(folder: Path, pattern: str) -> list[str]:
+    """The figures of a folder, as Markdown."""
+    return [report.picture(path, paths.REPORTS) for path in sorted(folder.glob(pattern))]
 
 
 if __name__ == "__main__":

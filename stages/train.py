@@ -1,26 +1,46 @@
-"""train VARIANT: one set of techniques through every repeat, fold and member."""
+"""train VARIANT: one set of techniques through every repeat, fold and member, on all training
+images and on as few as `sizes` says. dvc.yaml has it twice: `train` for variants that begin at
+random weights, `transfer` for those that begin at the backbone."""
 
-from cnnlab import params, paths
+import sys
+
+from cnnlab import params, paths, records
 from cnnlab.data import folds, pool
-from cnnlab.training import recipe
-from cnnlab.training.job import Job
-from cnnlab.training.observed import run_observed
+from cnnlab.observed import run_observed
+from cnnlab.recipe.variants import Sections
+from cnnlab.run import device
+from cnnlab.run.job import Job
 from stages import run
 
 
 def main(variant: str) -> None:
-    study, seed, execution, model, train, techniques, names = params.load(
-        "study", "seed", "execution", "model", "train", "techniques", f"variants.{variant}"
+    study, seed, execution, model, train, techniques, backbone, sizes = params.load(
+        "study", "seed", "execution", "model", "train", "techniques", "backbone", "sizes"
     )
-    job = Job(
-        name=variant,
-        recipe=recipe.variant(model, train, names, techniques),
-        pool=pool.read(paths.PREPARED / "dev"),
-        folds=folds.read(paths.FOLDS),
-        members=train.members,
-        seed=seed,
-    )
-    run_observed(job, paths.RUNS / variant, execution, study, "variant")
+    names, sections = params.variant(variant), Sections(model, train, techniques, backbone)
+    recipe = sections.recipe(names)
+    for note in sections.notes(names):
+        print(f"{variant}: {note}", file=sys.stderr)
+    dev = pool.read(paths.PREPARED / "dev")
+    few = sizes.per_class if variant in sizes.variants else []
+    folder = paths.RUNS / variant
+    folder.mkdir(parents=True, exist_ok=True)
+    for size in (*few, None):
+        images = size and size * len(dev.classes)
+        job = Job(
+            name=f"{variant}_{size}" if size else variant,
+            recipe=recipe.lengthened(images, sizes.steps) if images else recipe,
+            pool=dev,
+            folds=folds.read(paths.FOLDS),
+            members=train.members,
+            seed=seed,
+            device=device.kind(execution.backend, execution.gpus),
+            backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
+            features=paths.FEATURES.absolute(),
+            per_class=size,
+        )
+        where = records.of_size(folder, size)
+        run_observed(job, where, execution, study, "variant", few if size is None else ())
 
 
 if __name__ == "__main__":

@@ -33,11 +33,12 @@ from cnnlab.compare.inference import (
     mcnemar,
     mean_interval,
     repeats_to_decide,
+    score_interval,
     simultaneous,
     spread,
 )
 from cnnlab.compare.judgement import Judgement, judge
-from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.metrics import METRICS, Metric, bounds_of
 from cnnlab.compare.recommend import RULES, recommend
 from cnnlab.compare.tables import Rules, effect_rows, variant_rows
 
@@ -58,6 +59,7 @@ __all__ = [
     "ablation",
     "alone",
     "averaged",
+    "bounds_of",
     "cluster_bootstrap",
     "corrected_t",
     "correlated_t_rope",
@@ -75,6 +77,7 @@ __all__ = [
     "recommend",
     "removed",
     "repeats_to_decide",
+    "score_interval",
     "shapley",
     "simultaneous",
     "spread",

@@ -1,10 +1,11 @@
 """Did an estimate change from one study to another, or is the difference noise?
 
 All that is known of either study is what its tables hold: mean, interval and degrees of freedom.
-What was measured fold by fold is not there, so the two cannot be paired. Their difference is judged
-as if they were independent: standard errors add in squares, and the smaller number of degrees of
-freedom counts. Studies of the same images move together, so their difference is steadier than that:
-a real change may stay untold, but noise is called a change no more often than `alpha`.
+What was measured fold by fold is not in them, so the two cannot be paired. Their difference is
+tested as if they were independent: standard errors add in squares, and the smaller number of
+degrees of freedom counts. Studies of the same images move together, so their difference is steadier
+than that: a real change may stay undetected, but noise is called a change no more often than
+`alpha`.
 """
 
 from __future__ import annotations
@@ -18,26 +19,16 @@ from scipy.special import stdtr, stdtrit
 
 from cnnlab.compare.inference import holm
 
-Verdict = Literal["unchanged", "no practical change", "real change", "not told from noise"]
+Verdict = Literal["unchanged", "no practical change", "real change", "within noise"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What a table says of an estimate, in the metric's units: low <= mean <= high, df at least 1.
-
-    confidence: of the interval, in (0, 1).
-    """
+    """What a table says of an estimate, in the metric's units; df at least 1."""
 
     mean: float
-    low: float
-    high: float
+    error: float  # standard error, on the corrected scale
     df: int
-    confidence: float
-
-    @property
-    def standard_error(self) -> float:
-        """Of the mean, on the corrected scale that made the interval."""
-        return (self.high - self.low) / 2 / _quantile(self.df, self.confidence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,22 +51,23 @@ def changes(
     pairs that are not equal. rope: what makes no practical difference, at least 0.
 
     "unchanged": the same numbers. "no practical change": the whole interval within +-rope.
-    "real change": p_holm below alpha. Else "not told from noise".
+    "real change": p_holm below alpha. Else "within noise".
     """
     moved = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    found = {name: _difference(*pair, confidence) for name, pair in moved.items()}
-    corrected = dict(zip(found, holm([p for *_, p in found.values()]), strict=True))
+    differences = {name: _difference(*pair, confidence) for name, pair in moved.items()}
+    p_values = [p for *_, p in differences.values()]
+    corrected = dict(zip(differences, holm(p_values), strict=True))
     result = {}
     for name in pairs:
-        if name not in found:
+        if name not in differences:
             result[name] = Change(mean=0.0, low=0.0, high=0.0, p_holm=1.0, verdict="unchanged")
             continue
-        mean, low, high, _ = found[name]
+        mean, low, high, _ = differences[name]
         p = float(corrected[name])
         if -rope <= low and high <= rope:
             verdict: Verdict = "no practical change"
         else:
-            verdict = "real change" if p < alpha else "not told from noise"
+            verdict = "real change" if p < alpha else "within noise"
         result[name] = Change(mean=mean, low=low, high=high, p_holm=p, verdict=verdict)
     return result
 
@@ -83,12 +75,17 @@ def changes(
 def _difference(before: Known, after: Known, confidence: float) -> tuple[float, ...]:
     """After minus before, its bounds, and the two-sided p of no difference."""
     mean = after.mean - before.mean
-    error = math.hypot(before.standard_error, after.standard_error)
+    error = math.hypot(before.error, after.error)
     df = min(before.df, after.df)
-    half = error * _quantile(df, confidence)
     if error == 0:  # all folds of both agree
         return mean, mean, mean, float(mean == 0)
+    half = error * _quantile(df, confidence)
     return mean, mean - half, mean + half, float(2 * stdtr(df, -abs(mean) / error))
+
+
+def standard_error(low: float, high: float, df: int, confidence: float) -> float:
+    """Of an estimate with a symmetric interval, from the ends of that."""
+    return (high - low) / 2 / _quantile(df, confidence)
 
 
 def _quantile(df: int, confidence: float) -> float:

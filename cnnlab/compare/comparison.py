@@ -1,27 +1,23 @@
-"""A comparison of variants: every metric, every contrast, from the answers of their nets."""
+"""A comparison of variants: every metric, every contrast, from the answers of their networks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from cnnlab.compare.contrasts import Contrast, averaged, ensemble
 from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.options import Compare
 from cnnlab.compare.scores import Grid, check, correct, ensemble_scores, member_scores
 from cnnlab.compare.tables import Members, Rules, Scores, conditional_rows, effect_rows
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from cnnlab.params import Compare
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was asked, and what was found; rows as `tables` documents them."""
+    """What was asked, and the answers; rows as `tables` documents them."""
 
     contrasts: Sequence[Contrast]
     scores: Mapping[str, Scores]  # metric -> variant, or its ensemble -> (repeats, folds)
@@ -31,15 +27,15 @@ class Comparison:
 
 
 def compare(
-    grids: Mapping[str, Grid], kind: str, contrasts: Sequence[Contrast], options: Compare
+    grids: Mapping[str, Grid], contrasts: Sequence[Contrast], options: Compare
 ) -> Comparison:
     """Score every variant by every metric and estimate every contrast, the primary metric first.
 
     A variant's score is the mean of its members'. Where there are several, each variant's ensemble
-    is compared with that, one contrast of kind "ensemble" each. `kind`: what a variant is called in
-    messages. Raises Incomparable for answers that cannot be compared.
+    is compared with that, one contrast of kind "ensemble" each. Raises Incomparable for answers
+    that cannot be compared.
     """
-    check(grids, kind)
+    check(grids)
     several = [name for name, grid in grids.items() if len(grid[0][0]) > 1]
     contrasts = [*contrasts, *map(ensemble, several)]
     metrics = dict.fromkeys([options.metric, *METRICS])
@@ -57,7 +53,7 @@ def compare(
 
 
 def rules_of(metric: str, options: Compare) -> Rules:
-    """By what effects on a metric are judged."""
+    """The rules of tests and verdicts on a metric."""
     return Rules(
         metric=metric,
         higher_is_better=METRICS[metric].higher_is_better,
@@ -75,11 +71,11 @@ def conditional(
     if not grids:
         return []
     first = next(iter(grids.values()))
-    judged = np.sort(np.concatenate([cell[0].image_id for cell in first[0]]))
+    held_out = np.sort(np.concatenate([cell[0].image_id for cell in first[0]]))
     return conditional_rows(
         done.contrasts,
-        {name: correct(grid, judged) for name, grid in grids.items()},
-        groups.loc[judged].to_numpy(),
+        {name: correct(grid, held_out) for name, grid in grids.items()},
+        groups.loc[held_out].to_numpy(),
         draws=options.draws,
         confidence=options.confidence,
         seed=seed,
@@ -87,7 +83,8 @@ def conditional(
 
 
 def with_ensembles(costs: Mapping[str, float], members: int) -> dict[str, float]:
-    """The cost of each variant's net and, where there are several members, of their ensemble."""
+    """The cost of each variant's network and, where there are several members, of their
+    ensemble."""
     ensembles = {averaged(name): cost * members for name, cost in costs.items()}
     return {**costs, **(ensembles if members > 1 else {})}
 

@@ -9,7 +9,7 @@ Here `variants` maps a name to the techniques that are on.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,8 +30,8 @@ class Contrast:
     """An effect to be estimated.
 
     name: what a table shows, such as the technique.
-    kind: which question it answers: "alone", "removed", "together", "main", "interaction",
-        "shapley", "ensemble" or "pair".
+    kind: which question it answers: "alone", "removed", "together", "start", "main",
+        "interaction", "shapley", "ensemble" or "pair".
     weights: variant -> weight; finite, summing to 0.
 
     Raises ValueError, naming the contrast, for weights that are empty, not finite, or sum to
@@ -73,6 +73,15 @@ def pair(a: str, b: str) -> Contrast:
 def ensemble(variant: str) -> Contrast:
     """The gain from averaging the members' probabilities over the mean score of one member."""
     return _minus(variant, "ensemble", averaged(variant), variant)
+
+
+def averaged_over(contrasts: Sequence[Contrast]) -> Contrast:
+    """The mean of contrasts of one name and kind, such as one from each block."""
+    weights: dict[str, float] = {}
+    for contrast in contrasts:
+        for variant, weight in contrast.weights.items():
+            weights[variant] = weights.get(variant, 0.0) + weight / len(contrasts)
+    return replace(contrasts[0], weights=weights)
 
 
 def averaged(variant: str) -> str:

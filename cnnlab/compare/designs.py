@@ -1,26 +1,34 @@
 """Designs: sets of techniques to train, and which effects a set of variants lets one estimate.
 
-Here `variants` maps a name to the techniques that are on; a *set* is a frozenset of techniques.
+Here `variants` maps a name to the techniques that are on; a *set* is a frozenset of techniques. How
+training starts is a technique too, one with several levels: variants of one start are a *block*,
+and the block of those without any is called scratch.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from cnnlab.compare.contrasts import (
     Contrast,
     Incomparable,
     alone,
+    averaged_over,
     factorial,
     pair,
     removed,
     shapley,
 )
+from cnnlab.recipe.techniques import SCRATCH
 
-Variants = Mapping[str, Sequence[str]]
+Variants = Mapping[str, Iterable[str]]
 Sets = list[frozenset[str]]
+
+# The questions that a contrast may answer, in the order of tables.
+KINDS = ["alone", "removed", "together", "start", "main", "interaction", "shapley", "pair"]
 
 
 def star(techniques: Sequence[str], resolution: int = 0) -> Sets:
@@ -64,9 +72,9 @@ def fraction(techniques: Sequence[str], resolution: int) -> Sets:
                     for i, word in enumerate(chosen):
                         run |= ((run & word).bit_count() & 1) << (base + i)
                     runs.append(frozenset(t for i, t in enumerate(techniques) if run >> i & 1))
-                found = resolution_of(runs, techniques)
-                if found < resolution:
-                    raise AssertionError(f"generators {chosen} give resolution {found}")
+                reached = resolution_of(runs, techniques)
+                if reached < resolution:
+                    raise AssertionError(f"generators {chosen} give resolution {reached}")
                 return runs
     return full(techniques)
 
@@ -84,16 +92,19 @@ DESIGNS: dict[str, Callable[[Sequence[str], int], Sets]] = {
 }
 
 
-def sets_of(kind: str, techniques: Sequence[str], resolution: int) -> Sets:
-    """The sets that a design asks for; none for a custom one."""
-    return DESIGNS[kind](techniques, resolution)
+def sets_of(kind: str, techniques: Sequence[str], starts: Sequence[str], resolution: int) -> Sets:
+    """The sets that a design asks for: those of its techniques, with each start; none for a custom
+    one."""
+    sets = DESIGNS[kind](techniques, resolution)
+    return [on | ({start} - {SCRATCH}) for start in starts for on in sets]
 
 
-def missing(sets: Sets, techniques: Sequence[str], variants: Variants) -> list[str]:
-    """The sets that no variant is, as text. Other variants may stand beside the design's."""
-    there = {frozenset(on) for on in variants.values()}
-    lacking = [on for on in sets if on not in there]
-    return [", ".join(t for t in techniques if t in on) or "no technique" for on in lacking]
+def missing(sets: Sets, order: Sequence[str], variants: Variants) -> list[str]:
+    """The sets that no variant is, as text, their techniques in this order. Other variants may
+    stand beside the design's."""
+    existing = {frozenset(on) for on in variants.values()}
+    lacking = [on for on in sets if on not in existing]
+    return [", ".join(t for t in order if t in on) or "no technique" for on in lacking]
 
 
 def _picks(words: Sequence[int]) -> Iterable[tuple[int, ...]]:
@@ -108,16 +119,31 @@ def _product(words: Iterable[int]) -> int:
     return product
 
 
-def named(sets: Iterable[frozenset[str]], techniques: Sequence[str]) -> dict[str, list[str]]:
-    """Variants for sets: baseline, a, a-b, all_but_c, all; set_7 where that is no short name."""
+def named(
+    sets: Iterable[frozenset[str]], techniques: Sequence[str], starts: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Variants for sets: baseline, a, a-b, all_but_c, all; freeze, freeze-a, freeze-all; set_7
+    where that is no short name."""
     variants = {}
     for number, on in enumerate(sets):
-        there, lacking = ([t for t in techniques if (t in on) == held] for held in (True, False))
-        name = "-".join(there) or "baseline"
-        if len(there) > 1 and len(lacking) < len(there):
-            name = f"all_but_{'-'.join(lacking)}" if lacking else "all"
-        variants[name if len(name) <= 64 else f"set_{number}"] = there
+        start = [name for name in starts if name in on]
+        used = [t for t in techniques if t in on]
+        unused = [t for t in techniques if t not in on]
+        name = "-".join(used)
+        if len(used) > 1 and len(unused) < len(used):
+            name = f"all_but_{'-'.join(unused)}" if unused else "all"
+        name = "-".join(filter(None, [*start, name])) or "baseline"
+        variants[name if len(name) <= 64 else f"set_{number}"] = [*start, *used]
     return variants
+
+
+def in_blocks(variants: Variants, starts: Collection[str]) -> dict[str, dict[str, frozenset[str]]]:
+    """Start -> the variants that have it: name -> their other techniques. Scratch comes first."""
+    blocks: dict[str, dict[str, frozenset[str]]] = {}
+    for name, on in variants.items():
+        start = next((t for t in on if t in starts), SCRATCH)
+        blocks.setdefault(start, {})[name] = frozenset(on) - {start}
+    return dict(sorted(blocks.items(), key=lambda block: block[0] != SCRATCH))
 
 
 def effects(
@@ -126,15 +152,18 @@ def effects(
     techniques: Sequence[str],
     order: int,
     pairs: Iterable[Sequence[str]] = (),
+    starts: Collection[str] = (),
 ) -> list[Contrast]:
-    """All contrasts of a study, kind by kind: those of `ablation`, those of an orthogonal design,
-    and the user's `pairs`, [a, b] standing for a minus b.
+    """All contrasts of a study, kind by kind: those of `ablation` in each block, those of starts,
+    those of an orthogonal design, and the user's `pairs`, [a, b] standing for a minus b.
 
     `sets`: the design's, of which there must be a variant each; empty: those of all variants that
-    use no other than its `techniques`.
-    Where they are orthogonal (a full factorial, or a regular fraction), main effects and the
-    interactions up to `order` that nothing of lower order is aliased with are added; where they are
-    every set of at least three techniques, Shapley values (of two they are the main effects).
+    use no other than its `techniques` and `starts`, which are the names of techniques that are one.
+    Where they are orthogonal in each block (a full factorial, or a regular fraction), main effects
+    and the interactions up to `order` that nothing of lower order is aliased with are added,
+    averaged over the blocks (without a design's sets: over those that have the sets of the first);
+    where they are every set of at least three techniques, Shapley values (of two they are the main
+    effects).
 
     Raises Incomparable for a set without a variant, or a pair that names none.
     """
@@ -145,24 +174,89 @@ def effects(
                 f"no variant has just {', '.join(sorted(on)) or 'no technique'}, which the design "
                 "needs"
             )
-    sets = sets or [on for on in by_set if on <= set(techniques)]
-    inside = {by_set[on]: variants[by_set[on]] for on in sets}
-    found = ablation(variants)
-    if len(techniques) > 1 and orthogonal(sets, techniques):
-        found += _factorials(inside, techniques, order)
-        if len(inside) == 2 ** len(techniques) > 4:
-            found += [shapley(t, inside) for t in techniques]
+    sets = sets or [on for on in by_set if on <= {*techniques, *starts}]
+    blocks = in_blocks(variants, starts)
+    contrasts = [c for start in blocks for c in _in_block(start, blocks[start], len(blocks))]
+    contrasts += _of_starts(blocks)
+    design = in_blocks({by_set[on]: variants[by_set[on]] for on in sets}, starts)
+    contrasts += _of_design(list(design.values()), techniques, order)
+    if order > 1:
+        contrasts += _of_starts_and(techniques, blocks)
     for a, b in pairs:
         for name in (a, b):
             if name not in variants:
                 raise Incomparable(f"pair [{a}, {b}]: there is no variant {name}")
-        found.append(pair(a, b))
-    return found
+        contrasts.append(pair(a, b))
+    return sorted(contrasts, key=lambda c: KINDS.index(c.kind))
+
+
+def _in_block(start: str, block: Mapping[str, frozenset[str]], blocks: int) -> list[Contrast]:
+    """What `ablation` gives for one block, named by it where it is not the only one."""
+    suffix = "" if start == SCRATCH or blocks == 1 else f" with {start}"
+    return [replace(c, name=c.name + suffix) for c in ablation(block)]
+
+
+def _between(
+    blocks: Mapping[str, Mapping[str, frozenset[str]]],
+) -> Iterable[tuple[str, dict[frozenset[str], str], dict[frozenset[str], str]]]:
+    """Each pair of blocks: what to call the second less the first, and their variants by set."""
+    by_set = {s: {on: name for name, on in block.items()} for s, block in blocks.items()}
+    for first, second in itertools.combinations(blocks, 2):
+        name = second if first == SCRATCH else f"{second} - {first}"
+        yield name, by_set[first], by_set[second]
+
+
+def _of_starts(blocks: Mapping[str, Mapping[str, frozenset[str]]]) -> list[Contrast]:
+    """Each start less each other one, on average over the sets of techniques that both have."""
+    return [
+        averaged_over([Contrast(name, "start", {b[on]: 1.0, a[on]: -1.0}) for on in b if on in a])
+        for name, a, b in _between(blocks)
+        if a.keys() & b.keys()
+    ]
+
+
+def _of_starts_and(
+    techniques: Iterable[str], blocks: Mapping[str, Mapping[str, frozenset[str]]]
+) -> list[Contrast]:
+    """The interaction of each technique with each pair of starts: half of what the second one does
+    to its effect, on average over the sets of others for which all four variants are there."""
+    contrasts = []
+    for (name, a, b), t in itertools.product(_between(blocks), techniques):
+        terms = [
+            Contrast(
+                f"{t} × {name}",
+                "interaction",
+                {b[on | {t}]: 0.5, b[on]: -0.5, a[on | {t}]: -0.5, a[on]: 0.5},
+            )
+            for on in b
+            if t not in on and on | {t} in b and {on, on | {t}} <= a.keys()
+        ]
+        if terms:
+            contrasts.append(averaged_over(terms))
+    return contrasts
+
+
+def _of_design(
+    blocks: Sequence[Mapping[str, frozenset[str]]], techniques: Sequence[str], order: int
+) -> list[Contrast]:
+    """Main effects, interactions and Shapley values, on average over the blocks that have the sets
+    of the first one."""
+    sets = list(blocks[0].values()) if blocks else []
+    blocks = [block for block in blocks if set(block.values()) == set(sets)]
+    if not techniques or not orthogonal(sets, techniques):
+        return []
+    if len(techniques) < 2 and len(blocks) < 2:
+        return []  # its main effect is what it adds alone
+    each = [_factorials(block, techniques, order) for block in blocks]
+    if len(sets) == 2 ** len(techniques) > 4:
+        for contrasts, block in zip(each, blocks, strict=True):
+            contrasts += [shapley(t, block) for t in techniques]
+    return [averaged_over(same_effect) for same_effect in zip(*each, strict=True)]
 
 
 def _factorials(inside: Variants, techniques: Sequence[str], order: int) -> list[Contrast]:
     """Main effects and interactions; of effects aliased with each other, the first speaks."""
-    found: list[Contrast] = []
+    contrasts: list[Contrast] = []
     levels = set()
     for size in range(1, order + 1):
         for effect in itertools.combinations(techniques, size):
@@ -170,20 +264,21 @@ def _factorials(inside: Variants, techniques: Sequence[str], order: int) -> list
             key = tuple(s * signs[0] for s in signs)
             if key not in levels and len(set(key)) > 1:
                 levels.add(key)
-                found.append(factorial(effect, inside))
-    return found
+                contrasts.append(factorial(effect, inside))
+    return contrasts
 
 
 def orthogonal(sets: Sets, techniques: Sequence[str]) -> bool:
-    """Whether any two effects are either told apart wholly or not at all, main effects wholly."""
+    """Whether any two effects are either wholly separate or wholly aliased, main effects
+    separate."""
     # A product of two effects' columns is the column of a third effect, so sums tell all.
     sums = (
         sum(_column(effect, sets))
         for size in range(1, len(techniques) + 1)
         for effect in itertools.combinations(techniques, size)
     )
-    whole = all(abs(total) in (0, len(sets)) for total in sums)
-    return whole and resolution_of(sets, techniques) >= 3
+    wholly = all(abs(total) in (0, len(sets)) for total in sums)
+    return wholly and resolution_of(sets, techniques) >= 3
 
 
 def resolution_of(sets: Sets, techniques: Sequence[str]) -> float:
@@ -204,15 +299,15 @@ def aliases(sets: Sets, techniques: Sequence[str], order: int) -> dict[str, list
         for size in range(1, len(techniques) + 1)
         for effect in itertools.combinations(techniques, size)
     }
-    found = {}
+    aliased = {}
     for effect, levels in columns.items():
         if len(effect) <= order:
-            found[" × ".join(effect)] = [
+            aliased[" × ".join(effect)] = [
                 f"{'' if levels == other else '−'}{' × '.join(alias)}"
                 for alias, other in columns.items()
                 if alias != effect and (levels == other or levels == [-x for x in other])
             ]
-    return found
+    return aliased
 
 
 def _column(effect: Iterable[str], sets: Iterable[frozenset[str]]) -> list[int]:

@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import (  # scipy.stats is slow to import
     bdtr,  # binomial
     chdtrc,  # chi-squared, upper tail
+    expit,  # inverse of the logit
     stdtr,  # Student's t
     stdtrit,  # its quantile
 )
@@ -114,6 +115,35 @@ def mean_interval(scores: ArrayLike, confidence: float) -> Interval:
         df=values.size - 1,
         n=values.size,
         degenerate=sd == 0,
+    )
+
+
+def score_interval(
+    scores: ArrayLike, confidence: float, bounds: tuple[float, float] | None
+) -> Interval:
+    """As `mean_interval`, of scores that lie within `bounds`: low and high do, too.
+
+    bounds: the least and the largest possible score, finite; None: any number is possible. The
+    interval is made on the logit scale and taken back (delta method); mean, sd and standard_error
+    are those of the scores. Raises ValueError for scores outside the bounds.
+    """
+    interval = mean_interval(scores, confidence)
+    if bounds is None:
+        return interval
+    least, most = bounds
+    slack = FLAT * (most - least)  # rounding, of a mean over images or members
+    if np.min(scores) < least - slack or np.max(scores) > most + slack:
+        raise ValueError(
+            f"scores from {np.min(scores):g} to {np.max(scores):g}; possible: {least:g} to {most:g}"
+        )
+    if interval.degenerate:
+        return interval
+    above, below = (max(room, slack**2) for room in (interval.mean - least, most - interval.mean))
+    centre = math.log(above / below)
+    half = (interval.high - interval.mean) * (most - least) / (above * below)
+    low, high = least + (most - least) * expit([centre - half, centre + half])
+    return replace(
+        interval, low=min(float(low), interval.mean), high=max(float(high), interval.mean)
     )
 
 
@@ -259,11 +289,11 @@ def cluster_bootstrap(
     It asks how the difference would vary over other images, with the models as they are. It says
     nothing about training again, so it must not decide whether a technique helps.
 
-    correct_a, correct_b: (repeats, images), bool or in [0, 1]: whether each image was judged
+    correct_a, correct_b: (repeats, images), bool or in [0, 1]: whether each image was predicted
     right when it was out of fold, or the share of members that did. The same images in the same
     order in both. groups: (images,) ids; images of one group are drawn together (pass image ids
-    where there are no groups). draws: at least 1. confidence: in (0, 1). seed: the same seed
-    gives the same interval.
+    where there are no groups). draws: at least 1. confidence: in (0, 1). seed: the same seed gives
+    the same interval.
 
     Repeats are averaged for each image first: they are not new images. Returns the difference in
     the share of correct images, in [-1, 1]. Raises ValueError for unequal shapes or values
@@ -298,9 +328,9 @@ def cluster_bootstrap(
 
 
 def mcnemar(only_a: int, only_b: int, *, exact: bool) -> tuple[float, float]:
-    """McNemar's test of two trained nets on the same images, conditional on these nets.
+    """McNemar's test of two trained networks on the same images, conditional on these networks.
 
-    only_a, only_b: how many images just one of the two judged right, at least 0. exact: the
+    only_a, only_b: how many images just one of the two got right, at least 0. exact: the
     binomial test, else chi-squared with Edwards's correction.
 
     Returns statistic (exact: the smaller count) and two-sided p. It knows nothing of what another
@@ -321,7 +351,8 @@ def mcnemar(only_a: int, only_b: int, *, exact: bool) -> tuple[float, float]:
 @dataclass(frozen=True, kw_only=True)
 class Spread:
     """Standard deviations of a score or difference, in its units: what another draw of images
-    (folds) and another draw of starting weights and batches (seeds, of one net) would change."""
+    (folds) and another draw of starting weights and batches (seeds, of one network) would
+    change."""
 
     folds: float
     seeds: float

@@ -1,4 +1,4 @@
-"""What one net is worth on images that it has never met: the test, read once."""
+"""What one network is worth on images that it has never met: the test, read once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLASS_COLUMNS = ["class", "images", "recall", "low", "high", "precision", "f1", 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Answers of one net to images of known classes, and what they amount to."""
+    """Answers of one network to images of known classes, and what they amount to."""
 
     metrics: dict[str, float]  # those of METRICS, in their units
     low: float  # of the interval of accuracy
@@ -43,7 +43,7 @@ def judge(
     groups: (n,) ids. Where every image is its own group the interval of accuracy is Wilson's
     (Brown, Cai and DasGupta, Statistical Science 16, 2001: its coverage is near what it claims,
     also near 0 and 1); where images share a group it is a bootstrap that draws groups, `draws`
-    times from `seed`. It says how accuracy would vary over other images, with this net.
+    times from `seed`. It says how accuracy would vary over other images, with this network.
 
     A row of `classes`: images of the class; recall, the share of them that is right, with Wilson's
     interval; precision and F1 (0 where the class is never predicted); the class that its images are
@@ -51,11 +51,11 @@ def judge(
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    said, numbers = probabilities.argmax(axis=1), np.arange(len(classes))
-    right = said == labels
-    counts = confusion_matrix(labels, said, labels=numbers)
+    predicted, numbers = probabilities.argmax(axis=1), np.arange(len(classes))
+    right = predicted == labels
+    counts = confusion_matrix(labels, predicted, labels=numbers)
     precision, recall, f1, support = precision_recall_fscore_support(
-        labels, said, labels=numbers, zero_division=np.nan
+        labels, predicted, labels=numbers, zero_division=np.nan
     )
     if len(np.unique(groups)) == len(groups):
         low, high = wilson(int(right.sum()), len(right), confidence)

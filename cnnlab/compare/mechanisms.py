@@ -8,7 +8,7 @@ Columns of the table of mechanisms:
     without, with             means over folds and repeats
     change, low, high         mean of with - without over folds, and its corrected interval
     p, p_holm                 corrected t test; after Holm's correction over the table
-    holds                     "yes": it moved as claimed, told from zero; "no": the other way;
+    holds                     "yes": it moved as claimed, significant; "no": the other way;
                               "not shown": neither
 
 All are in the quantity's own units.
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -27,9 +27,7 @@ from cnnlab.compare.contrasts import Contrast, differences
 from cnnlab.compare.inference import corrected_t, holm
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.scores import Grid, ensemble_scores, member_scores
-
-if TYPE_CHECKING:
-    from cnnlab.training.trial import Record
+from cnnlab.records.trial import Record
 
 COLUMNS = ["technique", "kind", "claim", "quantity", "way", "without", "with", "change", "low"]
 COLUMNS += ["high", "p", "p_holm", "holds"]
@@ -177,17 +175,20 @@ def mechanism_rows(
     confidence: float,
     alpha: float,
 ) -> list[dict]:
-    """One row a claim of a technique, from its contrast alone, else its main effect, else what is
-    lost when it is removed; and where there are several members one for their ensemble, from the
-    variant that is first. `claims`: technique -> what it should do."""
-    order = ["alone", "main", "removed"]
-    found: dict[str, Contrast] = {}
+    """One row a claim of a technique, from its contrast alone, a start's from that with scratch,
+    else its main effect, else what is lost when it is removed; and where there are several members
+    one for their ensemble, from the variant that is first. `claims`: technique -> what it should
+    do."""
+    order = ["alone", "start", "main", "removed"]
+    chosen: dict[str, Contrast] = {}
     for contrast in sorted(
         (c for c in contrasts if c.kind in order), key=lambda c: order.index(c.kind)
     ):
         if contrast.name in claims:
-            found.setdefault(contrast.name, contrast)
-    table = [_row(c, told, grids, confidence) for name, c in found.items() for told in claims[name]]
+            chosen.setdefault(contrast.name, contrast)
+    table = [
+        _row(c, claim, grids, confidence) for name, c in chosen.items() for claim in claims[name]
+    ]
     table += _ensemble(grids, confidence)
     for row, p in zip(table, holm([row["p"] for row in table]), strict=True):
         row["p_holm"] = float(p)
@@ -205,8 +206,8 @@ def _ensemble(grids: Mapping[str, Grid], confidence: float) -> list[dict]:
         return []
     score = METRICS["nll"].score
     single, together = member_scores(grid, score).mean(axis=2), ensemble_scores(grid, score)
-    said = [[_disagreement(cell) for cell in row] for row in grid]
-    words = f"members err differently (disagreement {np.mean(said):.2f} of their error)"
+    disagreements = [[_disagreement(cell) for cell in row] for row in grid]
+    words = f"members err differently (disagreement {np.mean(disagreements):.2f} of their error)"
     estimate = corrected_t(together - single, confidence)
     return [
         {
@@ -226,10 +227,10 @@ def _ensemble(grids: Mapping[str, Grid], confidence: float) -> list[dict]:
 
 
 def _disagreement(cell: Sequence[Record]) -> float:
-    said = np.array([r.probabilities.argmax(axis=1) for r in cell])
-    pairs = np.triu_indices(len(said), 1)
-    differ = (said[pairs[0]] != said[pairs[1]]).mean()
-    wrong = (said != cell[0].labels).mean()
+    predicted = np.array([r.probabilities.argmax(axis=1) for r in cell])
+    pairs = np.triu_indices(len(predicted), 1)
+    differ = (predicted[pairs[0]] != predicted[pairs[1]]).mean()
+    wrong = (predicted != cell[0].labels).mean()
     return float(differ / wrong) if wrong else 0.0
 
 

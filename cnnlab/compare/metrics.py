@@ -1,18 +1,21 @@
 """What may be compared: metrics of out-of-fold probabilities, and how they read.
 
-A metric scores what nets said of one fold: `labels` int (n,), 0 .. classes - 1, and
+A metric scores what networks said of one fold: `labels` int (n,), 0 .. classes - 1, and
 `probabilities` float (n, classes) whose rows sum to 1 up to float32 rounding. Adding a metric is
 one entry in `METRICS` and its rope in params.yaml.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cnnlab.scoring import LEAST, accuracy, nll
 
 BINS = 15  # of the calibration error
 
@@ -30,30 +33,15 @@ class Metric:
     step: str
     digits: int
     score: Score
-
-
-def accuracy(labels, probabilities):
-    """Share of images whose most probable class is theirs, in [0, 1]."""
-    return float(np.mean(probabilities.argmax(axis=1) == labels))
-
-
-def nll(labels, probabilities):
-    """Mean negative log probability of the true class, nats, at least 0.
-
-    A probability of 0 counts as the smallest step of float64 (2.2e-16), as in scikit-learn. No
-    penalty term is in it.
-    """
-    from sklearn.metrics import log_loss
-
-    return float(log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1])))
+    bounds: tuple[float, float]  # the least and the largest value that is possible
 
 
 def balanced_accuracy(labels, probabilities):
     """Mean over classes of the share of their images that is right, in [0, 1]."""
     right = probabilities.argmax(axis=1) == labels
     counts = np.bincount(labels)
-    there = counts > 0
-    return float(np.mean(np.bincount(labels, weights=right)[there] / counts[there]))
+    present = counts > 0
+    return float(np.mean(np.bincount(labels, weights=right)[present] / counts[present]))
 
 
 def macro_f1(labels, probabilities):
@@ -82,7 +70,7 @@ def ece(labels, probabilities, edges=None):
 
     In [0, 1], over `BINS` bins that hold equally many images, or over bins with the given `edges`
     (Naeini et al. 2015; equal mass: Nixon et al. 2019). It reads high where bins hold few images,
-    so compare it between variants judged on equally many.
+    so compare it between variants that are evaluated on equally many.
     """
     bins = reliability(labels, probabilities, edges)
     return float(np.sum(bins.share * np.abs(bins.confidence - bins.accuracy)))
@@ -108,19 +96,35 @@ def reliability(labels, probabilities, edges=None) -> Reliability:
         edges = np.quantile(confidence, np.linspace(0, 1, BINS + 1))
     bin_of = np.searchsorted(np.unique(edges)[1:-1], confidence, side="left")
     counts = np.bincount(bin_of)
-    there = counts > 0
-    sums = (np.bincount(bin_of, weights=w)[there] for w in (confidence, right))
-    return Reliability(*(s / counts[there] for s in sums), counts[there] / len(labels))
+    filled = counts > 0
+    sums = (np.bincount(bin_of, weights=w)[filled] for w in (confidence, right))
+    return Reliability(*(s / counts[filled] for s in sums), counts[filled] / len(labels))
 
+
+SHARE = (0.0, 1.0)
+NATS = (0.0, -math.log(LEAST))
 
 METRICS = {
-    "accuracy": Metric("accuracy", True, 100, "%", "points", 1, accuracy),
-    "nll": Metric("negative log likelihood", False, 1, "nats", "nats", 3, nll),
+    "accuracy": Metric("accuracy", True, 100, "%", "points", 1, accuracy, SHARE),
+    "nll": Metric("negative log likelihood", False, 1, "nats", "nats", 3, nll, NATS),
     "balanced_accuracy": Metric(
-        "balanced accuracy", True, 100, "%", "points", 1, balanced_accuracy
+        "balanced accuracy", True, 100, "%", "points", 1, balanced_accuracy, SHARE
     ),
-    "macro_f1": Metric("macro F1", True, 100, "%", "points", 1, macro_f1),
-    "mcc": Metric("Matthews correlation", True, 1, "of 1", "of 1", 3, mcc),
-    "brier": Metric("Brier score", False, 1, "of 2", "of 2", 3, brier),
-    "ece": Metric("calibration error", False, 100, "%", "points", 1, ece),
+    "macro_f1": Metric("macro F1", True, 100, "%", "points", 1, macro_f1, SHARE),
+    "mcc": Metric("Matthews correlation", True, 1, "of 1", "of 1", 3, mcc, (-1.0, 1.0)),
+    "brier": Metric("Brier score", False, 1, "of 2", "of 2", 3, brier, (0.0, 2.0)),
+    "ece": Metric("calibration error", False, 100, "%", "points", 1, ece, SHARE),
 }
+
+
+RECORDED = {  # bounds of what trials record besides (`Record.final`)
+    "gap": (-1.0, 1.0),
+    **dict.fromkeys(("weight_gini", "weight_near_zero", "unit_correlation", "dead_units"), SHARE),
+}
+
+
+def bounds_of(name: str) -> tuple[float, float] | None:
+    """The least and the largest value of a metric, or of something else that trials record; None:
+    it may be any number."""
+    metric = METRICS.get(name.removeprefix("train_"))
+    return metric.bounds if metric else RECORDED.get(name)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnlab.compare.contrasts import differences, pair
-from cnnlab.compare.inference import corrected_t, correlated_t_rope, mean_interval
+from cnnlab.compare.inference import corrected_t, correlated_t_rope, score_interval
+from cnnlab.compare.metrics import bounds_of
 
 if TYPE_CHECKING:
     from cnnlab.compare.tables import Rules, Scores
@@ -52,7 +53,7 @@ def recommend(
     best = max(scores, key=lambda name: sign * float(np.mean(scores[name])))
     rows = []
     for name, values in scores.items():
-        own = mean_interval(values, rules.confidence)
+        interval = score_interval(values, rules.confidence, bounds_of(rules.metric))
         lead = np.zeros_like(np.asarray(values, np.float64))
         if name != best:
             lead = sign * differences(pair(best, name), scores)
@@ -64,9 +65,9 @@ def recommend(
             {
                 "name": name,
                 "techniques": " ".join(techniques[name]),
-                "score": own.mean,
-                "low": own.low,
-                "high": own.high,
+                "score": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
                 "cost": costs[name],
                 "behind": behind.mean,
                 "behind_low": behind.low,

@@ -1,4 +1,4 @@
-"""From what nets said of the images of each fold to scores.
+"""From what networks predicted for the images of each fold to scores.
 
 A variant's answers are a grid, `[repeat][fold][member]`, of objects with `image_id` int (n,),
 `labels` int (n,) and `probabilities` float (n, classes), such as records.
@@ -17,7 +17,7 @@ from cnnlab.compare.metrics import Score
 
 
 class Answer(Protocol):
-    """What one net said of the images of one fold."""
+    """What one network predicted for the images of one fold."""
 
     image_id: NDArray[np.int64]
     labels: NDArray[np.int64]
@@ -28,7 +28,7 @@ Grid = Sequence[Sequence[Sequence[Answer]]]
 
 
 def member_scores(grid: Grid, score: Score) -> NDArray[np.float64]:
-    """The score of each net, float64 (repeats, folds, members)."""
+    """The score of each network, float64 (repeats, folds, members)."""
     return np.array(
         [[[score(a.labels, _sound(a.probabilities)) for a in c] for c in row] for row in grid]
     )
@@ -47,35 +47,35 @@ def ensemble_scores(grid: Grid, score: Score) -> NDArray[np.float64]:
     )
 
 
-def check(grids: Mapping[str, Grid], kind: str) -> None:
+def check(grids: Mapping[str, Grid]) -> None:
     """Whether the answers of several variants can be compared fold by fold.
 
-    `kind`: what one is called in messages. Raises Incomparable, naming variant, repeat and fold
-    (counted from 0), where one lacks a fold or member that another has, was judged on other images,
-    or holds probabilities that are not finite.
+    Raises Incomparable, naming variant, repeat and fold (counted from 0), where one lacks a fold or
+    member that another has, was evaluated on other images, or holds probabilities that are not
+    finite.
     """
     shapes = {name: (len(grid), len(grid[0]), len(grid[0][0])) for name, grid in grids.items()}
     for name, shape in shapes.items():
         first, expected = next(iter(shapes.items()))
         if shape != expected:
-            held, needed = ("{} x {} x {}".format(*s) for s in (shape, expected))
+            shown, needed = ("{} x {} x {}".format(*s) for s in (shape, expected))
             raise Incomparable(
-                f"{kind} {name}: answers of {held} (repeats x folds x members), {kind} {first}: "
+                f"variant {name}: answers of {shown} (repeats x folds x members), variant {first}: "
                 f"{needed}"
             )
         for repeat, fold, member in np.ndindex(*shape):
             answer, other = (grids[n][repeat][fold][member] for n in (name, first))
-            place = f"{kind} {name}: repeat {repeat}, fold {fold}, member {member}"
+            place = f"variant {name}: repeat {repeat}, fold {fold}, member {member}"
             if not np.array_equal(answer.image_id, other.image_id):
-                raise Incomparable(f"{place} was judged on other images than {kind} {first}")
+                raise Incomparable(f"{place} was evaluated on other images than variant {first}")
             if not np.isfinite(answer.probabilities).all():
                 raise Incomparable(f"{place} holds probabilities that are not finite")
 
 
 def correct(grid: Grid, image_ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of members that judged each image right, float64 (repeats, images), in [0, 1].
+    """Share of members that were right about each image, float64 (repeats, images), in [0, 1].
 
-    `image_ids`: (images,), sorted; each is judged once a repeat.
+    `image_ids`: (images,), sorted; each is held out once a repeat.
     """
     shares = np.full((len(grid), len(image_ids)), np.nan)
     for repeat, row in enumerate(grid):

@@ -1,11 +1,11 @@
 """Simulated studies whose true effects are known: how often is the comparison wrong?
 
-A study draws images from a known population, splits them into folds, and trains small nets with
+A study draws images from a known population, splits them into folds, and trains small networks with
 real noise: a hidden layer of random ReLU units, another draw for each (variant, repeat, fold), and
 a ridge regression on top (Rahimi and Recht 2007). Training sets overlap between folds and images
 repeat between repeats just as in a study of CNNs, so the correlation of folds is not assumed but
-made. A wider layer is a better net: the effect of widening it is known from many nets that are each
-trained on images of their own.
+made. A wider layer is a better network: the effect of widening it is known from many networks that
+are each trained on images of their own.
 
 NumPy and SciPy only.
 """
@@ -51,12 +51,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Tally:
-    """What many studies of one setting said of its first variant, or, of a family, of any one.
+    """What many studies of one setting gave for its first variant, or, of a family, of any one.
 
-    Counts of studies: `clear`: any told from zero after Holm's correction; `wrong_sign`: one of
+    Counts of studies: `clear`: any significant after Holm's correction; `wrong_sign`: one of
     those had the other sign than the true effect; `verdicts`: by verdict, for the first variant;
     `covered`: its interval held the true effect; `naive` and `mcnemar`: the plain paired
-    t, and McNemar's test of the first repeat, told it from zero.
+    t, and McNemar's test of the first repeat, found it significant.
     """
 
     setting: Setting
@@ -79,7 +79,7 @@ def share(count: int, of: int, confidence: float) -> tuple[float, float, float]:
 
 
 def run(setting: Setting, studies: int, rules: Rules, seed: int) -> Tally:
-    """Simulate `studies` studies and judge each as a real one is judged."""
+    """Simulate `studies` studies and compare in each as in a real one."""
     world = setting.world
     n_train = world.images - world.images // setting.folds
     truths = {w: accuracy(world, w, n_train, seed) for w in {setting.baseline, *setting.variants}}
@@ -93,9 +93,9 @@ def run(setting: Setting, studies: int, rules: Rules, seed: int) -> Tally:
         right, fold_of = study(setting, rng)
         scores = dict(zip(names, fold_scores(right, fold_of, setting.folds), strict=True))
         rows = effect_rows(contrasts, scores, rules)
-        told = [(row, e) for row, e in zip(rows, effects, strict=True) if row["clear"]]
-        counts["clear"] += bool(told)
-        counts["wrong_sign"] += any(row["effect"] * effect < 0 for row, effect in told)
+        significant = [(row, e) for row, e in zip(rows, effects, strict=True) if row["clear"]]
+        counts["clear"] += bool(significant)
+        counts["wrong_sign"] += any(row["effect"] * effect < 0 for row, effect in significant)
         counts["covered"] += rows[0]["low"] <= effects[0] <= rows[0]["high"]
         counts["naive"] += naive_p(scores["0"] - scores["baseline"]) < rules.alpha
         only = [int(np.sum(right[i, 0] & ~right[1 - i, 0])) for i in (0, 1)]
@@ -116,12 +116,12 @@ def run_gaussian(
     verdicts = dict.fromkeys(("helps", "no practical difference", "hurts", "undecided"), 0)
     for _ in range(studies):
         noise = math.sqrt(1 - rho) * rng.normal(size=(repeats, folds))
-        found = 0.02 * (noise + math.sqrt(rho) * rng.normal())
-        scores = {"a": found, "b": np.zeros_like(found)}
+        values = 0.02 * (noise + math.sqrt(rho) * rng.normal())
+        scores = {"a": values, "b": np.zeros_like(values)}
         (row,) = effect_rows([pair("a", "b")], scores, rules)
         counts["clear"] += row["clear"]
         counts["covered"] += row["low"] <= 0 <= row["high"]
-        counts["naive"] += naive_p(found) < rules.alpha
+        counts["naive"] += naive_p(values) < rules.alpha
         verdicts[row["verdict"]] += 1
     return Tally(setting, 0.0, studies, wrong_sign=0, mcnemar=0, verdicts=verdicts, **counts)
 
@@ -129,25 +129,25 @@ def run_gaussian(
 def study(
     setting: Setting, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """One study: which images each variant judged right when they were out of fold, bool
+    """One study: which images each variant got right when they were out of fold, bool
     (1 + variants, repeats, images), baseline first; and the fold of each image, (repeats, images).
     """
     x, y = draw(setting.world, setting.world.images, rng)
     sizes = np.arange(len(y)) % setting.folds
     fold_of = np.stack([rng.permutation(sizes) for _ in range(setting.repeats)])
-    judged = fold_of[:, None, :] == np.arange(setting.folds)[:, None]  # repeats, folds, images
-    trained = ~judged.reshape(-1, len(y))
+    held_out = fold_of[:, None, :] == np.arange(setting.folds)[:, None]  # repeats, folds, images
+    trained = ~held_out.reshape(-1, len(y))
     right = []
     for width in (setting.baseline, *setting.variants):
         correct = predicted(x, y, trained, width, setting.world.classes, rng) == y
-        right.append(np.any(correct.reshape(judged.shape) & judged, axis=1))
+        right.append(np.any(correct.reshape(held_out.shape) & held_out, axis=1))
     return np.stack(right), fold_of
 
 
 def fold_scores(right: NDArray[np.bool_], fold_of: NDArray[np.int64], folds: int) -> NDArray:
     """Accuracy in each fold, float64 (variants, repeats, folds)."""
-    judged = fold_of[:, None, :] == np.arange(folds)[:, None]
-    return np.einsum("vri,rki->vrk", right.astype(float), judged) / judged.sum(axis=2)
+    held_out = fold_of[:, None, :] == np.arange(folds)[:, None]
+    return np.einsum("vri,rki->vrk", right.astype(float), held_out) / held_out.sum(axis=2)
 
 
 def naive_p(differences: NDArray[np.float64]) -> float:
@@ -160,8 +160,8 @@ def naive_p(differences: NDArray[np.float64]) -> float:
 
 @functools.cache
 def accuracy(world: World, width: int, n_train: int, seed: int, nets: int = 2000) -> float:
-    """Expected accuracy of a net trained on `n_train` images, by `nets` of them, each trained on
-    images of its own and judged on 500 more. The standard error is below 0.1 points."""
+    """Expected accuracy of a network trained on `n_train` images, by `nets` of them, each trained
+    on images of its own and evaluated on 500 more. The standard error is below 0.1 points."""
     rights = []
     for number in range(nets):
         rng = np.random.default_rng([seed, 1 << 40, number])
@@ -189,10 +189,10 @@ def predicted(
     classes: int,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Classes that nets give to all images, (nets, images); `trained`, of the same shape, says
-    which images each net learns from. Each net draws a hidden layer of its own."""
+    """Classes that networks give to all images, (networks, images); `trained`, of the same shape,
+    says which images each network learns from. Each network draws a hidden layer of its own."""
     weights = rng.normal(size=(len(trained), x.shape[1], width)) / math.sqrt(x.shape[1])
-    hidden = np.maximum(x @ weights, 0)  # nets, images, width
+    hidden = np.maximum(x @ weights, 0)  # networks, images, width
     learnt = (hidden * trained[..., None]).swapaxes(1, 2)
     upper = np.linalg.solve(
         learnt @ hidden + RIDGE * np.eye(width), learnt @ (np.eye(classes)[y] - 1 / classes)

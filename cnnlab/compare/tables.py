@@ -2,10 +2,11 @@
 
 Columns of the table of variants:
 
-    name, techniques          which variant (or strategy), what is on (separated by blanks)
+    name, techniques          which variant, what is on (separated by blanks)
     n                         trials' folds: repeats x folds
     METRIC, METRIC_sd         mean and spread over folds and repeats of each metric
-    METRIC_low, METRIC_high   corrected interval for the mean
+    METRIC_se                 corrected standard error of the mean
+    METRIC_low, METRIC_high   corrected interval for the mean, within what is possible
 
 Columns of the table of effects:
 
@@ -26,12 +27,12 @@ Columns of the table of effects:
     clear                     p_holm below alpha: the data tell the effect from none
 
 Where there are several members, both tables hold METRIC_sd_folds and METRIC_sd_seeds, or sd_folds
-and sd_seeds: the spread split into what folds and what seeds (of one net) do.
+and sd_seeds: the spread split into what folds and what seeds (of one network) do.
 
 All are in the metric's own units. No cell is NaN; p_same and its like sum to 1.
 
 Columns of the conditional table, which asks how the difference in accuracy would vary over other
-images with the very nets that were trained, and so decides nothing about a technique:
+images with the very networks that were trained, and so decides nothing about a technique:
 
     technique, kind           as above
     difference, low, high     weighted shares of right images and their bootstrap interval
@@ -53,13 +54,14 @@ from cnnlab.compare.inference import (
     correlated_t_rope,
     half_width,
     holm,
-    mean_interval,
     repeats_to_decide,
+    score_interval,
     simultaneous,
     spread,
 )
+from cnnlab.compare.metrics import bounds_of
 
-VARIANT_COLUMNS = ["name", "techniques", "n"]  # and four for each metric
+VARIANT_COLUMNS = ["name", "techniques", "n"]  # and five for each metric
 EFFECT_COLUMNS = ["metric", "technique", "kind", "plus", "minus", "effect", "low", "high"]
 EFFECT_COLUMNS += ["low_all", "high_all", "sd", "t", "df", "n", "p", "degenerate", "rope"]
 EFFECT_COLUMNS += ["p_helps", "p_same", "p_hurts", "verdict", "repeats", "floor"]
@@ -73,7 +75,7 @@ Members = Mapping[str, np.ndarray]  # name -> (repeats, folds, members)
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """By what an effect is judged; see the columns."""
+    """The rules of tests and verdicts; see the columns."""
 
     metric: str
     higher_is_better: bool
@@ -95,10 +97,11 @@ def variant_rows(
     for name, on in techniques.items():
         row: dict = {"name": name, "techniques": " ".join(on)}
         for metric, by_variant in scores.items():
-            interval = mean_interval(by_variant[name], confidence)
+            interval = score_interval(by_variant[name], confidence, bounds_of(metric))
             row["n"] = interval.n
             row[metric] = interval.mean
             row[f"{metric}_sd"] = interval.sd
+            row[f"{metric}_se"] = interval.standard_error
             row[f"{metric}_low"] = interval.low
             row[f"{metric}_high"] = interval.high
             if members and metric in members and members[metric][name].shape[2] > 1:
@@ -128,16 +131,16 @@ def effect_rows(
 def _effect(
     contrast: Contrast, scores: Scores, rules: Rules, family: int, members: Members
 ) -> dict:
-    found = differences(contrast, scores)
-    estimate = corrected_t(found, rules.confidence)
+    values = differences(contrast, scores)
+    estimate = corrected_t(values, rules.confidence)
     bounds = simultaneous(estimate, family, rules.confidence)
     posterior = correlated_t_rope(
-        found, rules.rope, rules.probability, higher_is_better=rules.higher_is_better
+        values, rules.rope, rules.probability, higher_is_better=rules.higher_is_better
     )
     better, worse = posterior.above, posterior.below
     if not rules.higher_is_better:
         better, worse = worse, better
-    repeats = repeats_to_decide(found, rules.rope, rules.confidence)
+    repeats = repeats_to_decide(values, rules.rope, rules.confidence)
     row = {
         "metric": rules.metric,
         "technique": contrast.name,
@@ -156,7 +159,7 @@ def _effect(
         "p_hurts": worse,
         "verdict": posterior.verdict,
         "repeats": math.inf if repeats is None else float(repeats),
-        "floor": half_width(estimate.sd, math.inf, found.shape[1], rules.confidence),
+        "floor": half_width(estimate.sd, math.inf, values.shape[1], rules.confidence),
     }
     seeds = [members[v].shape[2] for v in contrast.weights if v in members]
     if len(seeds) == len(contrast.weights) and min(seeds) > 1:
@@ -175,7 +178,7 @@ def conditional_rows(
     seed: int,
 ) -> list[dict]:
     """One row a contrast whose variants are all in `correct`, which maps a variant to
-    (repeats, images) in [0, 1]: the share of members that judged the image right. `groups`:
+    (repeats, images) in [0, 1]: the share of members that got the image right. `groups`:
     (images,). The same images are drawn for all rows."""
     rows = []
     for contrast in contrasts:
@@ -187,7 +190,7 @@ def conditional_rows(
             for sign in (1, -1)
         ]
         a, b = (np.clip(side, 0, 1) for side in sides)  # a weighted mean, up to rounding
-        found = cluster_bootstrap(a, b, groups, draws=draws, confidence=confidence, seed=seed)
+        drawn = cluster_bootstrap(a, b, groups, draws=draws, confidence=confidence, seed=seed)
         rows.append(
             {
                 "technique": contrast.name,
@@ -196,11 +199,11 @@ def conditional_rows(
                     column: round(value * size, 12) + 0.0  # rounding is not a difference
                     for column, value in zip(
                         ("difference", "low", "high"),
-                        (found.mean, found.low, found.high),
+                        (drawn.mean, drawn.low, drawn.high),
                         strict=True,
                     )
                 },
-                "groups": found.groups,
+                "groups": drawn.groups,
             }
         )
     return rows

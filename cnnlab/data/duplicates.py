@@ -1,8 +1,8 @@
 """Images that are the same, or nearly, and the groups that keep them together.
 
-Exact: the pixels that nets see are equal. Near: the perceptual hashes differ in few bits, and the
-small grey pictures look alike too. A recompressed, resized or slightly brightened copy is found;
-one that is cropped, turned or mirrored is not.
+Exact: the pixels that networks see are equal. Near: the perceptual hashes differ in few bits, and
+the small grey pictures look alike too. A recompressed, resized or slightly brightened copy is
+found; one that is cropped, turned or mirrored is not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One image: from a file's bytes to the pixels that nets see.
+"""One image: from a file's bytes to the pixels that networks see.
 
 JPEG, PNG, BMP, GIF and TIFF (the first picture of several) and WebP; 1, 8 or 16 bits, grey, colour,
 palette, CMYK, with or without transparency. What comes out is 8 bits, grey or RGB, upright as its

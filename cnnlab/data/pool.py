@@ -7,7 +7,7 @@ with one row an image, in the same order:
     source    where the image came from
     label     class name
     group     images of one group never part company; the image's own id where it has no group
-    split     dev (everything is decided on it), pretrain (other classes, for transfer) or
+    split     dev (everything is decided on it), pretrain (what a backbone learns from) or
               test (read by the stage `final` alone)
     digest    hash of the pixels
 
@@ -39,7 +39,7 @@ class Pool:
     folder: Path
     rows: np.ndarray | None  # which of the folder's images, int (n,); None: all
     manifest: pd.DataFrame  # of these images
-    classes: tuple[str, ...]  # names in the order of the net's outputs
+    classes: tuple[str, ...]  # names in the order of the network's outputs
 
     @functools.cached_property
     def images(self) -> np.ndarray:
@@ -66,12 +66,6 @@ class Pool:
         """The pool's rows, with its classes."""
         kept = rows if self.rows is None else self.rows[rows]
         return replace(self, rows=kept, manifest=self.manifest.iloc[rows].reset_index(drop=True))
-
-    def of_classes(self, names: Iterable[str]) -> Pool:
-        """The images of some classes, which become the pool's only classes."""
-        kept = tuple(c for c in self.classes if c in set(names))
-        rows = np.flatnonzero(self.manifest["label"].isin(kept))
-        return replace(self.take(rows), classes=kept)
 
 
 def natural(name: str) -> list:

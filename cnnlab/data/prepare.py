@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,10 @@ from cnnlab.errors import UserError
 
 LONG = 200  # characters of an unusually long name
 LISTED = 10  # bad images that an error names
+TURNS = ("0", "90", "180", "270")  # degrees
 LABEL = 100  # characters of a class name, which becomes part of file names
+
+ANY = ""  # in what is wanted of a pool: images of any class (none has an empty name)
 
 ENDINGS = {
     "JPEG": {".jpg", ".jpeg"},
@@ -77,87 +80,143 @@ def select(
                 raise UserError(
                     f"params.yaml: data: class {name!r} is not there; allowed: {', '.join(allowed)}"
                 )
-    table = table.reset_index(names="row")
+    table = _numbered(table)
     table = table[table["label"].isin(classes)] if classes else table
     if table["label"].nunique() < 2:
         raise UserError(f"params.yaml: data: needs at least 2 classes, found {there}")
-    group = table.get("group", table["source"]).astype(str)
-    return table.assign(group=group).reset_index(drop=True)
+    return table.reset_index(drop=True)
+
+
+def without_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """All rows of a source's table, as `select` gives them, whatever their classes are."""
+    return _numbered(table).assign(label=ANY)
+
+
+def _numbered(table: pd.DataFrame) -> pd.DataFrame:
+    """A source's table with the columns `row` and `group`, see `select`."""
+    table = table.reset_index(names="row")
+    return table.assign(group=table.get("group", table["source"]).astype(str))
 
 
 def draw(
     table: pd.DataFrame,
+    *,
     dev_per_class: int | None,
     test_per_class: int | None,
     test_share: float,
-    pretrain_classes: list[str],
-    pretrain_per_class: int,
+    pretrain_classes: Sequence[str],
+    pretrain_images: int,
     seed: int,
 ) -> pd.DataFrame:
     """Draw the pools from a selected table: a manifest without digests.
 
-    Stratified: `dev_per_class` images of every class go to dev, then `pretrain_per_class` of each
-    of `pretrain_classes` to pretrain, the rest (at most `test_per_class` a class, None: all) to
-    test. With `dev_per_class` None it is the other way round: `test_per_class` images, or the share
-    `test_share` of each class, go to test, some to pretrain and the rest to dev. Where the source
-    comes split, its test part is where test is drawn from, and dev and pretrain come from its train
-    part. A group goes where all of it fits. Raises UserError naming a class that is too small.
+    `pretrain_images` of each of `pretrain_classes` go to pretrain, and nothing else of them
+    anywhere; where none is named, so many of what is left, whatever its class. Stratified:
+    `dev_per_class` images of every other class go to dev, then some to pretrain, the rest (at most
+    `test_per_class` of each class, None: all) to test. With `dev_per_class` None it is the other
+    way round: `test_per_class` images, or the share `test_share` of each class, go to test, some to
+    pretrain and the rest to dev. Where the source comes split, its test part is where test is drawn
+    from, and dev and pretrain come from its train part. A group goes where all of it fits. Raises
+    UserError naming a class that is too small.
     """
-    there = table["label"].value_counts().sort_index()
     shuffled = table.sample(frac=1, random_state=np.random.default_rng(seed))
-    comes_split = shuffled["split"].isin(["train", "test"]).all()
-    classes = shuffled["label"].unique()
-    all_dev = dev_per_class is None
-    wanted = {"dev": dict.fromkeys(classes, len(table) if all_dev else dev_per_class)}
-    wanted["pretrain"] = dict.fromkeys(pretrain_classes, pretrain_per_class)
-    wanted["test"] = dict.fromkeys(classes, test_per_class or len(table))
-    if all_dev and not comes_split and test_per_class is None:
-        wanted["test"] = {c: max(1, round(test_share * int(there[c]))) for c in classes}
-    order = ["test", "pretrain", "dev"] if all_dev else ["dev", "pretrain", "test"]
+    comes_split = bool(shuffled["split"].isin(["train", "test"]).all())
+    there = table["label"].value_counts().sort_index()
+    target = [name for name in there.index if name not in pretrain_classes]
+    wanted = {
+        "dev": dict.fromkeys(target, len(table) if dev_per_class is None else dev_per_class),
+        "pretrain": dict.fromkeys(pretrain_classes or [ANY], pretrain_images),
+        "test": dict.fromkeys(target, test_per_class or len(table)),
+    }
+    order = ["dev", "pretrain", "test"]
+    if dev_per_class is None:
+        order = ["test", "pretrain", "dev"]
+        if not comes_split and test_per_class is None:
+            wanted["test"] = {c: max(1, round(test_share * int(there[c]))) for c in target}
+    shuffled["split"] = _placed(shuffled, wanted, order, comes_split)
+    if dev_per_class is None:
+        in_dev = set(shuffled["label"][shuffled["split"] == "dev"])
+        for label in sorted(set(target) - in_dev):
+            raise UserError(
+                f"params.yaml: data.dev_per_class = null: of class {label!r}, {there[label]} "
+                "images, none is left for the dev pool"
+            )
+    else:
+        _require_all("dev", "dev_per_class", dev_per_class, wanted["dev"], there, shuffled)
+    _require_all(
+        "pretrain", "pretrain.per_class", pretrain_images, wanted["pretrain"], there, shuffled
+    )
+    manifest = shuffled[shuffled["split"] != ""].sort_values("row")
+    manifest.insert(0, "image_id", np.arange(len(manifest)))
+    return manifest.reset_index(drop=True)
 
+
+def _placed(
+    shuffled: pd.DataFrame,
+    wanted: dict[str, dict[str, int]],
+    order: Sequence[str],
+    comes_split: bool,
+) -> list[str]:
+    """The pool of each image, "" for none: group after group goes to the first pool of `order` that
+    still wants all of it. What is left to be wanted stays in `wanted`."""
     groups: dict[str, list[int]] = {}
     for i, group in enumerate(shuffled["group"].to_list()):
         groups.setdefault(group, []).append(i)
     labels, given = shuffled["label"].to_list(), shuffled["split"].to_list()
-    split = [""] * len(shuffled)
-    learns = [pool for pool in order if pool != "test"]
+    pool_of = [""] * len(shuffled)
+    learning = [pool for pool in order if pool != "test"]
     for members in groups.values():
         one = len(members) == 1  # as nearly all are: a Counter takes its time
-        counts = {labels[members[0]]: 1} if one else Counter(labels[i] for i in members)
+        by_label = {labels[members[0]]: 1} if one else Counter(labels[i] for i in members)
         pools = order
         if comes_split:
-            pools = ["test"] if "test" in [given[i] for i in members] else learns
+            pools = ["test"] if "test" in [given[i] for i in members] else learning
         for pool in pools:
+            counts = {ANY: len(members)} if ANY in wanted[pool] else by_label
             if all(wanted[pool].get(label, 0) >= n for label, n in counts.items()):
                 for i in members:
-                    split[i] = pool
+                    pool_of[i] = pool
                 for label, n in counts.items():
                     wanted[pool][label] -= n
                 break
-    shuffled["split"] = split
-    for pool, key, asked in (
-        ("dev", "dev_per_class", dev_per_class),
-        ("pretrain", "pretrain.per_class", pretrain_per_class),
-    ):
-        if asked is None:
-            lacking = set(classes) - set(shuffled["label"][shuffled["split"] == pool])
-            for label in sorted(lacking):
-                raise UserError(
-                    f"params.yaml: data.{key} = null: of class {label!r}, {there[label]} images,"
-                    f" none is left for the {pool} pool"
-                )
-            continue
-        # With groups the last few may not fit exactly; one image short in twenty is let pass.
-        slack = 0 if shuffled["group"].is_unique else asked // 20
-        for label, n in wanted[pool].items():
-            if n > slack:
-                raise UserError(
-                    f"params.yaml: data.{key} = {asked}: class {label!r} has {there[label]} images,"
-                    f" of which only {asked - n} were left for the {pool} pool"
-                )
-    manifest = shuffled[shuffled["split"] != ""].sort_values("row")
-    manifest.insert(0, "image_id", np.arange(len(manifest)))
-    return manifest.reset_index(drop=True)
+    return pool_of
+
+
+def _require_all(
+    pool: str,
+    key: str,
+    asked: int,
+    lacking: Mapping[str, int],
+    there: pd.Series,
+    shuffled: pd.DataFrame,
+) -> None:
+    """Raise UserError where a pool lacks images: `lacking`: class -> how many."""
+    # With groups the last few may not fit exactly; one image short in twenty is let pass.
+    slack = 0 if shuffled["group"].is_unique else asked // 20
+    for label, n in lacking.items():
+        if n > slack:
+            have = (
+                f"class {label!r} has {there[label]} images, of which" if label else "of all images"
+            )
+            raise UserError(
+                f"params.yaml: data.{key} = {asked}: {have} only {asked - n} were left for the"
+                f" {pool} pool"
+            )
+
+
+def turned(manifest: pd.DataFrame, first_id: int) -> pd.DataFrame:
+    """The manifest of each image turned by 0, 90, 180 and 270 degrees, the turn as its label: what
+    a network learns without labels (Gidaris et al. 2018). Turns of one image are one group."""
+    four = manifest.loc[manifest.index.repeat(len(TURNS))].reset_index(drop=True)
+    ids = np.arange(first_id, first_id + len(four))
+    return four.assign(image_id=ids, label=list(TURNS) * len(manifest), digest="")
+
+
+def in_turns(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Each image (side, side, channels) in the turns of `TURNS`, counter-clockwise."""
+    for image in images:
+        for quarter in range(len(TURNS)):
+            yield np.rot90(image, quarter)
 
 
 def without_bad(

@@ -1,4 +1,4 @@
-"""Look into trained nets: kernels, feature maps, what excites a filter, where a net looks.
+"""Look into trained networks: kernels, feature maps, what excites a filter, where they look.
 
 Takes Keras models and arrays and returns `Picture`s, matplotlib figures with alt text; only `save`
 writes a file. Imports TensorFlow and Keras late, where a model is looked into.

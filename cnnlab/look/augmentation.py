@@ -22,26 +22,31 @@ from cnnlab.look.figure import (
 if TYPE_CHECKING:
     import keras
 
-    from cnnlab.training.recipe import Recipe
+    from cnnlab.recipe.recipe import Recipe
 
 GAP = 6  # pixels
 
 
 def affinity(
-    net: keras.Model, recipe: Recipe, images: np.ndarray, labels: np.ndarray, draws: int, seed: int
+    model: keras.Model,
+    recipe: Recipe,
+    images: np.ndarray,
+    labels: np.ndarray,
+    draws: int,
+    seed: int,
 ) -> tuple[float, float]:
-    """Accuracy of a net on images as they are, and on `draws` of a recipe's augmentation of them.
+    """Accuracy of a model on images as they are, and on `draws` of a recipe's augmentation of them.
 
-    For a net trained without it, their difference says how far the augmentation leads away from the
-    images (affinity, Gontijo-Lopes et al. 2021). `images`: uint8 (n, height, width, channels), not
-    trained on; `labels`: int (n,).
+    For a model trained without it, their difference says how far the augmentation leads away from
+    the images (affinity, Gontijo-Lopes et al. 2021). `images`: uint8 (n, height, width, channels),
+    not trained on; `labels`: int (n,).
     """
     import tensorflow as tf
 
-    from cnnlab.training.augmentation import augment
+    from cnnlab.train.augmentation import augment
 
     def accuracy(pixels: tf.Tensor) -> float:
-        return float(np.mean(net.predict(pixels, verbose=0).argmax(1) == labels))
+        return float(np.mean(model.predict(pixels, verbose=0).argmax(1) == labels))
 
     pixels = tf.constant(images, tf.float32)
     drawn = [augment(recipe, pixels, tf.constant([seed, i], tf.int32)) for i in range(draws)]
@@ -54,11 +59,11 @@ def augmentation_figure(
     """A row an image: the original, then `draws` of the recipe's augmentation.
 
     `images`: uint8 (n, height, width, channels); `labels`: n class names. The draws are made by the
-    code that training uses, with another seed than any trial's.
+    code that training uses, with a seed that no trial has.
     """
     import tensorflow as tf
 
-    from cnnlab.training.augmentation import augment, mix
+    from cnnlab.train.augmentation import augment, mix
 
     pixels, targets = tf.constant(images, tf.float32), tf.zeros([len(images), 1])
     drawn = []

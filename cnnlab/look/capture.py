@@ -1,14 +1,8 @@
-"""Take the maps out of a Keras model: any model, nested and subclassed ones too.
-
-The maps are caught by wrapping `layer.call` during one eager forward pass. Models built from the
-inner tensors of a functional graph would miss what lies inside a nested backbone.
-"""
+"""Take the maps out of a Keras model: a functional one without models inside, or a Sequential."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,20 +12,21 @@ if TYPE_CHECKING:
 
 
 def layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """The 2-D convolution and pooling layers of a built model, by name, in forward order.
+    """The 2-D convolution and pooling layers of a model, by name, in forward order.
 
-    Nested models and layers are searched too. A name that occurs twice gets the names of the
-    models around it in front ("backbone/conv1"), and a number where even that is not enough. Global
-    pooling does not count: it leaves no maps. Parallel branches come in either order, and the
-    layers of a subclassed model, where no graph says what comes first, as they were assigned.
+    Global pooling does not count: it leaves no maps. Parallel branches come in either order.
+
+    Raises:
+        ValueError: if the model is subclassed, has models inside, or calls a layer twice.
     """
-    kinds = _kinds("shown")
-    return {name: layer for name, layer in _named(model).items() if isinstance(layer, kinds)}
+    kinds = (*_convolutions(), *_pooling())
+    steps, _ = _steps(model)
+    return {layer.name: layer for layer, _, _ in steps if isinstance(layer, kinds)}
 
 
 def pools(model: keras.Model) -> set[str]:
     """Which of `layers(model)` pool."""
-    return {name for name, layer in layers(model).items() if isinstance(layer, _kinds("pooling"))}
+    return {name for name, layer in layers(model).items() if isinstance(layer, _pooling())}
 
 
 def feature_maps(
@@ -39,24 +34,23 @@ def feature_maps(
 ) -> dict[str, np.ndarray]:
     """The maps of convolution and pooling layers on `images`, in inference mode.
 
-    The map of a convolution is what its activation layer gives out: the first one that its output
-    reaches through layers such as normalisation or dropout, before another convolution, pooling,
-    dense or merging layer. Where none does, as in the branch of a residual block, it is what the
-    last of those layers gives out, or the convolution itself. An activation that belongs to no
-    convolution, as after the sum in a residual block, is shown under its own name. (What is no
-    layer but a bare function is not seen.) A layer called more than once shows its first call.
+    The map of a convolution is the output of its activation layer: the first one that it reaches
+    through layers such as normalisation or dropout, before another convolution, pooling, dense or
+    merging layer. Where there is none, as in the branch of a residual block, it is the output of
+    the last of those layers, or of the convolution itself. An activation that belongs to no
+    convolution, as after the sum in a residual block, is shown under its own name. Functions that
+    are no layers, such as `keras.ops.relu`, do not count as activations.
 
     Args:
-        model: A built, channels-last model that takes one image tensor.
-        images: (n, h, w, c), as the model takes them. All go through in one pass: a probe set.
+        model: A channels-last model that takes one image tensor, as for `layers`.
+        images: (n, h, w, c), as the model takes them. All go through at once.
         names: Names from `layers(model)`, or of such activations; all of them if None.
 
     Returns:
-        Layer name -> float32 (n, h, w, channels), in the order of the calls.
+        Layer name -> float32 (n, h, w, channels), in forward order.
 
     Raises:
-        ValueError: if a name is unknown, its layer takes no part in the forward pass, or no layer
-            is seen to, as in a model whose `call` is a `tf.function`.
+        ValueError: for a name without maps, and as `layers`.
     """
     import keras
 
@@ -70,142 +64,93 @@ def feature_maps(
 def forward(
     model: keras.Model, images: Any, names: Sequence[str] | None = None
 ) -> tuple[dict[str, Any], Any]:
-    """The maps that `feature_maps` describes, as tensors of the layers' own dtypes, and the output.
+    """The maps that `feature_maps` describes, as tensors of the layers' dtypes, and the output.
 
     `images`: array or tensor. Inside a `tf.GradientTape` that watches them, gradients can be taken
     of everything returned, with respect to any of it.
     """
     import keras
 
-    known = _named(model)
-    asked = list(layers(model)) if names is None else list(names)
-    for name in asked:
-        if name not in known:
-            raise ValueError(f"no convolution or pooling layer {name!r}; there are {list(known)}")
+    steps, output = _steps(model)
+    maps = _maps(steps)
+    for name in names or ():
+        if name not in maps:
+            raise ValueError(f"{model.name} has no maps of a layer {name!r}; it has {list(maps)}")
+    if names is not None:
+        maps = {name: tensor for name, tensor in maps.items() if name in names}
+    whole = keras.Model(model.inputs, [*maps.values(), output])
+    *tensors, logits = whole([keras.ops.convert_to_tensor(images)], training=False)
+    return dict(zip(maps, tensors, strict=True)), logits
 
-    wanted = {id(known[name]): name for name in (known if names is None else asked)}
-    maps: dict[str, Any] = {}
-    # What a convolution gave out and no activation has taken yet, followed through normalisation
-    # and the like: tensor id -> (tensor, id of the convolution's own output). The tensors are kept
-    # so that their ids stay their own.
-    waiting: dict[int, tuple[Any, int]] = {}
-    shown: dict[int, str] = {}  # id of a convolution's own output -> the name its map has
 
-    def note(layer: keras.layers.Layer, given: Any, result: Any) -> None:
-        name = wanted.get(id(layer))
-        fresh = name is not None and name not in maps
-        if isinstance(layer, _kinds("shown")):
-            if fresh:
-                maps[name] = result
+# A layer with the symbolic tensors that it takes and gives; of several tensors, a list.
+Step = tuple["keras.layers.Layer", Any, Any]
+
+
+def _steps(model: keras.Model) -> tuple[list[Step], keras.KerasTensor]:
+    """The layers of a model in forward order, and the model's output."""
+    import keras
+
+    if getattr(model, "inputs", None) is None:
+        raise ValueError(f"{model.name} is neither a functional model nor a built Sequential")
+    if inside := [layer.name for layer in model.layers if isinstance(layer, keras.Model)]:
+        raise ValueError(f"{model.name} has models inside: {', '.join(inside)}; it must be flat")
+    if isinstance(model, keras.Sequential):
+        # Called anew: `add` calls all layers again, and `layer.output` is that of the first call.
+        steps, output = [], model.inputs[0]
+        for layer in model.layers:
+            before, output = output, layer(output)
+            steps.append((layer, before, output))
+        return steps, output
+    steps = [(operation, operation.input, operation.output) for operation in model.operations]
+    given = {id(tensor) for _, _, after in steps for tensor in keras.tree.flatten(after)}
+    taken = [*model.outputs, *(t for _, before, _ in steps for t in keras.tree.flatten(before))]
+    if any(id(tensor) not in given for tensor in taken):
+        raise ValueError(f"{model.name} calls a layer twice, or has one that another model called")
+    return [step for step in steps if isinstance(step[0], keras.layers.Layer)], model.outputs[0]
+
+
+def _maps(steps: Sequence[Step]) -> dict[str, keras.KerasTensor]:
+    """Layer name -> its map, as a symbolic tensor."""
+    import keras
+
+    maps: dict[str, keras.KerasTensor] = {}
+    waiting: dict[int, str] = {}  # id of a tensor -> the convolution that still has no activation
+    for layer, before, after in steps:
+        if isinstance(layer, (*_convolutions(), *_pooling())):
+            maps[layer.name] = after
             if getattr(layer, "activation", None) is keras.activations.linear:
-                waiting[id(result)] = (result, id(result))
-                if fresh:
-                    shown[id(result)] = name
-        elif isinstance(layer, _kinds("barrier")):
-            return
-        elif id(given) in waiting and getattr(result, "shape", None) == given.shape:
-            _, origin = waiting[id(given)]
-            if origin in shown:
-                maps[shown[origin]] = result
-            if _activates(layer):
-                # Only the first activation counts, also where the tensor goes to several.
-                for key in [key for key, (_, first) in waiting.items() if first == origin]:
-                    del waiting[key]
-                shown.pop(origin, None)
-            else:
-                waiting[id(result)] = (result, origin)
-        elif fresh and _activates(layer) and len(result.shape) == 4:
-            maps[name] = result
-
-    with _listening(model, note):
-        output = model(keras.ops.convert_to_tensor(images), training=False)
-
-    missing = [name for name in asked if name not in maps]
-    if missing and (names is not None or not maps):
-        raise ValueError(f"layers {missing} take no part in the forward pass, as far as is seen")
-    return maps, output
-
-
-def _named(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """All layers that may have maps, by the names that `layers` describes, in forward order."""
-    kinds = (*_kinds("shown"), *_kinds("activation"))
-    found = [(path, layer) for path, layer in _walk(model) if isinstance(layer, kinds)]
-    short = Counter(path[-1] for path, _ in found)
-    named: dict[str, keras.layers.Layer] = {}
-    for path, layer in found:
-        name = path[-1] if short[path[-1]] == 1 else "/".join(path)
-        first, number = name, 1
-        while name in named:
-            number += 1
-            name = f"{first}#{number}"
-        named[name] = layer
-    return named
-
-
-@contextmanager
-def _listening(model: keras.Model, note: Callable[[Any, Any, Any], None]) -> Iterator[None]:
-    """Inside, `note(layer, first argument, result)` follows each call of an innermost layer."""
-    leaves = [layer for _, layer in _walk(model) if not _children(layer)]
-    # Past Keras's own attribute tracking, and so that what was there before comes back.
-    before = [(vars(layer), vars(layer).get("call")) for layer in leaves]
-
-    def wrap(layer: keras.layers.Layer, call: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            result = call(*args, **kwargs)
-            note(layer, args[0] if args else next(iter(kwargs.values()), None), result)
-            return result
-
-        return wrapped
-
-    try:
-        for layer in leaves:
-            vars(layer)["call"] = wrap(layer, layer.call)
-        yield
-    finally:
-        for attributes, call in before:
-            attributes.pop("call", None)
-            if call is not None:
-                attributes["call"] = call
-
-
-def _walk(
-    layer: keras.layers.Layer, path: tuple[str, ...] = (), seen: set[int] | None = None
-) -> Iterator[tuple[tuple[str, ...], keras.layers.Layer]]:
-    """Every layer below `layer`, once, with the names that lead to it."""
-    seen = set() if seen is None else seen
-    for child in _children(layer):
-        if id(child) not in seen:
-            seen.add(id(child))
-            yield (*path, child.name), child
-            yield from _walk(child, (*path, child.name), seen)
-
-
-def _children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    # Private, but the only list that has the sublayers of custom layers as well as those of models.
-    # Its `recursive=True` would turn the order of nested layers round.
-    return layer._flatten_layers(include_self=False, recursive=False)
+                waiting[id(after)] = layer.name
+        elif isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense)):
+            continue
+        elif id(before) in waiting and after.shape == before.shape:
+            name = waiting[id(before)]
+            maps[name] = after
+            waiting[id(after)] = name
+            if _activates(layer):  # the first one counts, also where the tensor goes to several
+                waiting = {key: other for key, other in waiting.items() if other != name}
+        elif _activates(layer) and len(after.shape) == 4:
+            maps[layer.name] = after
+    return maps
 
 
 def _activates(layer: keras.layers.Layer) -> bool:
-    import keras
-
-    if isinstance(layer, keras.layers.Activation):
-        return layer.activation is not keras.activations.linear
-    return isinstance(layer, _kinds("activation"))
-
-
-def _kinds(role: str) -> tuple[type, ...]:
-    """The layer classes of a role: "pooling", "shown" (has maps), "barrier" (ends a search) or
-    "activation"."""
+    from keras import activations
     from keras import layers as k
 
-    # Keras derives none of these four from another.
-    convolution = (k.Conv2D, k.DepthwiseConv2D, k.SeparableConv2D, k.Conv2DTranspose)
-    pooling = (k.MaxPooling2D, k.AveragePooling2D)
-    shown = (*convolution, *pooling)
-    return {
-        "pooling": pooling,
-        "shown": shown,
-        "barrier": (*shown, k.Dense, k.EinsumDense),
-        "activation": (k.Activation, k.ReLU, k.LeakyReLU, k.PReLU, k.ELU, k.Softmax),
-    }[role]
+    if isinstance(layer, k.Activation):
+        return layer.activation is not activations.linear
+    return isinstance(layer, (k.ReLU, k.LeakyReLU, k.PReLU, k.ELU, k.Softmax))
+
+
+def _convolutions() -> tuple[type, ...]:
+    from keras import layers as k
+
+    # Keras derives none of these from another.
+    return (k.Conv2D, k.DepthwiseConv2D, k.SeparableConv2D, k.Conv2DTranspose)
+
+
+def _pooling() -> tuple[type, ...]:
+    from keras import layers as k
+
+    return (k.MaxPooling2D, k.AveragePooling2D)

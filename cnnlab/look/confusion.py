@@ -35,7 +35,7 @@ MISTAKES = 5  # named in the alt text
 
 
 def confusion_figure(title: str, counts: np.ndarray, classes: Sequence[str]) -> Picture:
-    """A row a true class, a column what was said; colours are shares of the row, numbers images.
+    """A row a true class, a column the prediction; colours are shares of the row, numbers images.
 
     Numbers and names are left out where they would not be readable.
 
@@ -55,7 +55,7 @@ def confusion_figure(title: str, counts: np.ndarray, classes: Sequence[str]) -> 
     with house_style():
         figure = blank(top + max(side, 150) + MARGIN)
         write(figure, MARGIN, 14, title, TITLE, weight="bold")
-        note = "down: what it is; across: what was said; images, coloured by share of the row"
+        note = "down: true class; across: predicted class; images, coloured by share of the row"
         write(figure, MARGIN, 44, note, SMALL, color=GREY)
         left = MARGIN + LABELS
         axes = box(figure, left, top, side, side)
@@ -74,10 +74,10 @@ def confusion_figure(title: str, counts: np.ndarray, classes: Sequence[str]) -> 
         colour_bar(figure, min(left + side + 40, WIDTH - 90), top + 26, 120, scale, "of the row")
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, counts)
     worst = np.argsort(-wrong, axis=None, kind="stable")[:MISTAKES]
-    said = [
+    words = [
         f"{classes[i]} taken for {classes[j]} {wrong[i, j]} times"
         for i, j in zip(*np.unravel_index(worst, wrong.shape), strict=True)
         if wrong[i, j]
     ]
     right = f"{int(np.trace(counts))} of {plural(int(counts.sum()), 'image')} right"
-    return Picture(figure, f"{title}: {'; '.join([right, *said])}")
+    return Picture(figure, f"{title}: {'; '.join([right, *words])}")

@@ -71,8 +71,8 @@ def curves_figure(
             for j, line in enumerate(names[name]):
                 write(figure, x, y + 22 * j, line, room=wide, weight="bold")
             y += 22 * len(names[name])
-            held, training = _ends(curve, metric)
-            write(figure, x, y, held, SMALL, 0.65 * wide, color=HELD_OUT)
+            held_out, training = _ends(curve, metric)
+            write(figure, x, y, held_out, SMALL, 0.65 * wide, color=HELD_OUT)
             write(figure, x + wide, y, training, SMALL, 0.33 * wide, color=TRAINING, ha="right")
             axes = box(figure, x, top + row * pitch + head, wide, HIGH)
             axes.set_axis_on()
@@ -83,8 +83,8 @@ def curves_figure(
             for values, colour in ((curve.training, TRAINING), (curve.held_out, HELD_OUT)):
                 _draw(axes, curve.epochs, values * metric.scale, colour)
             _finish(axes, first=column == 0, lowest=i + columns >= len(curves))
-    said = [f"{name}: {_said(curve, metric)}" for name, curve in curves.items()]
-    return Picture(figure, f"{title}, learning curves, {metric.title}. {'. '.join(said)}.")
+    words = [f"{name}: {_words(curve, metric)}" for name, curve in curves.items()]
+    return Picture(figure, f"{title}, learning curves, {metric.title}. {'. '.join(words)}.")
 
 
 def curve_table(metric: str, curves: Mapping[str, Curve]) -> list[dict]:
@@ -147,18 +147,18 @@ def _legend(figure, reference: str | None) -> None:
 
 def _ends(curve: Curve, metric: Metric) -> tuple[str, str]:
     """The last means, held out with the standard deviation, and in training."""
-    held, training = (v[:, -1:] * metric.scale for v in (curve.held_out, curve.training))
+    held_out, training = (v[:, -1:] * metric.scale for v in (curve.held_out, curve.training))
     d = metric.digits
-    return f"{held.mean():.{d}f} ± {_sd(held)[0]:.{d}f}", f"{training.mean():.{d}f}"
+    return f"{held_out.mean():.{d}f} ± {_sd(held_out)[0]:.{d}f}", f"{training.mean():.{d}f}"
 
 
-def _said(curve: Curve, metric: Metric) -> str:
+def _words(curve: Curve, metric: Metric) -> str:
     means = curve.held_out.mean(0)
     best = int(means.argmax() if metric.higher_is_better else means.argmin())
     value = f"{means[best] * metric.scale:.{metric.digits}f}"
-    held, training = _ends(curve, metric)
+    held_out, training = _ends(curve, metric)
     epoch = curve.epochs[best]
-    return f"ends at {held}, in training {training}; best {value} at epoch {epoch}"
+    return f"ends at {held_out}, in training {training}; best {value} at epoch {epoch}"
 
 
 def _finish(axes: Axes, first: bool, lowest: bool) -> None:

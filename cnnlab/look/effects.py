@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from cnnlab.compare import mean_interval
+from cnnlab.compare import score_interval
 from cnnlab.compare.metrics import Metric, ece, reliability
 from cnnlab.compare.scores import Grid, pooled
 from cnnlab.look.figure import (
@@ -32,8 +32,9 @@ from cnnlab.look.figure import (
 
 KINDS = {  # colour and meaning of each kind of contrast
     "alone": ("#0969da", "added to the baseline"),
-    "removed": ("#bc4c00", "lost without it"),
+    "removed": ("#bc4c00", "lost when removed"),
     "together": ("#8250df", "all at once"),
+    "start": ("#cf222e", "how training starts"),
     "main": ("#1a7f37", "main effect"),
     "shapley": ("#bf3989", "Shapley value"),
     "ensemble": ("#9a6700", "ensemble"),
@@ -54,7 +55,9 @@ def scores_figure(
 
     `scores`: name -> (repeats, folds), in the metric's own units.
     """
-    intervals = {name: mean_interval(values, confidence) for name, values in scores.items()}
+    intervals = {
+        name: score_interval(values, confidence, metric.bounds) for name, values in scores.items()
+    }
     with house_style():
         height = ROW * len(scores)
         figure = blank(52 + height + 64)
@@ -62,7 +65,7 @@ def scores_figure(
         axes = _axes(figure, 52, height, WIDTH - MARGIN)
         for i, (name, values) in enumerate(scores.items()):
             y = (i + 0.5) * ROW
-            _label(figure, axes, 52 + y, name)
+            _label(figure, 52 + y, name)
             dots = np.ravel(values) * metric.scale
             axes.plot(dots, _spread(dots, y), "o", ms=3.5, mfc="none", mec=GREY, mew=0.6)
             _interval(axes, y, intervals[name], metric.scale, INK)
@@ -78,7 +81,7 @@ def effects_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Pictu
 
     `rows`: the table of effects (`compare.tables`) on one metric; interactions are left to
     `interactions_figure`. Thick: the interval; thin: the bounds that hold for all effects of the
-    kind at once. Filled: told from zero after Holm's correction. The grey band is the region of no
+    kind at once. Filled: significant after Holm's correction. The grey band is the region of no
     practical difference, the words at the right the verdict.
     """
     rows = [row for row in rows if row["kind"] in KINDS]
@@ -97,20 +100,20 @@ def effects_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Pictu
         axes.axvline(0, color=GREY, linewidth=0.8, zorder=0)
         y = 0.0
         for name in names:
-            own = sorted(
+            of_name = sorted(
                 (row for row in rows if row["technique"] == name),
                 key=lambda row: present.index(row["kind"]),
             )
-            _label(figure, axes, top + y + (12 + LANE * len(own)) / 2, name)
-            for i, row in enumerate(own):
+            _label(figure, top + y + (12 + LANE * len(of_name)) / 2, name)
+            for i, row in enumerate(of_name):
                 lane = y + 6 + LANE * (i + 0.5)
                 colour = KINDS[row["kind"]][0]
                 _effect(axes, lane, row, metric.scale, colour)
-                said = row["verdict"].replace("practical ", "")
+                verdict = row["verdict"].replace("practical ", "")
                 room = VERDICTS - 12
                 at = (WIDTH - MARGIN - VERDICTS + 12, top + lane)
-                write(figure, *at, said, SMALL, room, va="center", color=colour)
-            y += 12 + LANE * len(own)
+                write(figure, *at, verdict, SMALL, room, va="center", color=colour)
+            y += 12 + LANE * len(of_name)
             axes.axhline(y, color=RULE, linewidth=0.5, zorder=0)
         for i, kind in enumerate(present if lines else []):
             colour, text = KINDS[kind]
@@ -119,30 +122,31 @@ def effects_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Pictu
         better = "more" if metric.higher_is_better else "less"
         _finish(
             axes,
-            f"change in {metric.title} ({metric.step}); {better} is better; filled: told from zero;"
+            f"change in {metric.title} ({metric.step}); {better} is better; filled: significant;"
             " band: no practical difference",
         )
-    said = [
+    words = [
         f"{r['technique']} {r['kind']} {_signed(r['effect'], metric)}"
         f" [{_signed(r['low'], metric)}, {_signed(r['high'], metric)}] {r['verdict']}"
         for r in rows
     ]
-    return Picture(figure, f"{title}, {metric.step}: " + "; ".join(said))
+    return Picture(figure, f"{title}, {metric.step}: " + "; ".join(words))
 
 
 def interactions_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Picture:
-    """Main effects on the diagonal, two-way interactions beside it, each with its interval.
+    """Effects of techniques and starts on the diagonal, two-way interactions beside it, each with
+    its interval.
 
-    `rows`: the table of effects of an orthogonal design, on one metric. Framed: told from zero
-    after Holm's correction. Aliased interactions stand in the cell of the first of them.
+    `rows`: the table of effects, on one metric. Framed: significant after Holm's correction.
+    Aliased interactions stand in the cell of the first of them.
     """
     cells = {}
     for row in rows:
-        if row["kind"] in ("main", "interaction"):
+        if row["kind"] in ("main", "start", "interaction"):
             first = row["technique"].replace("−", "+").split(" + ")[0].split(" × ")
             if len(first) <= 2:
                 cells[first[0], first[-1]] = row
-    names = [a for a, b in cells if a == b]
+    names = list(dict.fromkeys(name for pair in cells for name in pair))
     size = min(120, (WIDTH - LABELS - 2 * MARGIN) // len(names))
     largest = max(abs(row["effect"]) for row in cells.values()) * metric.scale
     with house_style():
@@ -154,8 +158,7 @@ def interactions_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> 
             write_lines(
                 figure, middle, 46, wrapped(name, size // 8, 2), 18, room=size - 4, ha="center"
             )
-            at = (LABELS + 10, 96 + (i + 0.5) * size)
-            write(figure, *at, name, room=LABELS - 12, ha="right", va="center")
+            _label(figure, 96 + (i + 0.5) * size, name)
         axes = box(figure, LABELS + MARGIN, 96, side, side)
         sheet = np.full((len(names), len(names)), np.nan)
         for (a, b), row in cells.items():
@@ -171,13 +174,13 @@ def interactions_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> 
                 axes.plot(i + corners, j + np.roll(corners, 1), color=INK, linewidth=1.4)
         scale = symmetric(largest)
         axes.imshow(sheet, norm=scale.norm, cmap=scale.colours, aspect="auto")
-    said = [
+    words = [
         f"{r['technique']} {_signed(r['effect'], metric)}"
         f" [{_signed(r['low'], metric)}, {_signed(r['high'], metric)}]"
-        + (" told from zero" if r["clear"] else "")
+        + (" significant" if r["clear"] else "")
         for r in cells.values()
     ]
-    return Picture(figure, f"{title}, {metric.step}: " + "; ".join(said))
+    return Picture(figure, f"{title}, {metric.step}: " + "; ".join(words))
 
 
 def cost_figure(
@@ -239,20 +242,20 @@ def cost_figure(
                 annotation_clip=False,
             )
             line.set_zorder(0)
-    said = ", ".join(
+    words = ", ".join(
         f"{n} {means[n] * metric.scale:.{metric.digits}f} at {costs[n]:.3g}" for n in front
     )
     return Picture(
         figure,
-        f"{title}, {metric.unit} and weight-images: best for their cost, of {len(names)}: {said}",
+        f"{title}, {metric.unit} and weight-images: best for their cost, of {len(names)}: {words}",
     )
 
 
 def calibration_figure(title: str, grids: Mapping[str, Grid]) -> Picture:
-    """For each variant, the share that is right against the probability that its nets gave it.
+    """For each variant, the share that is right against the probability that its networks gave it.
 
     `grids`: name -> answers (`compare.scores`), all folds, repeats and members taken together. On
-    the line a probability can be taken at its word; below it nets are too sure.
+    the line a probability can be taken at its word; below it networks are too sure.
     """
     columns, side = 4, 160 if len(grids) > 1 else 320
     step = (WIDTH - 2 * MARGIN) // columns
@@ -268,8 +271,8 @@ def calibration_figure(title: str, grids: Mapping[str, Grid]) -> Picture:
             left, top = MARGIN + i % columns * step + 34, 52 + i // columns * pitch
             write(figure, left, top, name, SMALL, step - 40)
             axes = box(figure, left, top + 24, side, side)
-            said = f"off by {errors[name] * 100:.1f}"
-            axes.text(0.03, 0.97, said, va="top", fontsize=SMALL, color=GREY)
+            error = f"off by {errors[name] * 100:.1f}"
+            axes.text(0.03, 0.97, error, va="top", fontsize=SMALL, color=GREY)
             axes.set_axis_on()
             axes.plot([0, 1], [0, 1], color=RULE, linewidth=0.8, zorder=0)
             axes.plot(bins.confidence, bins.accuracy, "-", color=INK, linewidth=0.8)
@@ -280,8 +283,8 @@ def calibration_figure(title: str, grids: Mapping[str, Grid]) -> Picture:
             axes.set_yticks([0, 0.5, 1])
         note = "across: probability of the predicted class; up: share that is right; off by: points"
         write(figure, MARGIN, figure.bbox.height - 26, note, SMALL, color=GREY)
-    said = ", ".join(f"{name} {error * 100:.1f}" for name, error in errors.items())
-    return Picture(figure, f"{title}; calibration error in points: {said}")
+    words = ", ".join(f"{name} {error * 100:.1f}" for name, error in errors.items())
+    return Picture(figure, f"{title}; calibration error in points: {words}")
 
 
 def _axes(figure, top: float, height: float, right: float) -> Axes:
@@ -292,14 +295,23 @@ def _axes(figure, top: float, height: float, right: float) -> Axes:
     return axes
 
 
-def _label(figure, axes: Axes, down: float, name: str) -> None:
+def _label(figure, down: float, name: str) -> None:
+    """The name of a row, on two lines where it has two parts."""
     style = {"room": LABELS, "ha": "right", "va": "center"}
-    first, minus, second = name.partition(" - ")
-    if minus and len(name) > LETTERS:  # a pair of variants
-        lines = [f"{first} −", second]
+    lines = _parts(name)
+    if len(lines) > 1:
         write_lines(figure, LABELS + 10, down - 8, lines, 17, size=SMALL, **style)
     else:
         write(figure, LABELS + 10, down, name, **style)
+
+
+def _parts(name: str) -> list[str]:
+    """A technique and its start ("augment with freeze"), or the sides of a long difference."""
+    first, _, second = name.partition(" with ")
+    if second:
+        return [first, f"with {second}"]
+    first, _, second = name.partition(" - ")
+    return [f"{first} −", second] if second and len(name) > LETTERS else [name]
 
 
 def _interval(axes: Axes, y, interval, scale: float, colour) -> None:

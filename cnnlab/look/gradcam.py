@@ -1,4 +1,4 @@
-"""Where a net looks: Grad-CAM (Selvaraju et al. 2017) on right and wrong predictions."""
+"""Where a network looks: Grad-CAM (Selvaraju et al. 2017) on right and wrong predictions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LARGEST_ANSWER = 200  # pixels
 def grad_cam(
     model: keras.Model, images: np.ndarray, classes: Sequence[int]
 ) -> tuple[str, np.ndarray]:
-    """What in each image speaks for a class, seen from the last maps of the net.
+    """What in each image speaks for a class, seen from the last maps of the network.
 
     The maps are those of the last layer, of `feature_maps`, that is no pooling and whose maps are
     larger than one pixel; each is weighed by the mean gradient of the class's logit with respect to
@@ -57,7 +57,7 @@ def grad_cam(
     Args:
         model: A built model that gives out logits (n, classes).
         images: (n, h, w, c), as the model takes them.
-        classes: For each image the class asked about, int (n,).
+        classes: For each image the class in question, int (n,).
 
     Returns:
         The layer's name, and float32 (n, height, width) of the size of its maps, at least 0.
@@ -71,8 +71,8 @@ def grad_cam(
     with tf.GradientTape() as tape:
         tape.watch(inputs)  # so that layers which are frozen are recorded too
         maps, logits = forward(model, inputs)
-        asked = tf.gather(logits, tf.constant(classes, tf.int32), axis=1, batch_dims=1)
-        total = tf.reduce_sum(tf.cast(asked, "float32"))  # images do not touch one another
+        chosen = tf.gather(logits, tf.constant(classes, tf.int32), axis=1, batch_dims=1)
+        total = tf.reduce_sum(tf.cast(chosen, "float32"))  # images do not touch one another
     small = pools(model) | {n for n, m in maps.items() if m.shape[1] * m.shape[2] == 1}
     large = [name for name in maps if name not in small]
     if not large:
@@ -92,10 +92,10 @@ class Case:
 
     image: np.ndarray  # (h, w), (h, w, 1) or (h, w, 3)
     truth: str
-    said: str  # the class with the largest probability
-    sure: float  # its probability, 0..1
-    heat: np.ndarray  # (height, width) of the maps, at least 0: what speaks for `said`
-    other: np.ndarray | None = None  # what speaks for `truth`, where that is another class
+    predicted: str  # the class with the largest probability
+    probability: float  # of that class, 0..1
+    heat: np.ndarray  # (height, width) of the maps, at least 0: what speaks for `predicted`
+    truth_heat: np.ndarray | None = None  # what speaks for `truth`, where that is another class
 
 
 def telling(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,9 +104,9 @@ def telling(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
     The most confident right prediction of each class, for the first classes that have one, and the
     most confident wrong predictions; at most `MOST` of each.
     """
-    said, sure = probabilities.argmax(1), probabilities.max(1)
-    order = np.argsort(-sure, kind="stable")
-    right, wrong = (order[(said == labels)[order] == is_right] for is_right in (True, False))
+    right = probabilities.argmax(1) == labels
+    order = np.argsort(-probabilities.max(1), kind="stable")
+    right, wrong = order[right[order]], order[~right[order]]
     _, firsts = np.unique(labels[right], return_index=True)
     return right[firsts][:MOST], wrong[:MOST]
 
@@ -129,35 +129,35 @@ def cases(
         classes: Names in the order of the outputs.
         chosen: Indices of the images to look at; at least one.
     """
-    said = probabilities.argmax(1)
-    asked = np.concatenate([said[chosen], labels[chosen]])
-    layer, heat = grad_cam(model, images[np.concatenate([chosen, chosen])], asked)
-    for_said, for_truth = np.split(heat, 2)
+    predicted, truth = probabilities.argmax(1)[chosen], labels[chosen]
+    both = np.concatenate([predicted, truth])
+    layer, heat = grad_cam(model, images[np.concatenate([chosen, chosen])], both)
+    for_predicted, for_truth = np.split(heat, 2)
     return layer, [
         Case(
             image=images[j],
-            truth=classes[labels[j]],
-            said=classes[said[j]],
-            sure=float(probabilities[j].max()),
-            heat=for_said[i],
-            other=None if said[j] == labels[j] else for_truth[i],
+            truth=classes[truth[i]],
+            predicted=classes[predicted[i]],
+            probability=float(probabilities[j].max()),
+            heat=for_predicted[i],
+            truth_heat=None if predicted[i] == truth[i] else for_truth[i],
         )
         for i, j in enumerate(chosen)
     ]
 
 
 def grad_cam_figure(
-    found: Sequence[Case], layer: str, title: str, accuracy: float, whose: str
+    examples: Sequence[Case], layer: str, title: str, accuracy: float, whose: str
 ) -> Picture:
-    """Right predictions above, wrong ones below: image, heat for the class that was said, and,
-    where that was wrong, heat for the true class.
+    """Right predictions above, wrong ones below: image, heat for the predicted class, and,
+    where that is wrong, heat for the true class.
 
-    Every heat map is bilinearly enlarged, and scaled by its own maximum: it says where, not how
+    Every heat map is bilinearly enlarged, and scaled by its maximum: it says where, not how
     strongly.
 
     Args:
-        found: The cases, right and wrong in any order, at most `MOST` of each.
-        layer: Whose maps the heat was taken from.
+        examples: The cases, right and wrong in any order, at most `MOST` of each.
+        layer: Whose maps the heat is taken from.
         title: What made the predictions, as the name of a variant.
         accuracy: Share of right predictions, 0..1, among all images of the kind.
         whose: Which images, as "60 held-out images".
@@ -165,15 +165,16 @@ def grad_cam_figure(
     Raises:
         ValueError: if there is no case.
     """
-    if not found:
+    if not examples:
         raise ValueError(f"{title}: no prediction to look at")
-    right = [case for case in found if case.other is None]
-    wrong = [case for case in found if case.other is not None]
+    right = [case for case in examples if case.truth_heat is None]
+    wrong = [case for case in examples if case.truth_heat is not None]
     head = f"{title}: what speaks for the class, by Grad-CAM at {layer}"
-    hint = f"{accuracy:.1%} of {whose} right; shown: a class's surest right one, the surest wrong"
+    shown = "the most confident ones (of the right, one a class)"
+    hint = f"{accuracy:.1%} of {whose} right; shown: {shown}"
     left, top = MARGIN + 92, 110
     room = (10_000, WIDTH - left - 92)
-    grid = fit(MOST, found[0].image.shape[:2], room, GAP, LARGEST_TILE, columns=MOST)
+    grid = fit(MOST, examples[0].image.shape[:2], room, GAP, LARGEST_TILE, columns=MOST)
     with house_style():
         heights = [_height(len(right), 2, grid), _height(len(wrong), 3, grid)]
         figure = blank(top + sum(heights) + MARGIN)
@@ -185,42 +186,48 @@ def grad_cam_figure(
         x = left + MOST * (grid.width + GAP) - GAP + 20
         scale = Scale(Normalize(0, 1), COLOURS)
         colour_bar(figure, x, top + HEAD, 160, scale, "of its max")
-    said = [
-        f"said {c.said} ({c.sure:.2f})" + ("" if c.other is None else f", truly {c.truth}")
+    answers = [
+        f"{c.predicted} ({c.probability:.2f})"
+        + ("" if c.truth_heat is None else f", truly {c.truth}")
         for c in (*right, *wrong)
     ]
     counts = f"{plural(len(right), 'right prediction')} and {len(wrong)} wrong"
-    return Picture(figure, f"{head}: {counts}; {'; '.join(said)}. {accuracy:.1%} of {whose} right.")
+    return Picture(
+        figure, f"{head}: {counts}; {'; '.join(answers)}. {accuracy:.1%} of {whose} right."
+    )
 
 
 def prediction_figure(
-    title: str, image: np.ndarray, said: Sequence[tuple[str, float, np.ndarray]], layer: str
+    title: str, image: np.ndarray, answers: Sequence[tuple[str, float, np.ndarray]], layer: str
 ) -> Picture:
-    """One image as the net takes it, and what in it speaks for each of some classes.
+    """One image as the network takes it, and what in it speaks for each of some classes.
 
     Args:
         title: The image's name.
         image: (h, w), (h, w, 1) or (h, w, 3).
-        said: At least one, the surest first: class, its probability, heat (height, width), >= 0.
-        layer: Whose maps the heat was taken from.
+        answers: At least one, the most probable first: class, its probability, and heat
+            (height, width), at least 0.
+        layer: Whose maps the heat is taken from.
     """
-    count = 1 + len(said)
+    count = 1 + len(answers)
     room = (10_000, WIDTH - 2 * MARGIN)
     grid = fit(count, image.shape[:2], room, GAP, LARGEST_ANSWER, columns=count)
-    head = f"{title}: {said[0][0]} ({said[0][1]:.1%})"
+    head = f"{title}: {answers[0][0]} ({answers[0][1]:.1%})"
     with house_style():
         figure = blank(118 + grid.height + MARGIN)
         write(figure, MARGIN, 18, head, TITLE, weight="bold")
-        note = f"by Grad-CAM at {layer}: brighter speaks more for the class; each on its own scale"
+        note = (
+            f"by Grad-CAM at {layer}: brighter speaks more for the class; each map on its own scale"
+        )
         write(figure, MARGIN, 50, note, SMALL, color=GREY)
-        heads = ["as the net sees it", *(f"{name}  {share:.1%}" for name, share, _ in said)]
+        heads = ["as the network sees it", *(f"{name}  {share:.1%}" for name, share, _ in answers)]
         for i, text in enumerate(heads):
             left = MARGIN + i * (grid.width + GAP)
             write(figure, left, 88, text, SMALL, room=grid.width + GAP - 6)
-        own = resize(displayed(image)[None], grid.height, grid.width)[0]
-        tiles = [own, *(_blend(image, heat, grid) for *_, heat in said)]
+        plain = resize(displayed(image)[None], grid.height, grid.width)[0]
+        tiles = [plain, *(_blend(image, heat, grid) for *_, heat in answers)]
         draw_tiles(figure, MARGIN, 114, np.stack(tiles), grid, GAP, framed=True)
-    others = "; ".join(f"{name} {share:.1%}" for name, share, _ in said)
+    others = "; ".join(f"{name} {share:.1%}" for name, share, _ in answers)
     return Picture(figure, f"{title}, what speaks for each class by Grad-CAM at {layer}: {others}")
 
 
@@ -229,21 +236,21 @@ def _height(count: int, rows: int, grid: Grid) -> int:
 
 
 def _group(figure: Figure, name: str, group: list[Case], left: int, top: int, grid: Grid) -> None:
-    """A column a case: what was said, the image, and the heat."""
+    """A column a case: the prediction, the image, and the heat."""
     write(figure, MARGIN, top, name if group else f"no {name} prediction", weight="bold")
     if not group:
         return
     for i, case in enumerate(group):
-        lines = [f"{case.said}  {case.sure:.2f}"]
-        lines += [f"truly {case.truth}"] if case.other is not None else []
+        lines = [f"{case.predicted}  {case.probability:.2f}"]
+        lines += [f"truly {case.truth}"] if case.truth_heat is not None else []
         x, room = left + i * (grid.width + GAP), grid.width + GAP - 6
         write_lines(figure, x, top + 20 * (2 - len(lines)), lines, 20, size=SMALL, room=room)
     rows = {
         "image": [displayed(case.image) for case in group],
-        "for what was said": [_blend(case.image, case.heat, grid) for case in group],
+        "for the answer": [_blend(case.image, case.heat, grid) for case in group],
     }
     if name == "wrong":
-        rows["for the truth"] = [_blend(case.image, case.other, grid) for case in group]
+        rows["for the truth"] = [_blend(case.image, case.truth_heat, grid) for case in group]
     for i, (text, tiles) in enumerate(rows.items()):
         y = top + HEAD + i * (grid.height + 8)
         room = left - MARGIN - 8

@@ -1,4 +1,4 @@
-"""Pictures of what a convolution has learnt: its kernels."""
+"""Pictures of what a convolution has learned: its kernels."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def kernels(model: keras.Model) -> dict[str, np.ndarray]:
     import keras
 
     k = keras.layers
-    found = {}
+    by_layer = {}
     for name, layer in layers(model).items():
         if isinstance(layer, k.DepthwiseConv2D):
             weights = _depthwise(layer.kernel)
@@ -60,8 +60,8 @@ def kernels(model: keras.Model) -> dict[str, np.ndarray]:
             weights = _array(layer.kernel)
         else:
             continue
-        found[name] = weights
-    return found
+        by_layer[name] = weights
+    return by_layer
 
 
 def near_zero_share(weights: np.ndarray) -> float:
@@ -188,10 +188,10 @@ def _coloured(slices: dict[str, np.ndarray], scale: Scale, room: int) -> list[_B
     """Three inputs: a filter in RGB, and its slices side by side."""
     rgb = {n: v.transpose(0, 2, 3, 1) / (2 * scale.norm.vmax) + 0.5 for n, v in slices.items()}
     apart = {name: _side_by_side(values) for name, values in slices.items()}
-    said = "the same, slice by slice: red, green and blue input"
+    hint = "the same, slice by slice: red, green and blue input"
     return [
         _Block("in RGB, grey is 0", rgb, None, _grid(rgb, (340, room))),
-        _Block(said, apart, scale, _grid(apart, (660, room), 3 * LARGEST_TILE)),
+        _Block(hint, apart, scale, _grid(apart, (660, room), 3 * LARGEST_TILE)),
     ]
 
 

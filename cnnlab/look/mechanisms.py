@@ -67,12 +67,12 @@ def mechanisms_figure(
             axes.tick_params(length=2)
             for side in ("right", "top"):
                 axes.spines[side].set_visible(False)
-    said = [
+    words = [
         f"{r['technique']}, {QUANTITIES[r['quantity']].title}: {_shown(r, 'without')} without, "
         f"{_shown(r, 'with')} with it, {r['way']} as claimed: {r['holds']}"
         for r in rows
     ]
-    return Picture(figure, f"{title}. {'; '.join(said)}")
+    return Picture(figure, f"{title}. {'; '.join(words)}")
 
 
 def _shown(row: Mapping, column: str) -> str:
@@ -124,10 +124,10 @@ def preactivations_figure(
                 axes.set_xlabel("epoch", fontsize=SMALL, color=GREY, labelpad=1)
             for side in ("right", "top"):
                 axes.spines[side].set_visible(False)
-    said = []
+    words = []
     for layer in layers:
         moved = [np.ptp(v[layer].mean(0)[:, 0]) for v in (without, with_it)]
-        said.append(
+        words.append(
             f"{layer}: mean moves over {moved[0]:.2g} in {names[0]}, {moved[1]:.2g} in {names[1]}"
         )
-    return Picture(figure, f"{title}. {'; '.join(said)}")
+    return Picture(figure, f"{title}. {'; '.join(words)}")

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 MOST_IMAGES = 9  # kept for a filter, and drawn
 MOST_FILTERS = 10  # drawn
-BATCH = 64  # images
-NOISE = 8  # images by which `reach` finds out what a unit sees
-FELT = 0.01  # of the largest gradient: from there on a pixel counts as seen
+BATCH = 64  # images, or as many as have `VALUES` values in all their maps
+VALUES = 2**26  # 256 MB
+NOISE = 8  # images by which `reach` measures what a unit sees
+SEEN = 0.01  # of the largest gradient: from there on a pixel counts as seen
 GUTTER, LARGEST_TILE = 6, 64  # pixels
 
 
@@ -62,8 +63,7 @@ class Peaks:
         count, height, width, channels = maps.shape
         pixels = np.asarray(maps, np.float32).reshape(count, height * width, channels)
         numbers = np.broadcast_to(first + np.arange(count)[:, None], (count, channels))
-        found = cls(count, (height, width), pixels.max(1), numbers, pixels.argmax(1))
-        return found._cut()
+        return cls(count, (height, width), pixels.max(1), numbers, pixels.argmax(1))._cut()
 
     def joined(self, other: Peaks) -> Peaks:
         """The peaks over the images of both."""
@@ -90,15 +90,24 @@ class Peaks:
 def peaks(model: keras.Model, images: np.ndarray) -> dict[str, Peaks]:
     """The peaks of every layer that `feature_maps` knows over `images` (n, h, w, c).
 
-    The images go through in batches; memory does not grow with their number.
+    The images go through in batches, so that memory does not grow with their number, and in small
+    ones where their maps are large.
     """
-    found: dict[str, Peaks] = {}
-    for start in range(0, len(images), BATCH):
-        maps = feature_maps(model, np.asarray(images[start : start + BATCH], np.float32))
+    batch = _at_once(model, images[:1])
+    by_layer: dict[str, Peaks] = {}
+    for start in range(0, len(images), batch):
+        maps = feature_maps(model, np.asarray(images[start : start + batch], np.float32))
         for layer, values in maps.items():
             more = Peaks.of(values, start)
-            found[layer] = found[layer].joined(more) if layer in found else more
-    return found
+            by_layer[layer] = by_layer[layer].joined(more) if layer in by_layer else more
+    return by_layer
+
+
+def _at_once(model: keras.Model, one: np.ndarray) -> int:
+    """How many images like `one`, an array of one, go through at once. A network may enlarge its
+    images, so the size of its maps decides, not that of the images."""
+    maps = feature_maps(model, np.asarray(one, np.float32))
+    return max(1, min(BATCH, VALUES // max(1, sum(values.size for values in maps.values()))))
 
 
 def reach(model: keras.Model, shape: tuple[int, ...]) -> dict[str, tuple[int, int, int, int]]:
@@ -110,7 +119,7 @@ def reach(model: keras.Model, shape: tuple[int, ...]) -> dict[str, tuple[int, in
 
     Returns:
         Layer -> how many pixels are seen (above, below, left of, right of) the pixel at which the
-        unit's own cell of the image begins; the first and third are negative or 0.
+        unit's cell of the image begins; the first and third are negative or 0.
     """
     import tensorflow as tf
 
@@ -124,22 +133,22 @@ def reach(model: keras.Model, shape: tuple[int, ...]) -> dict[str, tuple[int, in
             for layer, values in maps.items()
             for size in [values.shape[1:3]]
         }
-    found = {}
+    by_layer = {}
     for layer, values in maps.items():
         gradient = tape.gradient(units[layer], inputs, unconnected_gradients="zero")
-        felt = np.abs(gradient.numpy()).mean((0, 3))
-        seen = felt >= FELT * felt.max()
+        strength = np.abs(gradient.numpy()).mean((0, 3))
+        seen = strength >= SEEN * strength.max()
         edges = []
         for axis, size in enumerate(values.shape[1:3]):
             along = np.flatnonzero(seen.any(1 - axis))
             begins = size // 2 * shape[axis] // size
             edges += [int(along[0]) - begins, int(along[-1]) - begins]
-        found[layer] = tuple(edges)
-    return found
+        by_layer[layer] = tuple(edges)
+    return by_layer
 
 
 def peaks_figure(
-    found: Peaks,
+    by_filter: Peaks,
     reach: tuple[int, int, int, int],
     layer: str,
     title: str,
@@ -154,7 +163,7 @@ def peaks_figure(
     the title says so; filters that are dead are left out, and counted.
 
     Args:
-        found: The layer's peaks over `images`.
+        by_filter: The layer's peaks over `images`.
         reach: How far its units see, as `reach` returns it.
         layer: The layer's name.
         title: What the filters belong to, as the name of a variant.
@@ -165,26 +174,25 @@ def peaks_figure(
     Raises:
         ValueError: if `images` are not as many as were searched, or have no label each.
     """
-    if not len(images) == len(labels) == found.images:
-        raise ValueError(
-            f"{layer}: {len(images)} images, {len(labels)} labels, but {found.images} were searched"
-        )
-    alive = np.flatnonzero(~found.dead)
-    rows = alive[strongest(found.value[0, alive], MOST_FILTERS)]
-    most, channels = found.value.shape
+    if not len(images) == len(labels) == by_filter.images:
+        counts = f"{len(images)} images, {len(labels)} labels"
+        raise ValueError(f"{layer}: {counts}, but {by_filter.images} were searched")
+    alive = np.flatnonzero(~by_filter.dead)
+    rows = alive[strongest(by_filter.value[0, alive], MOST_FILTERS)]
+    most, channels = by_filter.value.shape
     some = f"{len(rows)} of {channels}" if len(rows) < channels else f"{channels}"
     what = f"{layer}: what excites {some} filter{'' if channels == 1 else 's'} most"
-    dead = f"{found.dead.sum()} dead"
-    hint = f"{most} strongest of {found.images} {whose}, one row a filter; {dead}"
+    dead = f"{by_filter.dead.sum()} dead"
+    hint = f"{most} strongest of {by_filter.images} {whose}, one row a filter; {dead}"
 
     left, top, right = MARGIN + 108, 106, 112
     shape = images.shape[1:3]
     room = (10_000, WIDTH - left - right - MARGIN)
     grid = fit(most, shape, room, GUTTER, LARGEST_TILE, columns=most)
     pitch = max(grid.height, 40) + GUTTER + 4
-    frames = _frames(found, reach, shape)
+    frames = _frames(by_filter, reach, shape)
     framed = (frames[:, rows] != [0, 0, 1, 1]).any()
-    said = []
+    summaries = []
     with house_style():
         figure = blank(top + pitch * max(len(rows), 1) + MARGIN)
         write(figure, MARGIN, 18, f"{what}, {title}", TITLE, weight="bold")
@@ -194,12 +202,12 @@ def peaks_figure(
             write(figure, MARGIN, top, "no filter rises above 0", color=GREY)
         for i, channel in enumerate(rows):
             y = top + i * pitch
-            shown = found.image[:, channel]
+            shown = by_filter.image[:, channel]
             tiles = np.stack([displayed(images[j]) for j in shown])
             draw_tiles(figure, left, y, tiles, grid, GUTTER, framed=True)
             if framed:
                 _draw_frames(figure, left, y, grid, frames[:, channel])
-            values = found.value[:, channel]
+            values = by_filter.value[:, channel]
             span = f"{number(values[0])} to {number(values[-1])}"
             kind, times = Counter(labels[j] for j in shown).most_common(1)[0]
             write(figure, MARGIN, y + 2, f"filter {channel}", SMALL, left - MARGIN - 8)
@@ -207,16 +215,20 @@ def peaks_figure(
             x = left + most * (grid.width + GUTTER) + 8
             write(figure, x, y + 2, f"{times} of {most} are", SMALL, color=GREY)
             write(figure, x, y + 22, kind, SMALL, WIDTH - x - 8)
-            said.append(f"filter {channel}: max {number(values[0])}, {times} of {most} are {kind}")
-    return Picture(figure, f"{what}, {title}, {hint}. {'; '.join(said) or 'No filter answers'}.")
+            summaries.append(
+                f"filter {channel}: max {number(values[0])}, {times} of {most} are {kind}"
+            )
+    return Picture(
+        figure, f"{what}, {title}, {hint}. {'; '.join(summaries) or 'No filter answers'}."
+    )
 
 
-def _frames(found: Peaks, reach: tuple[int, int, int, int], shape: tuple[int, int]) -> np.ndarray:
+def _frames(peaks: Peaks, reach: tuple[int, int, int, int], shape: tuple[int, int]) -> np.ndarray:
     """What the unit at each peak sees: float (most, channels, 4) of top, left, bottom and right,
     as shares 0..1 of the image."""
     (height, width), (above, below, before, behind) = shape, reach
-    row, column = np.divmod(found.place, found.size[1])
-    y, x = row * height // found.size[0], column * width // found.size[1]
+    row, column = np.divmod(peaks.place, peaks.size[1])
+    y, x = row * height // peaks.size[0], column * width // peaks.size[1]
     edges = [(y + above) / height, (x + before) / width]
     edges += [(y + below + 1) / height, (x + behind + 1) / width]
     return np.clip(np.stack(edges, -1), 0, 1)

@@ -1,4 +1,4 @@
-"""Sheets: the bare tiles of one net, for a page that lays nets side by side itself.
+"""Sheets: the bare tiles of one network, for a page that lays networks side by side itself.
 
 The HTML report's explorer shows them. A sheet has no text in it: what it says in words, and its
 scale, are in the file beside the pixels. Sheets that are shown side by side share one scale, and
@@ -36,12 +36,12 @@ MOST_FILTERS, MOST_INPUTS = 16, 8  # of kernels, a row a filter
 COLUMNS = 8  # tiles a row
 TILE = 48  # pixels; smaller tiles are enlarged by a whole factor, larger ones shrink to it
 GUTTER = 4  # pixels
-STOPS = 9  # colours that a scale is told by
+STOPS = 9  # colours that describe a scale
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Tiles of one net."""
+    """Tiles of one network."""
 
     pixels: np.ndarray  # uint8 (height, width, 4), RGBA, transparent between tiles
     scale: Scale
@@ -68,33 +68,33 @@ def feature_sheets(
     for variant, all_maps in tiles.items():
         drawn, dead = all_maps[:MOST_MAPS], peaks[variant].dead
         some = f"{len(drawn)} of " if len(drawn) < len(all_maps) else ""
-        said = (
+        alt = (
             f"{variant}, {layer}, feature maps of {label}: {some}{plural(len(all_maps), 'map')}, "
             f"{dead.sum()} dead, max {number(all_maps.max())}"
         )
         crossed = np.flatnonzero(dead[: len(drawn)])
-        sheets[variant] = Sheet(_drawn(drawn, scale, COLUMNS, crossed), scale, said)
+        sheets[variant] = Sheet(_drawn(drawn, scale, COLUMNS, crossed), scale, alt)
     return sheets
 
 
 def kernel_sheets(
     kernels: Mapping[tuple[str, str], np.ndarray], layer: str
 ) -> dict[tuple[str, str], Sheet]:
-    """One convolution's kernels, a sheet a net, all on one scale.
+    """One convolution's kernels, a sheet a network, all on one scale.
 
-    Filters and inputs are the same in every net of one shape, so that nets which started from the
-    same weights can be compared tile by tile: the filters with the largest L2 norms and, a row a
-    filter, its inputs with the largest L1 norms, each summed over those nets. Filters of one input
-    are a tile each; of three inputs, a tile in RGB each, mid-grey at zero.
+    Filters and inputs are the same in every network of one shape, so that those which started from
+    the same weights can be compared tile by tile: the filters with the largest L2 norms and, a row
+    a filter, its inputs with the largest L1 norms, each summed over those networks. Filters of one
+    input are a tile each; of three inputs, a tile in RGB each, mid-grey at zero.
 
     Args:
-        kernels: (Variant, state) -> (height, width, inputs, filters), finite; a net's state is
+        kernels: (Variant, state) -> (height, width, inputs, filters), finite; a state is
             "trained" or "untrained".
         layer: The layer's name.
     """
     scale = symmetric(max(float(np.abs(weights).max()) for weights in kernels.values()))
     sheets = {}
-    for net, weights in kernels.items():
+    for network, weights in kernels.items():
         alike = [w for w in kernels.values() if w.shape == weights.shape]
         height, width, inputs, filters = weights.shape
         order = strongest(sum(np.linalg.norm(w, axis=(0, 1)).sum(0) for w in alike), MOST_FILTERS)
@@ -111,11 +111,11 @@ def kernel_sheets(
         some = f"{len(order)} of " if len(order) < filters else ""
         of = f", {columns} of {inputs} inputs" if 3 < inputs != columns else ""
         what = f"{some}{plural(filters, 'filter')} of {height}×{width}×{inputs}{of}"
-        said = (
-            f"{' '.join(net)}, {layer}: {what}, "
+        alt = (
+            f"{' '.join(network)}, {layer}: {what}, "
             f"weights from {number(weights.min())} to {number(weights.max())}"
         )
-        sheets[net] = Sheet(_drawn(tiles, scale, columns), scale, said)
+        sheets[network] = Sheet(_drawn(tiles, scale, columns), scale, alt)
     return sheets
 
 

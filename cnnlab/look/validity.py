@@ -80,12 +80,12 @@ def validity_figure(title: str, table: pd.DataFrame, alpha: float) -> Picture:
         power.set_ylim(0, 102)
         power.set_xlim(left=0)
         power.set_xlabel("true effect (points)", fontsize=BODY)
-        power.set_ylabel("told from zero (%)", fontsize=BODY)
+        power.set_ylabel("significant (%)", fontsize=BODY)
         for each in (axes, power):
             for side in ("left", "right", "top") if each is axes else ("right", "top"):
                 each.spines[side].set_visible(False)
     worst = none["clear"].max() * 100
-    told = ", ".join(
+    power_of = ", ".join(
         f"{row['clear'] * 100:.0f} % of {row['effect'] * 100:+.1f} points"
         for row in ordered.to_dict("records")
     )
@@ -93,5 +93,5 @@ def validity_figure(title: str, table: pd.DataFrame, alpha: float) -> Picture:
         figure,
         f"{title} Without an effect the corrected t sees one in at most {worst:.1f} % of studies, "
         f"the plain paired t in up to {none['naive'].max() * 100:.1f} %, McNemar's test in up to "
-        f"{none['mcnemar'].max() * 100:.1f} %. Told from zero: {told}",
+        f"{none['mcnemar'].max() * 100:.1f} %. Significant: {power_of}",
     )

@@ -1,4 +1,4 @@
-"""One look into one net: all that its figures need, as arrays, so that the net can go."""
+"""One look into one network: all that its figures need, as arrays, so that the model can go."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_LAYERS = 12  # of sheets: keeps the report's file small
 
 @dataclass(frozen=True)
 class Probe:
-    """Images that the nets have not trained on, and which of them are shown with their maps."""
+    """Images that the networks have not trained on, and which of them are shown with their maps."""
 
     images: np.ndarray  # uint8 (n, height, width, channels)
     labels: np.ndarray  # classes, int (n,)
@@ -39,7 +39,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class View:
-    """What one net has learnt and how it answers the probe; dicts are by layer, in order."""
+    """What one network has learned and how it answers the probe; dicts are by layer, in order."""
 
     maps: dict[str, np.ndarray]  # of the images shown
     peaks: dict[str, Peaks]  # over all images of the probe
@@ -51,24 +51,24 @@ class View:
     accuracy: float  # on the probe, 0..1
 
 
-def view(net: keras.Model, start: keras.Model, probabilities: np.ndarray, probe: Probe) -> View:
-    """Look into `net`.
+def view(model: keras.Model, start: keras.Model, probabilities: np.ndarray, probe: Probe) -> View:
+    """Look into `model`.
 
-    `start`: the same net before training, its layers named alike. `probabilities`: (n, classes),
-    of `net` on the probe.
+    `start`: the same model before training, its layers named alike. `probabilities`: (n, classes),
+    of `model` on the probe.
     """
-    maps = feature_maps(net, probe.images[probe.shown].astype(np.float32))
-    trained, fresh = kernels(net), kernels(start)
+    maps = feature_maps(model, probe.images[probe.shown].astype(np.float32))
+    trained, fresh = kernels(model), kernels(start)
     chosen = np.concatenate(telling(probabilities, probe.labels))
-    layer, found = cases(net, probe.images, probe.labels, probabilities, probe.classes, chosen)
+    layer, examples = cases(model, probe.images, probe.labels, probabilities, probe.classes, chosen)
     return View(
         maps=maps,
-        peaks=peaks(net, probe.images),
-        reach=reach(net, probe.images.shape[1:]),
+        peaks=peaks(model, probe.images),
+        reach=reach(model, probe.images.shape[1:]),
         kernels={name: trained[name] for name in maps if name in trained},
         before={name: fresh[name] for name in maps if name in trained},
         layer=layer,
-        cases=found,
+        cases=examples,
         accuracy=float(np.mean(probabilities.argmax(1) == probe.labels)),
     )
 
@@ -132,6 +132,6 @@ def sheets(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, Sheet]]:
 
 
 def _files(views: dict[str, View]) -> dict[str, str]:
-    """The layers of all nets in order -> how a file is called that shows one."""
+    """The layers of all networks in order -> how a file is called that shows one."""
     layers = list(dict.fromkeys(layer for v in views.values() for layer in v.maps))
     return {layer: f"{i:02d}_{layer.replace('/', '-')}" for i, layer in enumerate(layers)}

@@ -13,16 +13,17 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from PIL import Image
 
-from cnnlab.compare import transfer
 from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.sizes import overtakes
 
 SAME = "no practical difference"  # the verdict
 ANSWERS = {  # the kinds of effect that the answer tells, and the question of each
     "alone": "Added to the baseline",
     "main": "On average over the others",
-    "removed": "What the full recipe has from it",
+    "removed": "Lost when removed from the full recipe",
     "together": "All at once",
+    "start": "How training starts",
     "ensemble": "Averaging the members",
 }
 
@@ -69,11 +70,19 @@ def escaped(text: str) -> str:
     return " ".join(text.split())
 
 
-def learnt(classes: Sequence[str], source: str | None) -> str:
-    """What a backbone learnt, in words: classes of the study's source, or of another one."""
-    if source is None:
-        return f"the classes {', '.join(map(escaped, classes))}"
-    return f"{len(classes)} classes of another source, `{source}`"
+def pretrained(data: Mapping[str, Any]) -> str:
+    """On what the study's own backbone was trained, in words. `data`: reports/data.json."""
+    images, source = data["images"]["pretrain"], data["pretrain_source"]
+    origin = f"another source, `{source}`" if source else "this study's source"
+    if data["pretrain_task"] == "rotation":
+        return (
+            f"{images} images of {origin}, without labels: the task is to tell by which of four "
+            "rotations an image was turned (Gidaris et al. 2018)"
+        )
+    classes = data["pretrain_classes"]
+    if source:
+        return f"{images} images of {origin}, in {len(classes)} classes"
+    return f"{images} images of other classes: {', '.join(map(escaped, classes))}"
 
 
 def alt(path: Path) -> str:
@@ -88,7 +97,7 @@ def picture(path: Path, root: Path) -> str:
 
 
 def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
-    """The table of variants or strategies in Markdown, best first."""
+    """The table of variants in Markdown, best first."""
     m = METRICS[metric]
     ordered = best_first(scores, metric, m)
     lines = [
@@ -106,36 +115,37 @@ def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
 
 
 def sizes_table(sizes: pd.DataFrame, metric: str, confidence: float) -> str:
-    """Scores of strategies against training images a class in Markdown; see `size_rows`."""
+    """Scores of variants against training images per class in Markdown; see `size_rows`."""
     m = METRICS[metric]
-    there = sizes.dropna(subset="minus")
-    against = there["minus"].iloc[0] if len(there) else ""
+    reference = sizes["variant"].iloc[0]
     lines = [
-        f"| images a class | | {m.title} ({m.unit}), mean [{confidence:.0%} CI] "
-        f"| less {against} ({m.step}) [{confidence:.0%} CI] |",
+        f"| images per class | | {m.title} ({m.unit}), mean [{confidence:.0%} CI] "
+        f"| less {reference} ({m.step}) [{confidence:.0%} CI] |",
         "|---|---|---|---|",
     ]
     for row in sizes.to_dict("records"):
-        less = effect(row, m) if isinstance(row["minus"], str) else "–"
+        less = "–" if row["variant"] == reference else effect(row, m)
         lines.append(
-            f"| {row['per_class']} | **{row['strategy']}** | {estimate(row, 'mean', m)} | {less} |"
+            f"| {row['per_class']} | **{row['variant']}** | {estimate(row, 'mean', m)} | {less} |"
         )
     return "\n".join(lines)
 
 
-def overtakes(sizes: pd.DataFrame, metric: str) -> list[str]:
-    """Where each strategy is better than the one it is held against, in words."""
-    said, sign = [], 1 if METRICS[metric].higher_is_better else -1
+def overtaking(sizes: pd.DataFrame, metric: str) -> list[str]:
+    """Where each variant is better than the one it is compared with, in words."""
+    lines, sign = [], 1 if METRICS[metric].higher_is_better else -1
     rows = sizes.to_dict("records")
-    for name, own in sizes.dropna(subset="minus").groupby("strategy", sort=False):
-        against = own["minus"].iloc[0]
-        ahead, clearly = transfer.overtakes(rows, name, sign)
+    reference = sizes["variant"].iloc[0]
+    for name in [name for name in sizes["variant"].unique() if name != reference]:
+        ahead, clearly = overtakes(rows, name, sign)
         if ahead is None:
-            said.append(f"**{name}** does not overtake {against} at the sizes looked at")
+            lines.append(f"**{name}** does not overtake {reference} at the sizes looked at")
         else:
             sure = f"with an interval above it from {clearly} on" if clearly else "not clearly so"
-            said.append(f"**{name}** is ahead of {against} from {ahead} images a class on, {sure}")
-    return said
+            lines.append(
+                f"**{name}** is ahead of {reference} from {ahead} images per class on, {sure}"
+            )
+    return lines
 
 
 def effects_table(effects: pd.DataFrame, metric: str, confidence: float) -> str:
@@ -159,7 +169,7 @@ def effects_table(effects: pd.DataFrame, metric: str, confidence: float) -> str:
 
 
 def metrics_table(effects: pd.DataFrame) -> str:
-    """Every effect on every metric in Markdown. · marks what is not told from zero."""
+    """Every effect on every metric in Markdown. · marks what is not significant."""
     metrics = [METRICS[name] for name in effects["metric"].unique()]
     head = [
         f"{m.title} ({m.step}){'' if m.higher_is_better else ', less is better'}" for m in metrics
@@ -198,7 +208,7 @@ def mechanisms_table(rows: pd.DataFrame, confidence: float) -> str:
 
 
 def affinity_table(rows: pd.DataFrame) -> str:
-    """Accuracy of one net on images as they are and augmented, in Markdown."""
+    """Accuracy of one network on images as they are and augmented, in Markdown."""
     lines = ["| | as they are (%) | augmented (%) | affinity (points) |", "|---|---|---|---|"]
     for row in rows.to_dict("records"):
         plain, changed = 100 * row["accuracy"], 100 * row["augmented"]
@@ -212,48 +222,29 @@ def conditional_table(rows: pd.DataFrame, confidence: float) -> str:
     m = METRICS["accuracy"]
     lines = [f"| | difference in accuracy ({m.step}) [{confidence:.0%}] |", "|---|---|"]
     for row in rows.to_dict("records"):
-        said = f"{signed(row['difference'], m)} {bounds(row, m)}"
-        lines.append(f"| **{row['technique']}** {row['kind']} | {said} |")
+        words = f"{signed(row['difference'], m)} {bounds(row, m)}"
+        lines.append(f"| **{row['technique']}** {row['kind']} | {words} |")
     return "\n".join(lines)
 
 
-def answer(
-    scores: Mapping[str, pd.DataFrame],
-    effects: Mapping[str, pd.DataFrame],
-    metric: str,
-    recommended: str,
-) -> str:
+def answer(scores: pd.DataFrame, effects: pd.DataFrame, metric: str, recommended: str) -> str:
     """The findings, a line a question: what helps, what hurts, what makes no practical difference,
-    what is not told; then the best variant, and the recommended one; then what transfer did.
-
-    `scores`, `effects`: of "ablation" and of "transfer", which may be empty.
-    """
+    what is not significant; then the best variant, and the recommended one."""
     m = METRICS[metric]
-
-    def said(rows: pd.DataFrame) -> list[str]:
-        return _found(best_first(rows, "effect", m).to_dict("records"), m)
 
     def named(row: Mapping) -> str:
         return f"**{row['name']}**, {estimate(row, metric, m)} {m.unit}"
 
     lines = []
     for kind, opening in ANSWERS.items():
-        found = said(effects["ablation"][effects["ablation"]["kind"] == kind])
-        if found:
-            lines.append(f"- {opening}: {'; '.join(found)}.")
-    variants = best_first(scores["ablation"], metric, m).to_dict("records")
-    own = next(row for row in variants if row["name"] == recommended)
+        rows = best_first(effects[effects["kind"] == kind], "effect", m).to_dict("records")
+        if findings := _findings(rows, m):
+            lines.append(f"- {opening}: {'; '.join(findings)}.")
+    variants = best_first(scores, metric, m).to_dict("records")
+    chosen = next(row for row in variants if row["name"] == recommended)
     if len(variants) > 1:
         lines.append(f"- Best mean: {named(variants[0])}.")
-    there = len(scores["transfer"]) > 0  # else the tables have no columns of metrics
-    lines.append(
-        f"- Recommended{' of the variants' if there else ''}: {named(own)}; "
-        "the section on it says why."
-    )
-    if there:
-        strategy = best_first(scores["transfer"], metric, m).iloc[0]
-        found = [*said(effects["transfer"]), f"best mean {named(strategy)}"]
-        lines.append(f"- Transfer, by strategy: {'; '.join(found)}.")
+    lines.append(f"- Recommended: {named(chosen)}; the section on it says why.")
     return "On these images, changes in {} ({}):\n\n{}".format(m.title, m.step, "\n".join(lines))
 
 
@@ -262,24 +253,24 @@ def best_first(rows: pd.DataFrame, column: str, m: Metric) -> pd.DataFrame:
     return rows.sort_values(column, ascending=not m.higher_is_better, kind="stable")
 
 
-def _found(rows: Sequence[Mapping], m: Metric) -> list[str]:
-    """Effects of one kind in words: each that is told from zero, then the others together."""
+def _findings(rows: Sequence[Mapping], m: Metric) -> list[str]:
+    """Effects of one kind in words: each significant one, then the others together."""
 
-    def told(row: Mapping) -> str:
+    def named(row: Mapping) -> str:
         return f"{row['technique']} {effect(row, m)}"
 
-    said, same, rest = [], [], []
+    findings, same, rest = [], [], []
     for row in rows:
         if row["clear"] or row["degenerate"]:
             small = f", {SAME}" if row["verdict"] == SAME else ""
-            said.append(f"**{told(row)}** ({reading(row, m)}{small})")
+            findings.append(f"**{named(row)}** ({reading(row, m)}{small})")
         else:
             (same if row["verdict"] == SAME else rest).append(row)
     if same:
-        said.append(f"{SAME}: {', '.join(map(told, same))}")
+        findings.append(f"{SAME}: {', '.join(map(named, same))}")
     if rest:
-        said.append(f"{reading(rest[0], m)}: {', '.join(map(told, rest))}")
-    return said
+        findings.append(f"{reading(rest[0], m)}: {', '.join(map(named, rest))}")
+    return findings
 
 
 def estimate(row: Mapping, column: str, m: Metric) -> str:
@@ -308,5 +299,5 @@ def reading(row: Mapping, m: Metric) -> str:
     if row["degenerate"]:
         return "all folds agree exactly"
     if not row["clear"]:
-        return f"not told from zero by {row['n']:.0f} folds"
+        return f"not significant in {row['n']:.0f} folds"
     return "helps" if (row["effect"] > 0) == m.higher_is_better else "hurts"

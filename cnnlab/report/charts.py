@@ -15,16 +15,20 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.metrics import METRICS, Metric
 from cnnlab.report import bounds, signed
 
 COLOURS = [f"var(--series{i})" for i in range(1, 9)]  # of `report.html.j2`
 INK, GREY, RULE, SHADE = "var(--ink)", "var(--grey)", "var(--rule)", "var(--shade)"
 
 LANE = 18  # pixels, of an effect
+NAME = 36  # pixels, of a name on two lines
+LETTERS = 17  # of a name that has room on one line
+PARTS = "/ (?=with )| (?=- )| (?=× )/"  # where a longer one is broken
 HEIGHT = 320  # pixels, of learning curves
 HELD_OUT, TRAINING = "held-out fold", "training images"  # what is measured on
 SD = " sd"
+OF_CHOSEN_METRIC = "datum.metric == metric"
 SETTLED = 0.25  # of the epochs, after which what is held out must fit into the chart
 
 
@@ -32,47 +36,96 @@ def effects_chart(effects: pd.DataFrame, words: Mapping[str, str], confidence: f
     """A forest plot of the table of effects, of the metric that is chosen.
 
     `words`: what to call each kind of effect. Thick lines: intervals; thin ones: those that hold
-    for all effects of a kind at once; filled: told from zero; shade: no practical difference.
+    for all effects of a kind at once; filled: significant; shade: no practical difference.
     """
-    rows, units = [], {}
-    for row in effects.to_dict("records"):
-        m = METRICS[row["metric"]]
-        title = m.title if m.higher_is_better else f"{m.title} (less is better)"
-        units[title] = (row["rope"] * m.scale, f"change in {m.title} ({m.step})")
-        rows.append(
-            {
-                "metric": title,
-                "technique": row["technique"],
-                "kind": words[row["kind"]],
-                **{
-                    k: round(row[k] * m.scale, 6)
-                    for k in ("effect", "low", "high", "low_all", "high_all")
-                },
-                "told": "yes" if row["clear"] else "no",
-                "change": f"{signed(row['effect'], m)} {m.step}",
-                "interval": bounds(row, m),
-                "all": bounds(row, m, "_all"),
-                "p": f"{row['p_holm']:.3f}",
-                "verdict": row["verdict"],
-            }
-        )
+    rows = [_effect_row(row, words) for row in effects.to_dict("records")]
+    bands = _no_difference(effects)
+    metrics = [band["metric"] for band in bands]
+    chosen = alt.param("metric", value=metrics[0], bind=_choice("metric", metrics))
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
-    lanes = max(
-        len({row["kind"] for row in rows if row["technique"] == name})
-        for name in {row["technique"] for row in rows}
+    by_technique: dict[str, set[str]] = {}
+    for row in rows:
+        by_technique.setdefault(row["technique"], set()).add(row["kind"])
+    lanes = max(map(len, by_technique.values()))
+    for row in rows:
+        of_name = [kind for kind in kinds if kind in by_technique[row["technique"]]]
+        row["lane"] = of_name.index(row["kind"]) - (len(of_name) - 1) / 2
+    layers = [*_band_layers(bands), *_interval_layers(rows, kinds, lanes, confidence)]
+    height = max(LANE * lanes + 8, NAME) * len(by_technique)
+    chart = alt.layer(*layers).add_params(chosen).properties(width="container", height=height)
+    return _plain(chart, "Effects of the techniques with their intervals, one row a technique")
+
+
+def _effect_row(row: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
+    """A row of the table of effects as data of the chart: numbers in units of the metric, texts."""
+    m = METRICS[row["metric"]]
+    numbers = ("effect", "low", "high", "low_all", "high_all")
+    return {
+        "metric": _metric_title(m),
+        "technique": row["technique"],
+        "kind": words[row["kind"]].partition(":")[0],
+        **{name: round(row[name] * m.scale, 6) for name in numbers},
+        "significant": "yes" if row["clear"] else "no",
+        "change": f"{signed(row['effect'], m)} {m.step}",
+        "interval": bounds(row, m),
+        "all": bounds(row, m, "_all"),
+        "p": f"{row['p_holm']:.3f}",
+        "verdict": row["verdict"],
+    }
+
+
+def _no_difference(effects: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each metric the changes that make no practical difference, and a label for its axis."""
+    bands = {}
+    for name, rope in zip(effects["metric"], effects["rope"], strict=True):
+        m = METRICS[name]
+        size, label = rope * m.scale, f"change in {m.title} ({m.step})"
+        bands[name] = {"metric": _metric_title(m), "low": -size, "high": size, "label": label}
+    return list(bands.values())
+
+
+def _metric_title(metric: Metric) -> str:
+    return metric.title if metric.higher_is_better else f"{metric.title} (less is better)"
+
+
+def _band_layers(bands: list[dict[str, Any]]) -> list[alt.Chart]:
+    """What lies behind the effects: the shade, the label of the axis, and a line at zero."""
+    band = alt.Chart(alt.Data(values=bands)).transform_filter(OF_CHOSEN_METRIC)
+    return [
+        band.mark_rect(color=SHADE, aria=False).encode(x=_x("low"), x2="high:Q"),
+        band.mark_text(align="left", dx=0, dy=30, color=GREY, aria=False).encode(
+            text="label:N", x=alt.value(0), y=alt.value("height")
+        ),
+        alt.Chart(alt.Data(values=[{"zero": 0}]))
+        .mark_rule(color=GREY, aria=False)
+        .encode(x=_x("zero")),
+    ]
+
+
+def _interval_layers(
+    rows: list[dict[str, Any]], kinds: list[str], lanes: int, confidence: float
+) -> list[alt.Chart]:
+    """The effects: thin lines, thick lines, and points."""
+    long = f"length(datum.label) > {LETTERS}"
+    axis = alt.Axis(
+        labelLimit=130,
+        labelExpr=f"{long} ? split(replace(datum.label, {PARTS}, '\\n'), '\\n') : datum.label",
+        labelOffset=alt.condition(
+            f"{long} && test({PARTS}, datum.label)", alt.value(-8), alt.value(0)
+        ),
     )
-    chosen = alt.param("metric", value=next(iter(units)), bind=_choice("metric", list(units)))
-    here = "datum.metric == metric"
-    y = alt.Y("technique:N", sort=None, title=None, axis=alt.Axis(labelLimit=130))
-    lane = {"yOffset": alt.YOffset("kind:N", sort=kinds)} if lanes > 1 else {}
-    colour = alt.Color(
+    place = {"y": alt.Y("technique:N", sort=None, title=None, axis=axis)}
+    if lanes > 1:
+        ends = alt.Scale(domain=[-lanes / 2, lanes / 2])
+        place["yOffset"] = alt.YOffset("lane:Q", scale=ends)
+    place["color"] = alt.Color(
         "kind:N",
         sort=kinds,
         title=None,
         scale=alt.Scale(range=_cycled(kinds)),
         legend=alt.Legend(orient="top", direction="vertical", symbolType="circle", labelLimit=320),
     )
-    said = [
+    tooltip = [
         alt.Tooltip("technique:N"),
         alt.Tooltip("kind:N", title="effect"),
         alt.Tooltip("change:N"),
@@ -81,44 +134,28 @@ def effects_chart(effects: pd.DataFrame, words: Mapping[str, str], confidence: f
         alt.Tooltip("p:N", title="p (Holm)"),
         alt.Tooltip("verdict:N"),
     ]
-    bars = alt.Chart(alt.Data(values=rows)).transform_filter(here)
-    parts = [
-        {"metric": name, "low": -rope, "high": rope, "label": label}
-        for name, (rope, label) in units.items()
-    ]
-    scale = alt.Chart(alt.Data(values=parts)).transform_filter(here)
-    layers = [
-        scale.mark_rect(color=SHADE, aria=False).encode(x=_x("low"), x2="high:Q"),
-        scale.mark_text(align="left", dx=0, dy=30, color=GREY, aria=False).encode(
-            text="label:N", x=alt.value(0), y=alt.value("height")
+    fill = alt.condition("datum.significant == 'yes'", _same(kinds), alt.value("var(--paper)"))
+    effects = alt.Chart(alt.Data(values=rows)).transform_filter(OF_CHOSEN_METRIC)
+    return [
+        effects.mark_rule(strokeWidth=1, aria=False).encode(
+            x=_x("low_all"), x2="high_all:Q", **place
         ),
-        alt.Chart(alt.Data(values=[{"zero": 0}]))
-        .mark_rule(color=GREY, aria=False)
-        .encode(x=_x("zero")),
-        bars.mark_rule(strokeWidth=1, aria=False).encode(
-            x=_x("low_all"), x2="high_all:Q", y=y, color=colour, **lane
+        effects.mark_rule(strokeWidth=4, aria=False).encode(
+            x=_x("low"), x2="high:Q", tooltip=tooltip, **place
         ),
-        bars.mark_rule(strokeWidth=4, aria=False).encode(
-            x=_x("low"), x2="high:Q", y=y, color=colour, tooltip=said, **lane
-        ),
-        bars.mark_point(size=70, opacity=1, strokeWidth=2)
+        effects.mark_point(size=70, opacity=1, strokeWidth=2)
         .encode(
             x=_x("effect"),
-            y=y,
-            color=colour,
-            fill=alt.condition("datum.told == 'yes'", _same(kinds), alt.value("var(--paper)")),
-            tooltip=said,
+            fill=fill,
+            tooltip=tooltip,
             description=alt.Description("label:N"),
-            **lane,
+            **place,
         )
         .transform_calculate(
             label="datum.technique + ', ' + datum.kind + ': ' + datum.change + ' '"
             " + datum.interval + ', ' + datum.verdict"
         ),
     ]
-    height = (LANE * lanes + 8) * len({row["technique"] for row in rows})
-    chart = alt.layer(*layers).add_params(chosen).properties(width="container", height=height)
-    return _plain(chart, "Effects of the techniques with their intervals, one row a technique")
 
 
 def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
@@ -176,7 +213,7 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
         .transform_calculate(
             low="datum.mean - datum.sd",
             high="datum.mean + datum.sd",
-            said="format(datum.mean, '.' + datum.digits + 'f') + ' ± '"
+            values="format(datum.mean, '.' + datum.digits + 'f') + ' ± '"
             " + format(datum.sd, '.' + datum.digits + 'f')",
         )
     )
@@ -189,7 +226,8 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
         scale=alt.Scale(domain=[HELD_OUT, TRAINING], range=[[1, 0], [5, 4]]),
         legend=alt.Legend(orient="bottom", symbolStrokeColor=INK, symbolSize=500),
     )
-    said = [alt.Tooltip("name:N", title=kind), "on:N", "epoch:Q", alt.Tooltip("said:N", title="is")]
+    values = alt.Tooltip("values:N", title="is")
+    tooltip = [alt.Tooltip("name:N", title=kind), "on:N", "epoch:Q", values]
     ends = [alt.ExprRef(f"{json.dumps(of)}[metric]") for of in limits]
     scale = alt.Scale(domain=ends, zero=False, nice=False)
     y = alt.Y("mean:Q", title=None, scale=scale)
@@ -200,7 +238,7 @@ def curves_chart(curves: pd.DataFrame, shown: Sequence[str], kind: str) -> dict:
         ),
         base.mark_line(strokeWidth=2, clip=True).encode(x=x, y=y, color=colour, strokeDash=dash),
         base.mark_point(size=90, opacity=0, clip=True, aria=False).encode(
-            x=x, y=y, color=colour, detail=series, tooltip=said
+            x=x, y=y, color=colour, detail=series, tooltip=tooltip
         ),
     ]
     chart = alt.layer(*layers).add_params(*params).properties(width="container", height=HEIGHT)
@@ -211,9 +249,9 @@ def _limits(curves: pd.DataFrame, titles: Sequence[str]) -> list[dict[str, float
     """The low and the high ends of the axis, by the metrics' titles: from the worst that is held
     out, after the first quarter of the epochs, to where the metric is perfect."""
     limits: list[dict[str, float]] = [{}, {}]
-    for title, (name, own) in zip(titles, curves.groupby("metric", sort=False), strict=True):
+    for title, (name, points) in zip(titles, curves.groupby("metric", sort=False), strict=True):
         m = METRICS[name]
-        settled = own[own["epoch"] >= SETTLED * own["epoch"].max()]
+        settled = points[points["epoch"] >= SETTLED * points["epoch"].max()]
         sign, best = (1, 1.0) if m.higher_is_better else (-1, 0.0)
         worst = sign * (sign * settled["held_out"] - settled["held_out_sd"]).min()
         low, high = sorted([worst * m.scale, best * m.scale])

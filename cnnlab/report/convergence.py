@@ -44,31 +44,31 @@ def trend(epochs: ArrayLike, values: ArrayLike) -> Trend | None:
 def convergence_table(
     curves: pd.DataFrame, ropes: Mapping[str, float], scheduled: Collection[str] = ()
 ) -> str:
-    """A row a variant or strategy in Markdown, what gains most first; "" with too few points.
+    """A row a variant in Markdown, what gains most first; "" with too few points.
 
     `curves`: as `look.curves.curve_table` gives them. `ropes`: metric -> what makes no difference.
     `scheduled`: whose learning rate falls to the end. Their curves settle with it, whether or not
     there is more to learn, so nothing is concluded of them.
     """
-    found = {
-        (name, metric): trend(own["epoch"], own["held_out"])
-        for (name, metric), own in curves.groupby(["name", "metric"], sort=False)
+    trends = {
+        (name, metric): trend(curve["epoch"], curve["held_out"])
+        for (name, metric), curve in curves.groupby(["name", "metric"], sort=False)
     }
-    found = {key: got for key, got in found.items() if got}
+    trends = {key: late for key, late in trends.items() if late}
     m = METRICS["accuracy"]
     rows = [
         {
             "name": name,
-            "gain": got.change,
-            "said": "scheduled" if name in scheduled else _said(got.change, ropes["accuracy"]),
+            "gain": late.change,
+            "state": "scheduled" if name in scheduled else _state(late.change, ropes["accuracy"]),
         }
-        for (name, metric), got in found.items()
+        for (name, metric), late in trends.items()
         if metric == "accuracy"
     ]
     if not rows:
         return ""
     ends = curves[curves["metric"] == "accuracy"].groupby("name")["training"].last()
-    metrics = [name for name in METRICS if any(metric == name for _, metric in found)]
+    metrics = [name for name in METRICS if any(metric == name for _, metric in trends)]
     titles = (f"{METRICS[k].title} ({METRICS[k].step})" for k in metrics)
     lines = [
         f"| | training accuracy, at the end (%) | {' | '.join(titles)} | held-out accuracy |",
@@ -76,19 +76,19 @@ def convergence_table(
     ]
     for row in best_first(pd.DataFrame(rows), "gain", m).to_dict("records"):
         name = row["name"]
-        cells = [_cell(found.get((name, metric)), metric) for metric in metrics]
+        cells = [_cell(trends.get((name, metric)), metric) for metric in metrics]
         lines.append(
-            f"| **{name}** | {100 * ends[name]:.1f} | {' | '.join(cells)} | {row['said']} |"
+            f"| **{name}** | {100 * ends[name]:.1f} | {' | '.join(cells)} | {row['state']} |"
         )
     return "\n".join(lines)
 
 
-def _cell(got: Trend | None, metric: str) -> str:
+def _cell(late: Trend | None, metric: str) -> str:
     m = METRICS[metric]
-    return f"{signed(got.change, m)} ± {got.error * m.scale:.{m.digits}f}" if got else "–"
+    return f"{signed(late.change, m)} ± {late.error * m.scale:.{m.digits}f}" if late else "–"
 
 
-def _said(change: float, rope: float) -> str:
+def _state(change: float, rope: float) -> str:
     if abs(change) <= rope:
         return "level"
     return "still rises" if change > 0 else "falls"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from cnnlab.report import escaped, page
+from cnnlab.data.pool import natural
+from cnnlab.report import escaped, page, pretrained
 
 LISTED = 20  # findings of a kind that the page shows
 SHOWN = 120  # characters of a name that the page shows
@@ -37,18 +38,19 @@ def render(
     elsewhere = ["pretrain"] if facts["pretrain_source"] else []
     pools = [pool for pool, n in facts["images"].items() if n and pool not in elsewhere]
     counts = pd.crosstab(inventory["label"], inventory["pool"])
-    classes = [name for name in facts["classes"] if name in counts.index]
+    drawn = counts.drop(columns="", errors="ignore").sum(axis=1)
+    classes = sorted(drawn.index[drawn > 0], key=natural)
     table = {
         name: [int(counts.loc[name].get(pool, 0)) for pool in pools]
         + [int((used["label"] == name).sum())]
         for name in classes
     }
-    dev = [row[pools.index("dev")] for row in table.values()]
+    dev = [row[pools.index("dev")] for name, row in table.items() if name in facts["classes"]]
     # What may need a decision comes first.
     kinds = sorted(set(findings["what"]), key=lambda what: (not what.endswith(CONFLICT), what))
     return page(
         "data.md.j2",
-        facts=facts,
+        pretrained=pretrained(facts) if facts["images"]["pretrain"] else "",
         found=len(inventory),
         bad=len(inventory) - len(used),
         pools=pools,

@@ -1,4 +1,4 @@
-"""The recommended recipe: why it is recommended, what the test says of it, and its model card
+"""The recommended variant: why it is recommended, what the test says of it, and its model card
 (Mitchell et al., "Model Cards for Model Reporting", FAccT 2019)."""
 
 from __future__ import annotations
@@ -7,29 +7,26 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from cnnlab import paths
+from cnnlab import paths, records
+from cnnlab.compare import Judgement
 from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.options import Compare, Final
+from cnnlab.data.pool import Pool
+from cnnlab.recipe.recipe import Recipe
+from cnnlab.records import Record
+from cnnlab.records.fingerprint import versions
 from cnnlab.report import bounds, escaped, estimate, included, page, picture, signed
-from cnnlab.training import records
-from cnnlab.training.fingerprint import versions
-
-if TYPE_CHECKING:
-    from cnnlab.compare import Judgement
-    from cnnlab.data.pool import Pool
-    from cnnlab.params import Compare, Final
-    from cnnlab.training.recipe import Recipe
-    from cnnlab.training.trial import Record
 
 ABOUT = 4000  # characters of the description of a registered model; MLflow's limit is 5000
 
 
 def section(
     candidates: pd.DataFrame,
-    found: Judgement,
+    evaluation: Judgement,
     options: Compare,
     final: Final,
     figures: Sequence[Path],
@@ -42,29 +39,30 @@ def section(
         "final.md.j2",
         why=why(candidates, m, final, rope),
         candidates=candidates_table(candidates, m, options.confidence, rope),
-        accuracy=_share(found.metrics["accuracy"], found.low, found.high),
+        accuracy=_share(evaluation.metrics["accuracy"], evaluation.low, evaluation.high),
         cross_validated=f"{estimate(_ends(chosen), 'score', m)} {m.unit}",
         primary=m.title,
-        found=found,
+        evaluation=evaluation,
         confidence=f"{options.confidence:.0%}",
-        metrics=metrics_table(found),
-        classes=classes_table(found.classes, options.confidence),
+        metrics=metrics_table(evaluation),
+        classes=classes_table(evaluation.classes, options.confidence),
         figures=[picture(path, paths.REPORTS) for path in figures],
     )
 
 
 def card(
-    study: str, chosen: pd.Series, recipe: Recipe, dev: Pool, record: Record, judged: str
+    study: str, chosen: pd.Series, recipe: Recipe, dev: Pool, record: Record, evaluated: str
 ) -> str:
-    """The model card. `judged`: the section."""
-    net = paths.MODELS / records.MODEL
+    """The model card. `evaluated`: the section."""
+    path = paths.MODELS / records.MODEL
     return page(
         "model_card.md.j2",
         study=study,
         name=chosen["name"],
         techniques=", ".join(recipe.techniques) or "none",
-        path=net.as_posix(),
-        weights=f"{records.weights(net):,}",
+        path=path.as_posix(),
+        begins="the backbone's weights" if recipe.phases else "random weights",
+        weights=f"{records.count_weights(path):,}",
         recipe=_flat(json.loads(recipe.json())),
         shape="×".join(map(str, dev.images.shape[1:])),
         classes=[escaped(name) for name in dev.classes],
@@ -77,17 +75,17 @@ def card(
         snapshots=recipe.snapshots,
         train_accuracy=f"{record.final['train_accuracy']:.1%}",
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
-        judged=included(judged),
+        evaluated=included(evaluated),
     )
 
 
-def about(name: str, found: Judgement, classes: Sequence[str]) -> str:
+def about(name: str, evaluation: Judgement, classes: Sequence[str]) -> str:
     """A few words for a model registry."""
     text = (
-        f"The recommended recipe, {name}, trained on all development images. Test accuracy "
-        f"{_share(found.metrics['accuracy'], found.low, found.high)} "
-        f"({found.right} of {found.images} images). Takes float32 images 0..255; gives the "
-        f"probabilities of {', '.join(classes)}, in this order."
+        f"The recommended variant, {name}, trained on all development images. Test accuracy "
+        f"{_share(evaluation.metrics['accuracy'], evaluation.low, evaluation.high)} "
+        f"({evaluation.right} of {evaluation.images} images). Takes float32 images 0..255; gives "
+        f"the probabilities of {', '.join(classes)}, in this order."
     )
     return text if len(text) <= ABOUT else f"{text[:ABOUT]}…"
 
@@ -98,20 +96,20 @@ def why(candidates: pd.DataFrame, m: Metric, final: Final, rope: str) -> str:
     chosen = next(row for row in rows if row["recommended"])
     best = min(rows, key=lambda row: row["behind"])
     score = f"{estimate(chosen, 'score', m)} {m.unit}"
-    said = f"**{chosen['name']}** is recommended: out of fold {score}."
+    text = f"**{chosen['name']}** is recommended: out of fold {score}."
     if chosen["behind"] == 0 and chosen["name"] == best["name"]:
-        said += " No variant has a better mean"
-        said += "." if final.rule == "best" else ", and nothing simpler is level with it."
-        return said
+        text += " No variant has a better mean"
+        text += "." if final.rule == "best" else ", and nothing simpler is level with it."
+        return text
     level = sum(row["level"] for row in rows)
-    said += (
+    text += (
         f" It is the simplest of {level} variants that are level with the best, {best['name']} "
         f"({estimate(best, 'score', m)} {m.unit}): the fewest techniques, then the least to train."
         f" The best leads it by {signed(chosen['behind'], m)} {m.step} {_bounds(chosen, m)}, by "
         f"more than {rope} with a probability of {chosen['p_worse']:.0%}; {final.probability:.0%}"
         " would pass it over (`final`)."
     )
-    return said
+    return text
 
 
 def candidates_table(rows: pd.DataFrame, m: Metric, confidence: float, rope: str) -> str:
@@ -134,10 +132,10 @@ def candidates_table(rows: pd.DataFrame, m: Metric, confidence: float, rope: str
     return "\n".join(lines)
 
 
-def metrics_table(found: Judgement) -> str:
+def metrics_table(evaluation: Judgement) -> str:
     """Every metric on the test images in Markdown."""
     lines = ["| metric | on the test images |", "|---|---|"]
-    for name, value in found.metrics.items():
+    for name, value in evaluation.metrics.items():
         m = METRICS[name]
         lines.append(f"| {m.title} | {value * m.scale:.{m.digits}f} {m.unit} |")
     return "\n".join(lines)

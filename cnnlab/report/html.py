@@ -1,7 +1,7 @@
 """The report as one HTML file that needs nothing else: no network, no other file.
 
 Its words, tables and figures are the blocks of `report.md.j2`, so each is written once;
-`report.html.j2` adds what Markdown cannot do: charts that answer, and the explorer of nets.
+`report.html.j2` adds what Markdown cannot do: charts that answer, and the explorer of networks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Explorer:
-    """What there is of nets to look at; files are found under `figures` (see `look.view`)."""
+    """The networks to look at; their files are under `figures` (see `look.view`)."""
 
     figures: Path
     variants: Sequence[str]
@@ -76,18 +76,18 @@ def render(
     Args:
         facts: What `report.md.j2` names.
         charts: By name: "effects", "curves"; one that is missing is left out.
-        explorer: The nets.
+        explorer: The networks.
         root: The folder that figures in `facts` are relative to.
     """
     # What charts and the explorer show is not shown twice.
     again = {path.relative_to(root).as_posix() for c in charts.values() for path in c.instead}
     images = [image for image in facts["ablation_figures"] if not any(a in image for a in again)]
-    own = dict.fromkeys(("overview", "features", "peaks", "grad_cam", "kernels"), ())
-    own |= {"ablation_figures": images, "curves": () if "curves" in charts else facts["curves"]}
+    changed = dict.fromkeys(("overview", "features", "peaks", "grad_cam", "kernels"), ())
+    changed |= {"ablation_figures": images, "curves": () if "curves" in charts else facts["curves"]}
     reader = _reader(root)
     sections = {
-        name: Markup(reader.render(text, reader.options["found"]))
-        for name, text in blocks("report.md.j2", **{**facts, **own}).items()
+        name: Markup(reader.render(text, reader.options["seen"]))
+        for name, text in blocks("report.md.j2", **{**facts, **changed}).items()
     }
     scripts = [Markup(_engine()), Markup((HERE / "report.js").read_text())] if charts else []
     environment = Environment(
@@ -102,7 +102,7 @@ def render(
     return environment.get_template("report.html.j2").render(
         study=facts["study"],
         sections=sections,
-        contents=[found for found in reader.options["found"]["headings"] if found[0] == 2],
+        contents=[heading for heading in reader.options["seen"]["headings"] if heading[0] == 2],
         charts=charts,
         explorer=explorer,
         scripts=scripts,
@@ -151,9 +151,9 @@ def _scale(path: Path) -> dict[str, Any]:
 
 
 def _reader(root: Path) -> MarkdownIt:
-    """Renders Markdown of the report; what it found on the way is in `options["found"]`."""
+    """Renders Markdown of the report; what it came across is in `options["seen"]`."""
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
-    reader.options["found"] = {"headings": []}
+    reader.options["seen"] = {"headings": []}
     reader.core.ruler.push("accessible", _accessible)
 
     def image(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:

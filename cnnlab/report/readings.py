@@ -14,19 +14,20 @@ from cnnlab.report import bounds, signed
 
 Rows = Sequence[Mapping]
 
-SAID = {  # of an effect of each kind: one that is told from zero, and one that is not
+WORDS = {  # of an effect of each kind: one that is significant, and one that is not
     "alone": ("{effect} when added", "adding it changes nothing {seen}"),
     "removed": (
-        "the full recipe has {effect} from it",
+        "{effect} is lost when it is removed from the full recipe",
         "removing it from the full recipe changes nothing {seen}",
     ),
     "together": ("{effect} over the baseline", "no change from the baseline {seen}"),
     "main": ("{effect} on average over the others", "on average it changes nothing {seen}"),
     "shapley": ("{effect} is its share of all", "its share of all is nothing {seen}"),
     "ensemble": (
-        "averaging its nets adds {effect}",
-        "averaging its nets adds nothing {seen}",
+        "averaging its networks adds {effect}",
+        "averaging its networks adds nothing {seen}",
     ),
+    "start": ("{effect} on average over the techniques", "on average no difference {seen}"),
     "interaction": ("they change each other's effect by {effect}", ""),
     "pair": ("{effect}", "no difference {seen}"),
 }
@@ -35,27 +36,27 @@ SAID = {  # of an effect of each kind: one that is told from zero, and one that 
 def readings(rows: Rows, metric: Metric, confidence: float) -> list[str]:
     """One reading a technique (or pair), in the order of the table, in Markdown.
 
-    `rows`: the table of effects on one metric. Interactions are read where they are told from zero.
+    `rows`: the table of effects on one metric. Interactions are read where they are significant.
     """
     rows = [row for row in rows if row["kind"] != "interaction" or row["clear"]]
-    said = []
+    texts = []
     for name in dict.fromkeys(row["technique"] for row in rows):
-        own = [row for row in rows if row["technique"] == name]
-        parts = [_part(row, metric, confidence) for row in own]
-        said.append(f"**{name}**: {'; '.join(parts)}. {_practice(own, metric)}")
-    return said
+        of_name = [row for row in rows if row["technique"] == name]
+        parts = [_part(row, metric, confidence) for row in of_name]
+        texts.append(f"**{name}**: {'; '.join(parts)}. {_practice(of_name, metric)}")
+    return texts
 
 
 def _part(row: Mapping, metric: Metric, confidence: float) -> str:
-    told, untold = SAID[row["kind"]]
+    significant, otherwise = WORDS[row["kind"]]
     effect = f"{signed(row['effect'], metric)} {metric.step}"
     if row["degenerate"]:
-        return f"{told.format(effect=effect)} in every fold alike, which no test can judge"
+        return f"{significant.format(effect=effect)} in every fold alike: nothing to test"
     interval = f"{confidence:.0%} CI {bounds(row, metric)}"
     if row["clear"]:
-        return told.format(effect=f"{effect}, {interval},").rstrip(",")
+        return significant.format(effect=f"{effect}, {interval},").rstrip(",")
     seen = f"that {row['n']:.0f} folds can see"
-    return f"{untold.format(seen=seen)} ({effect}, {interval})"
+    return f"{otherwise.format(seen=seen)} ({effect}, {interval})"
 
 
 def _practice(rows: Rows, metric: Metric) -> str:

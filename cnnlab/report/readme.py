@@ -23,9 +23,12 @@ def table(scores: pd.DataFrame, effects: pd.DataFrame, m: Metric, metric: str) -
         return f"{report.effect(row, m)}{'' if row['clear'] else ' ·'}" if row else ""
 
     lines = [
-        f"| technique | added to the baseline ({m.step}) | what the full recipe has from it |",
+        f"| technique | added to the baseline ({m.step}) "
+        "| lost when removed from the full recipe |",
         "|---|---|---|",
     ]
+    for technique, kind in [key for key in by if key[1] == "start"]:
+        lines.append(f"| {technique} | {cell(technique, kind)} | |")
     for technique in dict.fromkeys(t for t, kind in by if kind == "alone"):
         lines.append(f"| {technique} | {cell(technique, 'alone')} | {cell(technique, 'removed')} |")
     together = next((row for (_, kind), row in by.items() if kind == "together"), None)
@@ -35,7 +38,7 @@ def table(scores: pd.DataFrame, effects: pd.DataFrame, m: Metric, metric: str) -
             f"{together[end]} {report.estimate(score[together[end]], metric, m)} {m.unit}"
             for end in ("minus", "plus")
         ]
-        lines += ["", f"Held-out {m.title}: {'; '.join(ends)}. · not told from zero."]
+        lines += ["", f"Held-out {m.title}: {'; '.join(ends)}. · not significant."]
     return "\n".join(lines)
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from cnnlab.compare.options import Compare
 from cnnlab.compare.simulation import share
 from cnnlab.report import picture
 
-if TYPE_CHECKING:
-    from cnnlab.params import Compare
-
 PAGE = """# How often is the comparison wrong?
 
-`make validate` made this page. It simulates studies whose true effects are known, judges each as
-`stages.compare` does (told from zero: p after Holm's correction below {alpha}; no practical
-difference: ±{rope:g} points), and counts. Nets are small (random ReLU features with a ridge
+`make validate` made this page. It simulates studies whose true effects are known, evaluates each as
+`stages.compare` does (significant: p after Holm's correction below {alpha}; no practical
+difference: ±{rope:g} points), and counts. Networks are small (random ReLU features with a ridge
 regression) but really trained on really overlapping folds, with a fresh seed each; brackets are
 exact binomial {confidence:.0%} intervals.
 
@@ -40,7 +37,7 @@ recipes is like is not known beforehand.
 
 {some}
 
-*wrong way round*: of the studies that told the effect from zero, those with the other sign.
+*wrong way round*: of the studies with a significant effect, those with the other sign.
 {trained}"""
 
 
@@ -49,13 +46,13 @@ def page(table: pd.DataFrame, trained: pd.DataFrame | None, options: Compare, fi
     none, some = (table[rows] for rows in (table["effect"] == 0, table["effect"] != 0))
     over = none[none["clear_low"] > options.alpha]["setting"].tolist()
     wrong = (some["sign"].fillna(0) * some["clear"] * some["studies"]).sum()
-    told = (some["clear"] * some["studies"]).sum()
+    significant = (some["clear"] * some["studies"]).sum()
     verdict = (
         f"**Too many false calls in: {', '.join(over)}.**"
         if over
         else f"False calls are at most {none['clear'].max():.1%} of studies, and in no setting "
-        f"does their interval lie above {options.alpha:.0%}. Of {told:.0f} true effects told from "
-        f"zero {wrong:.0f} had the wrong sign."
+        f"does their interval lie above {options.alpha:.0%}. Of {significant:.0f} significant "
+        f"true effects {wrong:.0f} had the wrong sign."
     )
     return PAGE.format(
         alpha=options.alpha,
@@ -66,7 +63,7 @@ def page(table: pd.DataFrame, trained: pd.DataFrame | None, options: Compare, fi
         none=_table(
             none,
             {
-                "told from zero": "clear",
+                "significant": "clear",
                 "verdict helps": "helps",
                 "verdict hurts": "hurts",
                 "interval holds 0": "covered",
@@ -77,7 +74,7 @@ def page(table: pd.DataFrame, trained: pd.DataFrame | None, options: Compare, fi
         some=_table(
             some,
             {
-                "told from zero": "clear",
+                "significant": "clear",
                 "wrong way round": "sign",
                 "verdict helps": "helps",
                 "no practical difference": "same",
@@ -96,25 +93,25 @@ def _table(table: pd.DataFrame, columns: dict[str, str]) -> str:
         cells = [row["setting"], *([f"{row['effect'] * 100:+.1f}"] if effects else [])]
         cells.append(f"{row['studies']}")
         for column in columns.values():
-            found = [row[f"{column}{end}"] for end in ("", "_low", "_high")]
-            cells.append("–" if pd.isna(found[0]) else _percent(found))
+            shares = [row[f"{column}{end}"] for end in ("", "_low", "_high")]
+            cells.append("–" if pd.isna(shares[0]) else _percent(shares))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _trained(trained: pd.DataFrame, options: Compare) -> str:
     calls = {
-        "told from zero": int(trained["clear"].sum()),
+        "significant": int(trained["clear"].sum()),
         "verdict helps or hurts": int(trained["verdict"].isin(["helps", "hurts"]).sum()),
         "interval leaves out 0": int(((trained["low"] > 0) | (trained["high"] < 0)).sum()),
     }
     lines = [
         "",
-        "## Real nets, no effect: false calls (%)",
+        "## Real networks, no effect: false calls (%)",
         "",
-        "The net of `params.yaml` without techniques, under two names with fresh seeds, on the dev "
-        f"images of the study: {len(trained)} studies of {trained['n'].iloc[0]} folds, drawn anew "
-        "for each.",
+        "The network of `params.yaml` without techniques, under two names with fresh seeds, on the "
+        f"dev images of the study: {len(trained)} studies of {trained['n'].iloc[0]} folds, drawn "
+        "anew for each.",
         "",
         f"| studies | {' | '.join(calls)} |",
         "|---" * (len(calls) + 1) + "|",
@@ -123,5 +120,5 @@ def _trained(trained: pd.DataFrame, options: Compare) -> str:
     return "\n".join([*lines, f"| {len(trained)} | {' | '.join(cells)} |", ""])
 
 
-def _percent(found) -> str:
-    return "{:.1f} [{:.1f}, {:.1f}]".format(*(value * 100 for value in found))
+def _percent(shares) -> str:
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*(value * 100 for value in shares))

@@ -33,9 +33,9 @@ def _table(files: Files) -> tuple[list[str], pd.DataFrame]:
     paths = []
     for name in sorted(files.keys):
         parts = name.split("/")
-        if _hidden(parts):
+        if is_hidden(parts):
             files.note("hidden file", name)
-        elif posixpath.splitext(name)[1].lower() not in ENDINGS:
+        elif not is_image(name):
             files.note("not an image by its ending", name)
         else:
             paths.append(parts)
@@ -55,10 +55,16 @@ def _table(files: Files) -> tuple[list[str], pd.DataFrame]:
     filled = {tuple(parts[: at + 1]) for parts in paths}
     for folder in sorted(files.folders):
         parts = folder.split("/")
-        if len(parts) == at + 1 and tuple(parts) not in filled and not _hidden(parts):
+        if len(parts) == at + 1 and tuple(parts) not in filled and not is_hidden(parts):
             files.note("class without images", folder)
     return names, pd.DataFrame(rows, columns=["source", "label", "split"], dtype=str)
 
 
-def _hidden(parts: list[str]) -> bool:
+def is_image(name: str) -> bool:
+    """Whether a file is one by its ending."""
+    return posixpath.splitext(name)[1].lower() in ENDINGS
+
+
+def is_hidden(parts: list[str]) -> bool:
+    """Whether a file, or a folder above it, is hidden or made by a system for itself."""
     return any(part.startswith((".", "__")) for part in parts)

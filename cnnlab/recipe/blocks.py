@@ -1,0 +1,76 @@
+"""The parts that networks are made of, with what a recipe puts in them.
+
+Regularisers and constraints are given to layers as they are made: one attached to a built layer is
+without effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from cnnlab.recipe.recipe import Place, Recipe
+
+
+def conv(recipe: Recipe, name: str, filters: int, kernel: int) -> list[keras.layers.Layer]:
+    """Conv, what the recipe inserts after convs, ReLU; 'same' padding."""
+    made = keras.layers.Conv2D(filters, kernel, padding="same", name=name, **kept(recipe, 3))
+    return [made, *inserted(recipe, "conv", name), relu(name)]
+
+
+def dense(recipe: Recipe, name: str, units: int) -> list[keras.layers.Layer]:
+    """Hidden dense layer, ReLU, what the recipe inserts after dense layers."""
+    made = keras.layers.Dense(units, name=name, **kept(recipe, 1))
+    return [made, relu(name), *inserted(recipe, "dense", name)]
+
+
+def logits(recipe: Recipe, classes: int) -> keras.layers.Layer:
+    """The last layer: one logit a class, float32 whatever the compute type."""
+    return keras.layers.Dense(classes, dtype="float32", name="logits", **kept(recipe, 1))
+
+
+def inserted(
+    recipe: Recipe, place: Place, name: str, depth: float = 1.0
+) -> list[keras.layers.Layer]:
+    """The layers that the recipe's techniques put at a place of the layer `name`.
+
+    `depth`, 0..1: how far up the network; a rate at a residual branch grows with it.
+    """
+    made = []
+    for insert in recipe.inserts:
+        if insert.at == place:
+            config = dict(insert.config)
+            if place == "branch":
+                config["rate"] *= depth
+            kind = getattr(keras.layers, insert.layer)
+            made.append(kind(name=f"{name}_{insert.layer.lower()}", **config))
+    return made
+
+
+def relu(name: str) -> keras.layers.Layer:
+    """The activation of the layer `name`."""
+    return keras.layers.Activation("relu", name=f"{name}_act")
+
+
+def kept(recipe: Recipe, inputs: int) -> dict[str, Any]:
+    """What keeps a layer's weights small: penalties, and the limit to the norm of the weights into
+    a unit, which are the first `inputs` axes of its kernel."""
+    totals = {target: recipe.penalty(target) for target in ("kernel", "bias", "activity")}
+    options: dict[str, Any] = {
+        f"{target}_regularizer": keras.regularizers.L1L2(l1, l2)
+        for target, (l1, l2) in totals.items()
+        if l1 or l2
+    }
+    if recipe.max_norm:
+        limit = keras.constraints.MaxNorm(recipe.max_norm, axis=list(range(inputs)))
+        options["kernel_constraint"] = limit
+    return options
+
+
+def through(x: Any, layers: Iterable[keras.layers.Layer]) -> Any:
+    """The tensor `x` passed through layers, one after another."""
+    for layer in layers:
+        x = layer(x)
+    return x

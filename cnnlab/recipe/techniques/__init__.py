@@ -1,0 +1,34 @@
+"""Techniques: one file each, and its hyperparameters in params.yaml under `techniques`.
+
+A file defines `Options` (its hyperparameters), `apply(recipe, options) -> recipe`, and what it
+should do: `CLAIM`, a few words that go into the report's table of mechanisms, and `EVIDENCE`, the
+quantity (of `cnnlab/compare/mechanisms.py`) and the way, "lower" or "higher", in which it should
+move.
+
+An augmentation also defines one or more of
+
+- `warp(seed, n, aspect, **strength) -> (n, 3, 3)` float32: where each output pixel is taken from,
+  as matrices on homogeneous coordinates (x, y, 1) in units of the image's half width and height,
+  with the origin in its centre; `aspect` is width / height. Consecutive warps are multiplied so
+  that pixels are resampled once;
+- `recolour(seed, images, **strength) -> images`: float32 (n, height, width, channels) in 0..255;
+- `mix(seed, images, targets, **strength) -> images, targets`: images with each other, and with
+  them their targets, float32 (n, classes), rows of which sum to 1.
+
+`seed` is an int32 tensor of shape (2,) for `tf.random.stateless_*`: the same seed, the same draw.
+
+A start, which says how training starts, also sets `START = True`: a variant with it has the
+backbone's network. Nearly all begin at the backbone's weights and say by `recipe.phased(...)` in
+which phases what moves; `untrained` is the control that begins at random ones. A variant has one
+start at most; none of them is `SCRATCH`: the study's own network, from random weights.
+"""
+
+from cnnlab.plugins import Registry
+
+TECHNIQUES = Registry(__name__, needs="apply")
+SCRATCH = "scratch"  # what a design calls having none of the starts
+
+
+def starts() -> list[str]:
+    """The names of the starts, sorted."""
+    return [name for name in TECHNIQUES.names() if getattr(TECHNIQUES[name], "START", False)]

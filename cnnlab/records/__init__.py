@@ -1,0 +1,37 @@
+"""What trials leave behind, and the one place that writes and reads it."""
+
+from cnnlab.records.checkpoint import Checkpoint, Saved
+from cnnlab.records.models import MODEL, count_weights, load_model, save_model, write_model
+from cnnlab.records.store import (
+    cells,
+    cost,
+    curve,
+    of_size,
+    prune,
+    read,
+    read_all,
+    scores,
+    write,
+)
+from cnnlab.records.trial import Record, Trial
+
+__all__ = [
+    "MODEL",
+    "Checkpoint",
+    "Record",
+    "Saved",
+    "Trial",
+    "cells",
+    "cost",
+    "count_weights",
+    "curve",
+    "load_model",
+    "of_size",
+    "prune",
+    "read",
+    "read_all",
+    "save_model",
+    "scores",
+    "write",
+    "write_model",
+]

@@ -1,0 +1,111 @@
+"""A trial's fingerprint: all that can change its result, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from cnnlab.recipe.recipe import Recipe
+
+ROOT = Path(__file__).parents[2]  # of the package
+LIBRARIES = ["tensorflow", "keras", "numpy"]
+FIT = "cnnlab.train.fit"  # which every trial runs
+PHASES = "cnnlab.train.phases"  # which those do that start from a backbone
+# They name things and complain, and compute nothing.
+NO_PART = {"cnnlab", "cnnlab.errors", "cnnlab.plugins"}
+
+
+def fingerprint(
+    recipe: Recipe, seed: int, train: list[str], held_out: list[str], start: str, device: str
+) -> str:
+    """Hash of all that can change a trial's result, and of nothing else.
+
+    `train`, `held_out`: digest and label of each image, in order. `start`: digest of the weights it
+    begins from, empty for random ones. `device`: the kind that it is computed on. Includes the code
+    that takes part, and what that imports (a technique's file only where the recipe uses it;
+    comments, docstrings and what it claims aside), and the versions of the libraries that compute.
+    """
+    modules = [PHASES if recipe.phases else FIT, f"cnnlab.recipe.nets.{recipe.net}"]
+    modules += [f"cnnlab.recipe.techniques.{name}" for name in recipe.techniques]
+    parts = {
+        "recipe": json.loads(recipe.json()),
+        "seed": seed,
+        "train": train,
+        "held_out": held_out,
+        "start": start,
+        "device": device,
+        "code": code(modules),
+        "versions": versions(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def versions() -> dict[str, str]:
+    """The libraries that compute, and their versions on this machine; whether oneDNN takes part."""
+    numbers = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {**numbers, "oneDNN": os.environ["TF_ENABLE_ONEDNN_OPTS"]}
+
+
+def code(modules: Iterable[str]) -> dict[str, str]:
+    """Digest of the code of these modules and of all of this package that they import, at any
+    depth; modules that are looked up by name at run time are not followed."""
+    digests: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in digests and module not in NO_PART:
+            digests[module] = _digest(module)
+            waiting += _imports(module)
+    return digests
+
+
+def _file(module: str) -> Path:
+    """Where a module's code is, or would be. Looked up without importing anything."""
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _parsed(module: str) -> ast.Module:
+    return ast.parse(_file(module).read_text())
+
+
+@functools.cache
+def _imports(module: str) -> tuple[str, ...]:
+    """The modules of this package that a module imports, in functions too, but not for types
+    alone."""
+    names = []
+    waiting: list[ast.AST] = [_parsed(module)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        waiting += ast.iter_child_nodes(node)
+    return tuple(n for n in names if n.split(".")[0] == "cnnlab" and _file(n).exists())
+
+
+@functools.cache
+def _digest(module: str) -> str:
+    """Of a module's code, comments and docstrings aside."""
+    tree = _parsed(module)
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+        if documented and ast.get_docstring(node) is not None:
+            del node.body[0]
+    tree.body = [node for node in tree.body if not _is_claim(node)]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+def _is_claim(node: ast.stmt) -> bool:
+    """Whether a statement says what a technique is for, and computes nothing."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(isinstance(t, ast.Name) and t.id in ("CLAIM", "EVIDENCE") for t in targets)

@@ -1,0 +1,64 @@
+"""Trained networks on disk."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+from cnnlab.errors import UserError
+from cnnlab.records.files import replacing, timeless, write_bytes
+
+MODEL = "model.keras"
+
+
+def save_model(model, path: Path) -> None:
+    """Save a Keras model, without its optimizer, so that equal models are equal files.
+
+    (Keras writes the time of day into them.)
+    """
+    bare = type(model).from_config(model.get_config())
+    bare.set_weights(model.get_weights())
+    with replacing(path) as temporary:
+        bare.save(temporary)
+        temporary.write_bytes(timeless(temporary.read_bytes()))
+
+
+def write_model(folder: Path, content: bytes) -> None:
+    """Write the network that was saved elsewhere, given as its file's content."""
+    write_bytes(folder / MODEL, content)
+
+
+def load_model(path: Path):
+    """Load a model that a stage saved. Keras's safe mode refuses code hidden in the file.
+
+    Raises UserError where the file is missing or is no such model.
+    """
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a model that can be loaded safely ({error})") from None
+
+
+def count_weights(path: Path) -> int:
+    """How many weights a saved network has, statistics included. Does not load TensorFlow.
+
+    Raises UserError where the file is missing or is no such network.
+    """
+    import h5py
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = io.BytesIO(archive.read("model.weights.h5"))
+        sizes: list[int] = []
+        with h5py.File(content) as file:
+            file.visititems(
+                lambda _, item: sizes.append(
+                    item.size if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" else 0
+                )
+            )
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a saved network ({error})") from None
+    return sum(sizes)

@@ -1,0 +1,157 @@
+"""Records on disk: the one place that writes and reads what trials leave behind.
+
+A variant's folder holds, for each trial on all training images, `KEY.json` (who it was, its
+fingerprint, metrics and history: `Record.summary`) and `KEY.npz` (image_id, labels, probabilities
+of the held-out images, and for each conv `preactivations/NAME`: mean and spread on a probe at each
+evaluation), and `model.keras`, the network of the first trial, to look into. Trials on fewer images
+are in folders below it, see `of_size`. KEY is `r0_f0_m0`: repeat, fold, member. Every file is
+written whole or not at all, and the JSON last: where it is, all is.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from cnnlab.errors import UserError
+from cnnlab.records.files import timeless, write_bytes
+from cnnlab.records.models import MODEL, count_weights
+from cnnlab.records.trial import Record, Trial
+
+_WATCHED = "preactivations/"
+
+
+def write(folder: Path, record: Record) -> None:
+    """Write a trial's record."""
+    path = folder / f"{record.trial.key}.json"
+    path.unlink(missing_ok=True)  # or an older one would speak for the new arrays
+    arrays = io.BytesIO()
+    np.savez(
+        arrays,
+        image_id=record.image_id,
+        labels=record.labels,
+        probabilities=record.probabilities,
+        **{_WATCHED + name: values for name, values in record.preactivations.items()},
+    )
+    write_bytes(path.with_suffix(".npz"), timeless(arrays.getvalue()))
+    text = json.dumps(record.summary(), indent=1)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read(folder: Path, key: str) -> Record:
+    """Read one record. Raises UserError where the file is no record."""
+    path = folder / f"{key}.json"
+    try:
+        summary = json.loads(path.read_text())
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+            return Record(
+                trial=Trial(*(summary[k] for k in ("variant", "repeat", "fold", "member"))),
+                fingerprint=summary["fingerprint"],
+                seed=summary["seed"],
+                n_train=summary["n_train"],
+                history=summary["history"],
+                measured={k: v for k, v in summary["metrics"].items() if k != "gap"},
+                preactivations={
+                    name.removeprefix(_WATCHED): arrays[name]
+                    for name in arrays.files
+                    if name.startswith(_WATCHED)
+                },
+                image_id=arrays["image_id"],
+                labels=arrays["labels"],
+                probabilities=arrays["probabilities"],
+            )
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path}: not a trial's record ({error}); delete it to train anew"
+        ) from None
+
+
+def read_all(folder: Path) -> list[Record]:
+    """The records of one variant, in the order of repeat, fold and member."""
+    records = [read(folder, path.stem) for path in sorted(folder.glob("r*_f*_m*.json"))]
+    if not records:
+        raise UserError(f"{folder}: holds no trial records; run `dvc repro` first")
+    return sorted(records, key=lambda r: r.trial)
+
+
+def cells(records: list[Record]) -> list[list[list[Record]]]:
+    """One variant's records as a grid, `[repeat][fold][member]`.
+
+    Raises UserError that names the first trial that is missing.
+    """
+    by_cell: dict[tuple[int, int], dict[int, Record]] = {}
+    for r in records:
+        by_cell.setdefault((r.trial.repeat, r.trial.fold), {})[r.trial.member] = r
+    repeats, folds = (1 + max(k[i] for k in by_cell) for i in (0, 1))
+    members = max(len(v) for v in by_cell.values())
+    for repeat, fold in np.ndindex(repeats, folds):
+        present = len(by_cell.get((repeat, fold), {}))
+        if present < members:
+            raise UserError(
+                f"variant {records[0].trial.variant}: repeat {repeat}, fold {fold} has {present}"
+                f" of {members} trials; run `dvc repro`"
+            )
+    return [
+        [[by_cell[r, f][m] for m in sorted(by_cell[r, f])] for f in range(folds)]
+        for r in range(repeats)
+    ]
+
+
+def scores(records: list[Record], metric: str) -> np.ndarray:
+    """A metric of the last epoch of one variant's records (`Record.final`), averaged over members:
+    float64 (repeats, folds). Raises UserError as `cells` does."""
+    return np.array(
+        [[np.mean([r.final[metric] for r in cell]) for cell in row] for row in cells(records)]
+    )
+
+
+def cost(records: list[Record], folder: Path) -> float:
+    """What it takes to train one network of these records, in weight-images: weights x training
+    images x epochs, averaged over trials. Unlike seconds it is the same on every machine."""
+    seen = [r.n_train * r.history[-1]["epoch"] for r in records]
+    return count_weights(folder / MODEL) * float(np.mean(seen))
+
+
+def curve(records: list[Record], metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """A metric of one variant's records over training, averaged over members.
+
+    Returns the epochs at which it was measured, int (points,), and the values, float64 (splits,
+    points), a row for each (repeat, fold). A trial that stopped early keeps its last value, as its
+    network does; points before every trial was measured once are left out.
+    """
+    measured = {
+        r.trial: {int(e["epoch"]): e[metric] for e in r.history if metric in e} for r in records
+    }
+    first = max(min(values) for values in measured.values())
+    epochs = np.array(sorted({e for values in measured.values() for e in values if e >= first}))
+    splits: dict[tuple[int, int], list[np.ndarray]] = {}
+    for trial, values in sorted(measured.items()):
+        measured_at = np.array(sorted(values))
+        latest = measured_at[np.searchsorted(measured_at, epochs, side="right") - 1]
+        line = np.array([values[int(epoch)] for epoch in latest])
+        splits.setdefault((trial.repeat, trial.fold), []).append(line)
+    return epochs, np.array([np.mean(lines, axis=0) for lines in splits.values()], np.float64)
+
+
+def of_size(folder: Path, per_class: int | None) -> Path:
+    """Where a variant's folder has its records of trials on so many training images per class;
+    None: on all, which is the folder itself."""
+    return folder / f"{per_class}_per_class" if per_class else folder
+
+
+def prune(folder: Path, keys: Iterable[str], sizes: Iterable[int] = ()) -> None:
+    """Remove what belongs to no trial of the design, and what a killed run left half-written.
+
+    `keys`: of the trials. `sizes`: training images per class whose folders stay.
+    """
+    kept = {MODEL, *(of_size(folder, size).name for size in sizes)}
+    kept |= {name for key in keys for name in (f"{key}.json", f"{key}.npz", f".{key}.checkpoint")}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

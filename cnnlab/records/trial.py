@@ -1,0 +1,58 @@
+"""A trial: one training run of one variant, and the record that it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, order=True)
+class Trial:
+    """One training run: which variant, which split, which member."""
+
+    variant: str
+    repeat: int  # from 0
+    fold: int  # from 0; the fold that is held out
+    member: int  # from 0; of an ensemble
+
+    @property
+    def key(self) -> str:
+        """Name of its record."""
+        return f"r{self.repeat}_f{self.fold}_m{self.member}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a trial leaves behind."""
+
+    trial: Trial
+    fingerprint: str
+    seed: int
+    n_train: int
+    history: list[dict[str, float]]  # one entry an epoch, as cnnlab.train.fit.fit gives it
+    measured: dict[str, float]  # of the network as it is kept, as fit's `final` gives it
+    preactivations: dict[str, np.ndarray]  # conv -> float32 (evaluations, 2): mean, sd on a probe
+    image_id: np.ndarray  # int (n,): the held-out images
+    labels: np.ndarray  # int (n,)
+    probabilities: np.ndarray  # float32 (n, classes), out of fold
+
+    @property
+    def final(self) -> dict[str, float]:
+        """Of the network as it is kept: accuracy, nll, train_accuracy, train_nll, the clean gap
+        (train_accuracy - accuracy) and what `cnnlab.train.quantities` says of it; without
+        accuracy, nll and gap where no image was held out."""
+        if "accuracy" not in self.measured:
+            return dict(self.measured)
+        return {**self.measured, "gap": self.measured["train_accuracy"] - self.measured["accuracy"]}
+
+    def summary(self) -> dict:
+        """The JSON part of the record."""
+        return {
+            **asdict(self.trial),
+            "fingerprint": self.fingerprint,
+            "seed": self.seed,
+            "n_train": self.n_train,
+            "metrics": self.final,
+            "history": self.history,
+        }

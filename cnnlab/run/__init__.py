@@ -1,0 +1,1 @@
+"""Which trials run, and where: local processes, devices, Ray."""

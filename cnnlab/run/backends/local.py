@@ -1,0 +1,135 @@
+"""The local backend: trials on worker processes of this machine, side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import shutil
+import tempfile
+import threading
+import traceback
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from cnnlab import records
+from cnnlab.errors import UserError
+from cnnlab.processes import cores
+from cnnlab.records import Trial
+from cnnlab.run import worker
+from cnnlab.run.backends import Work
+
+DEATHS = 2  # of a worker with the same trial, before the trial is given up
+LOG_LINES = 25
+
+
+def train(work: Work) -> list[str]:
+    """Train what is missing; see `cnnlab.run.backends`.
+
+    Side by side run `work.workers` trials; None: as many as there are cores for their threads.
+    """
+    side_by_side = work.workers or max(1, cores() // work.job.recipe.threads)
+    return _Crew(work).train(min(side_by_side, len(work.missing)))
+
+
+class _Crew:
+    """Worker processes of one job. Each has an executor of its own, so that one that dies takes no
+    other trial with it; a thread for each hands it trials and reports to the thread of the run."""
+
+    def __init__(self, work: Work):
+        self._work = work
+        self._waiting: queue.SimpleQueue = queue.SimpleQueue()  # of (planned, deaths so far)
+        self._events: queue.SimpleQueue = queue.SimpleQueue()  # of (method of the watcher, ...)
+        self._stop = threading.Event()
+
+    def train(self, side_by_side: int) -> list[str]:
+        """Train all; returns once each has its record, or has failed: what to say of those."""
+        watcher = self._work.watcher
+        for planned in self._work.missing:
+            self._waiting.put((planned, 0))
+        logs = Path(tempfile.mkdtemp(prefix="cnnlab-logs-"))
+        failures: list[str] = []
+        with ThreadPoolExecutor(side_by_side) as hands:
+            try:
+                for i in range(side_by_side):
+                    hands.submit(self._hand, logs / f"worker-{i}.log")
+                left = len(self._work.missing)
+                while left:
+                    event, *what = self._events.get()
+                    if event == "epoch":
+                        watcher.epoch(*what)
+                    elif event == "again":
+                        watcher.again(*what)
+                    else:
+                        left -= 1
+                        if event == "failed":
+                            failures.append(what[0])
+                        else:
+                            record = records.read(self._work.folder, what[0].key)
+                            watcher.done(record, trained=True)
+            finally:
+                self._stop.set()
+        if not failures:
+            shutil.rmtree(logs)
+        return failures
+
+    def _hand(self, log: Path) -> None:
+        """Hand trials to one worker process after another, until none is waiting."""
+        process = None
+        while not self._stop.is_set():
+            try:
+                planned, deaths = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            trial = planned.trial
+            try:
+                process = process or self._worker(log)
+                future = process.submit(worker.work, planned, planned is self._work.first)
+                while not self._stop.is_set() and not wait([future], timeout=0.2).done:
+                    pass
+                if self._stop.is_set():
+                    break
+                future.result()
+                self._events.put(("done", trial))
+            except BrokenProcessPool:
+                process = None
+                if deaths + 1 < DEATHS:
+                    self._events.put(("again", trial))
+                    self._waiting.put((planned, deaths + 1))
+                else:
+                    self._fail(trial, f"its worker died {DEATHS} times", log)
+            except UserError as error:
+                self._events.put(("failed", f"{trial.variant} {trial.key}: {error}"))
+            except Exception:
+                self._fail(trial, traceback.format_exc(), log)
+        if process:
+            for child in (process._processes or {}).values():
+                child.terminate()
+            process.shutdown(wait=True, cancel_futures=True)
+
+    def _worker(self, log: Path) -> ProcessPoolExecutor:
+        """A new process, started and ready."""
+        spawn = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+        # A pipe of its own: a queue shared by several would stay locked if one were killed.
+        receive, send = spawn.Pipe(duplex=False)
+        threading.Thread(target=self._listen, args=(receive,), daemon=True).start()
+        arguments = (self._work.job, self._work.folder, send, self._work.use_model, log)
+        process = ProcessPoolExecutor(
+            1, mp_context=spawn, initializer=worker.start, initargs=arguments
+        )
+        process.submit(os.getpid)  # starts it, after which this end of the pipe is the worker's
+        send.close()
+        return process
+
+    def _listen(self, receive: Connection) -> None:
+        with contextlib.suppress(EOFError, OSError):  # the worker has ended
+            while True:
+                self._events.put(("epoch", *receive.recv()))
+
+    def _fail(self, trial: Trial, what: str, log: Path) -> None:
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        report = [f"{trial.variant} {trial.key}: {what}", f"the end of {log}:", *lines[-LOG_LINES:]]
+        self._events.put(("failed", "\n".join(report)))

@@ -1,0 +1,88 @@
+"""A job: all trials of one variant, and what decides the result of each."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cnnlab.data.pool import Pool
+from cnnlab.errors import UserError
+from cnnlab.recipe.recipe import Recipe
+from cnnlab.records import Trial
+from cnnlab.records.fingerprint import fingerprint
+from cnnlab.seeds import derive
+
+NEVER = -1  # the fold of an image that is trained on in all trials
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial with all that decides its result."""
+
+    trial: Trial
+    seed: int
+    mark: str  # its fingerprint
+    train: np.ndarray  # rows of the pool
+    held_out: np.ndarray  # rows of the pool; none where all are trained on
+
+
+@dataclass(frozen=True)
+class Job:
+    """All trials of one variant: one recipe over all splits and members."""
+
+    name: str
+    recipe: Recipe
+    pool: Pool
+    folds: (
+        pd.DataFrame
+    )  # as cnnlab.data.folds makes it; of a repeat that is all NEVER none is held out
+    members: int
+    seed: int  # the study's
+    device: str  # the kind that trials are computed on, as `cnnlab.run.device` says it
+    backbone: Path | None = None  # a saved network, where the recipe starts from one
+    features: Path | None = None  # folder that keeps features of frozen backbones
+    per_class: int | None = None  # training images per class, the same ones first; None: all
+
+    def plan(self) -> list[Planned]:
+        """The job's trials in the order in which they are run.
+
+        Raises UserError where an image of the pool has no fold, or a class too few images.
+        """
+        ids, codes = self.pool.manifest["image_id"], self.pool.codes
+        start = hashlib.sha256(self.backbone.read_bytes()).hexdigest() if self.backbone else ""
+        planned = []
+        for repeat, split in self.folds.groupby("repeat"):
+            fold = split.set_index("image_id")["fold"].reindex(ids)
+            if fold.isna().any():
+                raise UserError(f"data/folds.csv: image {fold[fold.isna()].index[0]} has no fold")
+            for number in sorted(set(fold) - {NEVER}) or [0]:
+                out = fold.to_numpy() == number
+                train, held_out = np.flatnonzero(~out), np.flatnonzero(out)
+                if self.per_class:
+                    train = self._few(train, derive(self.seed, "few", int(repeat), int(number)))
+                content = [[codes[row] for row in rows] for rows in (train, held_out)]
+                for member in range(self.members):
+                    t = Trial(self.name, int(repeat), int(number), member)
+                    # The variant takes no part: variants are compared from the same start.
+                    seed = derive(self.seed, "trial", t.repeat, t.fold, t.member)
+                    mark = fingerprint(self.recipe, seed, *content, start, self.device)
+                    planned.append(Planned(t, seed, mark, train, held_out))
+        return planned
+
+    def _few(self, train: np.ndarray, seed: int) -> np.ndarray:
+        """`per_class` of these rows of each class, in order; fewer are part of more."""
+        order, labels = np.random.default_rng(seed).permutation(train), self.pool.labels
+        kept = []
+        for number, name in enumerate(self.pool.classes):
+            rows = order[labels[order] == number]
+            if len(rows) < self.per_class:
+                raise UserError(
+                    f"params.yaml: sizes.per_class: {self.per_class} images per class: class "
+                    f"{name!r} has only {len(rows)} to train on in a fold"
+                )
+            kept.append(rows[: self.per_class])
+        return np.sort(np.concatenate(kept))

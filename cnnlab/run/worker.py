@@ -1,0 +1,179 @@
+"""How one trial is trained, whoever asks for it, and the worker process of the local backend.
+
+Nothing here trains in the process of a stage, so TensorFlow's memory, its crashes and its chatter
+stay outside it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnlab import records
+from cnnlab.errors import UserError
+from cnnlab.processes import end_with_parent
+from cnnlab.records import Record
+from cnnlab.run.job import Job, Planned
+
+SHOWN = 512  # training images, at most, to a network for which none is held out
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all trials of a job are made from. No file that the job names is needed any more."""
+
+    job: Job
+    images: np.ndarray  # uint8 (pool, height, width, channels)
+    backbone: bytes | None  # the file's content
+
+    @classmethod
+    def of(cls, job: Job) -> Material:
+        """Read the job's files."""
+        backbone = job.backbone.read_bytes() if job.backbone else None
+        return cls(job, np.asarray(job.pool.images), backbone)
+
+
+def train(
+    material: Material,
+    planned: Planned,
+    checkpoint: records.Checkpoint,
+    on_epoch: Callable[[dict[str, float]], None],
+) -> tuple[Record, Any]:
+    """Train one trial: its record, and its network, which the next trial reuses: save it before
+    that.
+
+    `checkpoint`, `on_epoch`: as `cnnlab.train.fit.fit` takes them.
+    """
+    from cnnlab.train.fit import fit, use_threads  # imports TensorFlow
+    from cnnlab.train.input import Data
+
+    job, pool = material.job, material.job.pool
+    use_threads(job.recipe.threads)
+    _check_device(job.device)
+    # Where no image is held out the network is shown some that it trains on; what it scores there
+    # is left out.
+    held_out = planned.held_out if len(planned.held_out) else planned.train[:SHOWN]
+    left_out = () if len(planned.held_out) else ("accuracy", "nll")
+
+    def honest(entry: dict[str, float]) -> dict[str, float]:
+        return {name: value for name, value in entry.items() if name not in left_out}
+
+    def tell(entry: dict[str, float]) -> None:
+        on_epoch(honest(entry))
+
+    data = Data(
+        material.images,
+        pool.labels,
+        planned.train,
+        held_out,
+        len(pool.classes),
+        groups=pool.manifest["group"].to_numpy(),
+    )
+    if job.recipe.phases:
+        from cnnlab.train import phases
+
+        backbone, folder = _weights(material.backbone), _features(job)
+        fitted = phases.train(job.recipe, data, planned.seed, backbone, folder, checkpoint, tell)
+    else:
+        fitted = fit(job.recipe, data, planned.seed, checkpoint=checkpoint, on_epoch=tell)
+    record = Record(
+        trial=planned.trial,
+        fingerprint=planned.mark,
+        seed=planned.seed,
+        n_train=len(planned.train),
+        history=[honest(entry) for entry in fitted.history],
+        measured=honest(fitted.final),
+        preactivations=fitted.preactivations,
+        image_id=pool.manifest["image_id"].to_numpy()[planned.held_out],
+        labels=pool.labels[planned.held_out],
+        probabilities=fitted.probabilities[: len(planned.held_out)],
+    )
+    return record, fitted.model
+
+
+def _check_device(device: str) -> None:
+    """Raises UserError where TensorFlow computes on another kind of device than was planned."""
+    import tensorflow as tf
+
+    if device.startswith("gpu") != bool(tf.config.list_physical_devices("GPU")):
+        raise UserError(
+            f"trials were planned for {device!r}, which TensorFlow cannot use: install "
+            "tensorflow[and-cuda], or set CUDA_VISIBLE_DEVICES=-1 to compute on the CPU"
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def _weights(backbone: bytes) -> dict[str, list[np.ndarray]]:
+    """The weights of a saved network: layer name -> arrays."""
+    from cnnlab.recipe.network import weights_of
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / records.MODEL
+        path.write_bytes(backbone)
+        return weights_of(records.load_model(path))
+
+
+def _features(job: Job) -> Path:
+    """Where stored features lie, a folder a kind of device: in the study's folder, or elsewhere in
+    a temporary one."""
+    here = job.features
+    folder = here if here.parent.is_dir() else Path(tempfile.gettempdir(), "cnnlab-features")
+    return folder / re.sub(r"\W+", "-", job.device)
+
+
+_job: Job
+_folder: Path
+_epochs: Connection  # takes (trial, history entry)
+_use_model: Callable[[Path], None]
+
+
+def start(
+    job: Job, folder: Path, epochs: Connection, use_model: Callable[[Path], None], log: Path
+) -> None:
+    """Make this process a worker for the trials of `job`, whose records go to `folder`.
+
+    `use_model` is called with the network that is kept to look into, once it is saved.
+    """
+    global _job, _folder, _epochs, _use_model
+    _job, _folder, _epochs, _use_model = job, folder, epochs, use_model
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends its workers
+    end_with_parent()
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(output, stream.fileno())
+
+
+def work(planned: Planned, keep_model: bool) -> None:
+    """Train one trial and write its record; `keep_model`: and its network."""
+    checkpoint = records.Checkpoint(_folder, planned.trial, planned.mark)
+    record, model = train(
+        _material(), planned, checkpoint, lambda entry: _epochs.send((planned.trial, entry))
+    )
+    if keep_model:
+        records.save_model(model, _folder / records.MODEL)
+    records.write(_folder, record)
+    checkpoint.remove()
+    if keep_model:
+        try:
+            _use_model(_folder / records.MODEL)
+        except Exception:  # the trial is complete without it; the stage tries again, and says so
+            traceback.print_exc()
+
+
+@functools.cache
+def _material() -> Material:
+    return Material.of(_job)

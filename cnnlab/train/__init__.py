@@ -1,0 +1,1 @@
+"""How one trial is trained: the only code, with `look`, that computes with TensorFlow."""

@@ -1,0 +1,25 @@
+"""What a saved network says of images."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+BATCH = 512  # images at once; no effect on what is said
+
+
+def probabilities(net: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Class probabilities, float32 (n, classes), in inference mode.
+
+    `net`: gives out logits, as all networks that this project trains. `images`: uint8 (n, height,
+    width, channels), n at least 1; may be memory-mapped.
+    """
+    answer = tf.function(
+        lambda batch: tf.nn.softmax(
+            tf.cast(net(tf.cast(batch, "float32"), training=False), "float32")
+        ),
+        input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.uint8)],
+    )
+    parts = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
+    return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])

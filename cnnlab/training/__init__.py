@@ -1,1 +1,0 @@
-"""From a recipe and images to records: recipes, trials, the one `fit`, and what a trial leaves."""
