@@ -25,19 +25,17 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def committed():
-    """The committed params.yaml, checked."""
+def frozen():
+    """The params of tests/params.yaml: people edit the root's, and no test reads that."""
     from cnnlab import params
 
-    return params.read(ROOT / "params.yaml")
+    return params.read(ROOT / "tests/params.yaml")
 
 
 @pytest.fixture(scope="session")
-def base(committed):
-    """The committed recipe without techniques."""
-    from cnnlab.training import recipe
-
-    return recipe.base(committed.model, committed.train)
+def base(frozen):
+    """The recipe without techniques."""
+    return frozen.sections.recipe([])
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +68,7 @@ def small_pool(tmp_path, pool_in):
 @pytest.fixture(scope="session")
 def record():
     """Makes the record of a trial from made-up numbers."""
-    from cnnlab.training.trial import Record, Trial
+    from cnnlab.records import Record, Trial
 
     def make(variant="dropout", repeat=0, fold=0, member=0, accuracy=0.75, mark="f00d"):
         entry = {"objective": 1.5, "train_accuracy": 0.9, "train_nll": 0.3, "nll": 0.8}

@@ -1,6 +1,7 @@
 """`make design` and stages.check: the variants of params.yaml are those of its design."""
 
 import difflib
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -14,9 +15,9 @@ from stages import check
 
 @pytest.fixture
 def study(tmp_path, root, monkeypatch):
-    """A folder with the committed params.yaml to work in; `edit` changes it, comments kept."""
+    """A folder with the frozen params.yaml to work in; `edit` changes it, comments kept."""
     path = tmp_path / "params.yaml"
-    path.write_text((root / "params.yaml").read_text())
+    path.write_text((root / "tests/params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tracking, "trial_seconds", lambda study: [])
 
@@ -24,8 +25,11 @@ def study(tmp_path, root, monkeypatch):
         yaml = YAML()
         content = yaml.load(path)
         for key, value in changes.items():
-            group, _, name = key.partition("__")
-            content[group][name] = value
+            *groups, name = key.split("__")
+            group = content
+            for part in groups:
+                group = group[part]
+            group[name] = value
         with path.open("w") as file:
             yaml.dump(content, file)
 
@@ -33,10 +37,14 @@ def study(tmp_path, root, monkeypatch):
 
 
 def sets(whole):
-    return {frozenset(on) for on in whole.variants.values()}
+    return {frozenset(on) for on in whole.variants.every.values()}
 
 
-def test_the_committed_variants_are_the_committed_design_s(study, capsys):
+BESIDE = {frozenset(["freeze"]), frozenset(["finetune"])}  # starts that the design does not study
+ONE = {"visualize__variants": ["baseline"], "sizes__variants": ["baseline"]}
+
+
+def test_the_frozen_variants_are_the_frozen_design_s(study, capsys):
     before = study.path.read_text()
     check.main()
     design.main()
@@ -44,23 +52,24 @@ def test_the_committed_variants_are_the_committed_design_s(study, capsys):
     said = capsys.readouterr().out
     whole = params.read()
     folds = whole.folds.k * whole.folds.repeats
-    assert f"{len(whole.variants) * folds} trials: {len(whole.variants)} variants" in said
+    count = len(whole.variants.every)
+    assert f"{count * folds} trials: {count} variants" in said
 
 
 @pytest.mark.parametrize("kind", ["star", "factorial", "fraction"])
 def test_a_design_is_written_and_nothing_else_changes(study, kind, capsys):
-    study.edit(design__kind=kind, visualize__variants=["baseline"])
+    study.edit(design__kind=kind, **ONE)
     before = study.path.read_text()
     design.main()
     whole = params.read()
-    assert sets(whole) == set(designs.sets_of(**dict(whole.design)))
+    assert sets(whole) == set(designs.sets_of(**dict(whole.design))) | BESIDE
     check.main()
     changed = difflib.ndiff(before.splitlines(), study.path.read_text().splitlines())
     lines = [line for line in changed if line[0] in "+-"]
-    assert all(line[1:].startswith("   ") and "[" in line for line in lines)
+    assert all(line[1:].startswith("     ") and "[" in line for line in lines)
     assert bool(lines) == (kind != "star")
     said = capsys.readouterr().out
-    assert f"{len(whole.variants)} variants" in said
+    assert f"{len(whole.variants.every)} variants" in said
     assert ("resolution 5" in said) == (kind == "fraction")
     assert ("nothing is aliased" in said) == (kind == "factorial")
     design.main()
@@ -69,16 +78,78 @@ def test_a_design_is_written_and_nothing_else_changes(study, kind, capsys):
 
 def test_a_set_that_is_there_keeps_its_name_and_its_comment(study):
     text = study.path.read_text()
-    study.path.write_text(text.replace("  dropout: [dropout]", "  mine: [dropout]  # my own"))
-    study.edit(visualize__variants=["baseline"])
+    study.path.write_text(text.replace("    dropout: [dropout]", "    mine: [dropout]  # my own"))
+    study.edit(**ONE)
     design.main()
-    assert "  mine: [dropout]  # my own" in study.path.read_text()
+    assert "\n    mine: [dropout]  # my own\n" in study.path.read_text()
+    assert "\n    dropout: " not in study.path.read_text()
+
+
+def test_starts_are_crossed_with_the_techniques_and_each_variant_is_in_its_group(study, capsys):
+    study.edit(
+        design={"kind": "factorial", "techniques": ["augment"], "starts": ["freeze", "finetune"]}
+        | {"resolution": 5},
+        visualize__variants=["freeze"],
+        sizes__variants=["freeze", "finetune"],
+    )
+    before = study.path.read_text()
+    with pytest.raises(UserError, match="variant freeze-augment: technique augment would do noth"):
+        design.main()  # features of a frozen backbone are stored, without augmentation
+    assert study.path.read_text() == before
+    study.edit(backbone__features=None)
+    design.main()
+    whole = params.read()
+    # What begins at random weights, or has another technique, is not under study: it stays.
+    assert whole.variants.train["baseline"] == [] and whole.variants.train["l1"] == ["l1"]
+    assert whole.variants.transfer == {
+        "freeze": ["freeze"],
+        "freeze-augment": ["freeze", "augment"],
+        "finetune": ["finetune"],
+        "finetune-augment": ["finetune", "augment"],
+    }
+    check.main()
+    said = capsys.readouterr().out
+    assert "factorial of 1 technique: 4 variants, 2 for each of freeze, finetune" in said
+    assert "it tells what each start does on average" in said
+    assert "new: freeze-augment, finetune-augment\n" in said and "gone:" not in said
+    text = study.path.read_text()
+    assert "  train:                 # those that begin at random weights\n" in text
+    assert (
+        "  transfer:              # those that begin at the backbone: each has one start\n" in text
+    )
+
+
+def test_a_group_that_has_no_variant_is_written_as_empty(study):
+    study.edit(
+        backbone__features=None,
+        design__starts=["freeze"],
+        design__techniques=["augment", "dropout"],
+        variants__train={},
+        variants__transfer={"freeze": ["freeze"]},
+        visualize__variants=["freeze"],
+        sizes__variants=["freeze"],
+    )
+    design.main()
+    assert re.search(r"(?m)^  train: \{\}( +#.*)?$", study.path.read_text())
+    assert list(params.read().variants.every) == [
+        *("freeze", "freeze-augment", "freeze-dropout", "freeze-all")
+    ]
+
+
+def test_a_name_that_the_design_needs_is_not_taken_from_a_variant_beside_it(study):
+    text = study.path.read_text().replace("    l1: [l1]\n", "")
+    study.path.write_text(text.replace("    freeze: [freeze]", "    l1: [freeze]"))
+    study.edit(sizes__variants=["baseline"], visualize__variants=["baseline"])
+    with pytest.raises(
+        UserError, match=r"variant l1 = .*: the design needs this name for \['l1'\]"
+    ):
+        design.main()
 
 
 def test_variants_that_are_lacking_are_told_before_anything_runs(study):
     text = study.path.read_text()
-    study.path.write_text(text.replace("  l1: [l1]\n", "").replace("  baseline: []\n", ""))
-    study.edit(visualize__variants=["all"])
+    study.path.write_text(text.replace("    l1: [l1]\n", "").replace("    baseline: []\n", ""))
+    study.edit(visualize__variants=["all"], sizes__variants=["all"])
     with pytest.raises(UserError, match=r"design\.kind = 'star' .* no technique; l1; run `make"):
         check.main()
     study.edit(design__kind="custom")
@@ -86,7 +157,7 @@ def test_variants_that_are_lacking_are_told_before_anything_runs(study):
 
 
 def test_a_variant_beside_the_design_is_allowed(study):
-    study.edit(variants__two=["l1", "l2"])
+    study.edit(variants__train__two=["l1", "l2"])
     check.main()
 
 
@@ -107,7 +178,7 @@ def test_a_design_by_hand_is_not_written(study):
 
 def test_a_section_in_another_style_is_left_alone():
     with pytest.raises(UserError, match="no line `variants:`"):
-        design.replaced("variants: {a: []}\n", {"b": []})
+        design.replaced("variants: {train: {a: []}}\n", {"train": {"b": []}, "transfer": {}})
 
 
 def test_time_is_told_from_what_trials_took(study, monkeypatch):

@@ -29,6 +29,7 @@ PROGRAMS = r"(make|dvc|python -m|pip|pre-commit|mlflow|git) "
 
 ELSEWHERE = {
     "dvc exp run -S train.epochs=100": "test_pipeline.py::test_experiments_work_in_place",
+    "dvc exp run": "test_pipeline.py::test_experiments_work_in_place",
     "dvc exp run -S …": "test_pipeline.py::test_experiments_work_in_place",
     "dvc exp run --queue -S folds.repeats=5": "test_pipeline.py::test_experiments_work_in_place",
     "dvc queue start": "test_pipeline.py::test_experiments_work_in_place",
@@ -40,12 +41,13 @@ ELSEWHERE = {
     "make validate": "test_validate.py::test_",
     "make validate TRAIN=20": "test_validate.py::test_",
     "make repro JOBS=n": "test_launch.py::test_",
+    "python -m stages.train VARIANT": "test_docs.py::test_own_source_network_and_start",
 }
 NOT_RUN = {
     "dvc artifacts get . recommended": "DVC's own; needs a commit with the model in a remote",
     "export MLFLOW_TRACKING_URI=sqlite:///$PWD/mlflow.db": "sets a variable; tests set their own",
     "make test": "it runs this",
-    "make ray": "downloads; .ci/run runs it, and then training/test_ray.py",
+    "make ray": "downloads; .ci/run runs it, and then run/test_ray.py",
     "make requirements": "downloads",
     "pip install -r requirements-ray.txt": "downloads; make ray installs the same",
     "pip install -r requirements-data.txt": "downloads",
@@ -56,7 +58,7 @@ NOT_RUN = {
     "MLFLOW_TRACKING_URI=http://mlflow.example:5000 dvc repro": (
         "test_tracking_server.py logs to one"
     ),
-    "RAY_ADDRESS=head:6379 dvc repro": "needs a cluster; training/test_ray.py starts one",
+    "RAY_ADDRESS=head:6379 dvc repro": "needs a cluster; run/test_ray.py starts one",
     "python -m bench.prepare": "minutes, on a quiet machine",
     "python -m bench.photographs": "minutes, on a quiet machine",
     "python -m bench.freezing studies/transfer 500 30 1": "minutes, on a quiet machine",
@@ -81,10 +83,18 @@ def commands(text):
     return found + [code for code in inline if re.match(PROGRAMS + r"\S", code)]
 
 
-def example(page, language="python"):
-    """The one code block of a page in that language."""
-    (code,) = [b for named, b in BLOCK.findall((ROOT / page).read_text()) if named == language]
+def example(page, file):
+    """The code block of a page that follows the name of its file."""
+    text = (ROOT / page).read_text()
+    lead = rf"`{re.escape(file)}`[^\n]*:\n\n"
+    (code,) = re.findall(rf"{lead}```python\n((?:.|\n)*?)```", text)
     return code
+
+
+def sections(page):
+    """What the YAML blocks of a page set of params.yaml: section -> its content there."""
+    blocks = [b for named, b in BLOCK.findall((ROOT / page).read_text()) if named == "yaml"]
+    return {k: v for block in blocks for k, v in YAML(typ="safe").load(block).items()}
 
 
 class Newcomer(Clone):
@@ -98,11 +108,11 @@ class Newcomer(Clone):
             (root / ".venv" / part).symlink_to(Path(sys.prefix, part))
         (root / ".venv/.ready").touch()
         p = self.params()
-        p["variants"] = {"baseline": [], "dropout": ["dropout"]}
-        p["design"].update(kind="star", techniques=["dropout"])
+        p["variants"] = {"train": {"baseline": [], "dropout": ["dropout"]}, "transfer": {}}
+        p["design"].update(kind="star", techniques=["dropout"], starts=["scratch"])
         p["compare"]["pairs"] = []
-        p["strategies"] = {}
-        p["data"]["pretrain"]["classes"] = []
+        p["data"]["pretrain"]["task"] = None
+        p["sizes"].update(per_class=[], variants=[])
         p["visualize"].update(variants=["baseline"], images=1)
         self.write(p)
         self.commit()
@@ -154,7 +164,7 @@ def test_links_lead_somewhere():
 @runs("make design", "make repro", ". .venv/bin/activate", "dvc status", "dvc repro")
 def test_first_run(clone):
     clone.sh("make design")
-    assert clone.params()["variants"].keys() >= {"baseline", "dropout"}
+    assert clone.params()["variants"]["train"].keys() >= {"baseline", "dropout"}
     clone.sh("make repro")
     clone.sh(". .venv/bin/activate")
     assert "up to date" in clone.sh("dvc status")
@@ -167,7 +177,11 @@ SHOW = "dvc exp show --only-changed --drop '(data|reports)/.*'"
 COMPARE = ("dvc params diff", "dvc metrics diff", "dvc plots diff")
 
 
+GIT_USER = ('git config user.name "Your Name"', "git config user.email you@example.org")
+
+
 @runs(
+    *GIT_USER,
     "dvc exp run -S 'techniques.dropout.rate=0.5' -n half",
     SHOW,
     "dvc plots show",
@@ -177,6 +191,8 @@ COMPARE = ("dvc params diff", "dvc metrics diff", "dvc plots diff")
 def test_what_dvc_shows_of_a_change_is_readable(clone):
     clone.run("git", "checkout", "-q", "-b", "branch")
     before = records(clone)
+    for command in GIT_USER:
+        clone.sh(command)
     clone.sh("dvc exp run -S 'techniques.dropout.rate=0.5' -n half")
     trained = {name for name, when in records(clone).items() if when != before[name]}
     assert trained and all(name.startswith("dropout/") for name in trained)
@@ -307,8 +323,8 @@ def test_own_images(clone):
 
 
 def test_own_technique(clone):
-    code = example("docs/own-technique.md")
-    (clone.root / "cnnlab/techniques/gaussian_dropout.py").write_text(code)
+    code = example("docs/own-technique.md", "gaussian_dropout.py")
+    (clone.root / "cnnlab/recipe/techniques/gaussian_dropout.py").write_text(code)
     p = clone.params()
     p["techniques"]["gaussian_dropout"] = {"rate": 0.3}
     p["design"]["techniques"] = ["dropout", "gaussian_dropout"]
@@ -320,18 +336,65 @@ def test_own_technique(clone):
     assert "**gaussian_dropout**" in (clone.root / "reports/report.md").read_text()
 
 
-def test_own_backbone(clone):
-    (clone.root / "cnnlab/models/plain.py").write_text(example("docs/own-backbone.md"))
+def test_crossing_starts_with_techniques(clone):
+    """What docs/own-backbone.md sets is possible, one section after another."""
+    shown = sections("docs/own-backbone.md")
     p = clone.params()
-    p["model"] = {"plain": {"filters": [4, 4]}}
+    p["visualize"]["variants"] = ["freeze"]
+    p["variants"] = {"train": {}, "transfer": {"freeze": ["freeze"]}}
+    p["data"]["pretrain"]["task"] = "rotation"
+    p["design"] = shown["design"]
     clone.write(p)
-    assert "dropout" in clone.run("python", "-m", "stages.check", fails=True)
-    p["variants"] = {"baseline": [], "batchnorm": ["batchnorm"]}
-    p["design"]["techniques"] = ["batchnorm"]
+    assert "backbone.features" in clone.run("make", "design", fails=True)
+    p["backbone"]["features"] = 10
+    clone.write(p)
+    clone.sh("make design")
+    made = clone.params()["variants"]
+    assert made["train"] == {} and set(map(tuple, made["transfer"].values())) == {
+        ("freeze",), ("freeze", "augment"), ("finetune",), ("finetune", "augment"),
+    }  # fmt: skip
+    clone.run("python", "-m", "stages.check")
+    p["design"]["kind"], p["variants"]["train"] = "custom", {"baseline": []}
+    p["variants"]["transfer"]["finetune"] = ["finetune"]
+    p["sizes"] = shown["sizes"]
     clone.write(p)
     clone.run("python", "-m", "stages.check")
-    clone.run("python", "-m", "stages.train", "batchnorm")
-    assert list((clone.root / "data/runs/batchnorm").glob("r*.json"))
+    p["backbone"].update(shown["backbone"])
+    p["data"]["pretrain"]["task"] = None
+    p["variants"]["train"]["untrained"] = ["untrained"]
+    p["techniques"]["untrained"] = {"epochs": 1, "learning_rate": 0.001}
+    clone.write(p)
+    clone.run("python", "-m", "stages.check")
+
+
+def test_own_source_network_and_start(clone):
+    """Each is one file and its name in params, and from there on it is trained."""
+    for file, folder in (
+        ("stripes.py", "data/sources"),
+        ("plain.py", "recipe/nets"),
+        ("upper_half.py", "recipe/techniques"),
+    ):
+        code = example("docs/own-technique.md", file)
+        (clone.root / "cnnlab" / folder / file).write_text(code)
+    p = clone.params()
+    p["data"].update(source="stripes", classes=None, dev_per_class=20, test_per_class=None)
+    p["data"]["pretrain"].update(task="rotation", per_class=20)
+    p["model"] = {"plain": {"filters": [4, 4]}}
+    p["backbone"].update(model=None, weights="pretrain")
+    p["techniques"]["upper_half"] = {"epochs": 1, "learning_rate": 0.001}
+    p["design"].update(kind="custom", techniques=[], starts=["scratch", "upper_half"])
+    p["variants"] = {"train": {"dropout": ["dropout"]}, "transfer": {"begun": ["upper_half"]}}
+    p["sizes"].update(per_class=[], variants=[])
+    p["visualize"]["variants"] = ["begun"]
+    clone.write(p)
+    assert "dropout would do nothing" in clone.run("python", "-m", "stages.check", fails=True)
+    p["variants"]["train"] = {"batchnorm": ["batchnorm"]}
+    clone.write(p)
+    for stage in ("check", "prepare", "kfold", "pretrain", "train batchnorm", "train begun"):
+        name, *arguments = stage.split()
+        clone.run("python", "-m", f"stages.{name}", *arguments)
+    for name in ("batchnorm", "begun"):
+        assert list((clone.root / "data/runs" / name).glob("r*.json"))
 
 
 @runs("make format", "make lint", "pre-commit install")

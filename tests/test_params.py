@@ -1,5 +1,5 @@
-"""params.yaml: the committed file is valid, and what is not says which key, what it held and what
-is allowed. The first half walks the committed file, so that every new key is tested too."""
+"""params.yaml: a valid file is read, and what is not valid says which key, what it held and what is
+allowed. The first half walks tests/params.yaml, so that every key is tested."""
 
 import copy
 from pathlib import Path
@@ -11,20 +11,21 @@ from cnnlab import params
 from cnnlab.data.sources import SOURCES
 from cnnlab.errors import UserError
 from cnnlab.plugins import Options
-from cnnlab.strategies import STRATEGIES
-from cnnlab.training.recipe import MODELS, TECHNIQUES, base
+from cnnlab.recipe.nets import NETS
+from cnnlab.recipe.techniques import SCRATCH, TECHNIQUES, starts
 
 yaml = YAML(typ="safe")
-FILE = Path(__file__).parents[1] / "params.yaml"
+FILE = Path(__file__).with_name("params.yaml")
 CONTENT = yaml.load(FILE.read_text())
-NAMED = {"techniques": TECHNIQUES, "model": MODELS, "strategies": STRATEGIES}
+NAMED = {"techniques": TECHNIQUES, "model": NETS}
 ABSENT = object()
 
 
 def groups(value, key=()):
     """Keys of all mappings whose keys are fixed, the whole file's being ()."""
-    if isinstance(value, dict) and key != ("variants",):
-        yield key
+    if isinstance(value, dict):
+        if key[:1] != ("variants",) or len(key) == 1:
+            yield key
         for name, inner in value.items():
             yield from groups(inner, (*key, name))
 
@@ -45,7 +46,7 @@ dotted = ".".join
 
 @pytest.fixture
 def edited(tmp_path):
-    """Writes the committed params with some keys changed (ABSENT: removed); returns the path."""
+    """Writes tests/params.yaml with some keys changed (ABSENT: removed); returns the path."""
 
     def write(changes):
         content = copy.deepcopy(CONTENT)
@@ -78,10 +79,6 @@ def refusal(edited):
         return str(error.value)
 
     return message
-
-
-def test_the_committed_file_is_valid(root):
-    assert params.read(root / "params.yaml").study == CONTENT["study"]
 
 
 def test_an_unedited_copy_is_valid(edited):
@@ -163,12 +160,19 @@ def test_a_number_below_its_range_or_not_finite_is_refused_at_every_key(refusal,
         ("visualize.images", 9, "8"),
         ("visualize.variants", [], "at least 1"),
         ("visualize.variants", ["nope"], "variants"),
-        ("variants", {}, "at least 1"),
+        ("sizes.per_class", [0], "1"),
+        ("sizes.steps", 1_000_001, "1000000"),
+        ("data.pretrain.task", "jigsaw", "'labels' or 'rotation'"),
+        ("data.pretrain.source", "nope", ", ".join(SOURCES.names())),
+        ("backbone.sha256", "abc", "[0-9a-f]{64}"),
+        ("backbone.features", 1001, "1000"),
+        ("execution.gpus", 1.5, "whole number"),
+        ("final.rule", "nope", "simplest"),
         ("model.vgg.filters", [], "at least 1"),
         ("model.vgg.filters", [16, 0], "1"),
         ("model.vgg.kernel", 16, "15"),
-        ("techniques.shift.fraction", 0.6, "0.5"),
-        ("techniques.rotation.degrees", 181, "180"),
+        ("techniques.augment.shift.fraction", 0.6, "0.5"),
+        ("techniques.augment.rotation.degrees", 181, "180"),
         ("techniques.dropout.rate", 1, "less than 1"),
         ("techniques.dropout.rate", 0, "greater than 0"),
         ("techniques.batchnorm.momentum", 1, "less than 1"),
@@ -183,39 +187,153 @@ def test_a_value_that_is_not_allowed_is_refused(refusal, key, bad, allowed):
     assert allowed in message.rpartition(key)[2]
 
 
-STRONG = sorted(name for name, strength in CONTENT["techniques"].items() if strength)
-ANY, OTHER = STRONG[:2]
-FIRST = next(iter(CONTENT["variants"]))
-PRETRAIN = CONTENT["data"]["pretrain"]["classes"]
+KNOWN = sorted(CONTENT["techniques"])
+ANY, OTHER = [name for name in KNOWN if name not in starts()][:2]
+GROUPS = CONTENT["variants"]
+FIRST = next(iter(GROUPS["train"]))
+NO_STARTS = {"variants.transfer": {}, "visualize.variants": [FIRST], "sizes.variants": [FIRST]}
+HEX = "0" * 64
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "value", "allowed"),
+    ("changes", "said"),
     [
-        ({"variants.x": ["nope"]}, "variants.x", "'nope'", ", ".join(STRONG)),
-        ({"transfer.techniques": ["nope"]}, "transfer.techniques", "'nope'", ", ".join(STRONG)),
-        ({f"techniques.{ANY}": ABSENT}, "variants.", repr(ANY), OTHER),
-        ({"variants.x": [ANY, ANY]}, "variants.x", f"['{ANY}', '{ANY}']", "once"),
+        ({"variants.train.x": ["nope"]}, ["variants.train.x = 'nope'", ", ".join(KNOWN)]),
+        ({"variants.transfer.x": ["nope"]}, ["variants.transfer.x = 'nope'", ", ".join(KNOWN)]),
+        ({"backbone.techniques": ["nope"]}, ["backbone.techniques = 'nope'", ", ".join(KNOWN)]),
+        ({f"techniques.{ANY}": ABSENT}, ["variants.train.", repr(ANY), OTHER]),
+        ({"variants.train.x": [ANY, ANY]}, ["variants.train.x", f"['{ANY}', '{ANY}']", "once"]),
         (
-            {"variants": {"a": [ANY, OTHER], "b": [OTHER, ANY]}, "visualize.variants": ["a"]},
-            "variants.b",
-            f"['{OTHER}', '{ANY}']",
-            "another set than a's",
+            {"variants.train.a": [ANY, OTHER, "l2"], "variants.train.b": ["l2", OTHER, ANY]},
+            ["variants.train.b", f"['l2', '{OTHER}', '{ANY}']", "another set than a's"],
         ),
-        ({"visualize.variants": ["nope"]}, "visualize.variants", "'nope'", FIRST),
-        ({"model": {}}, "model", "[]", "exactly one"),
-        ({"strategies": {}}, "data.pretrain.classes", repr(PRETRAIN), "[]"),
-        ({"data.pretrain.classes": []}, "data.pretrain.classes", "[]", "some where strategies"),
-        ({"data.pretrain.classes": ["1"]}, "data.pretrain.classes", "['1']", "at least 2"),
-        ({"transfer.weights": "a.h5"}, "transfer.weights", "'a.h5'", "is an application"),
-        ({"transfer.sha256": "0" * 64}, "transfer.sha256", repr("0" * 64), "null where it is not"),
+        ({"variants.transfer.z": ["freeze"]}, ["variants.transfer.z", "than freeze's"]),
+        (
+            {"variants.train.x": ["finetune", ANY]},
+            ["variants.train.x", "below variants.transfer, as it begins at the backbone"],
+        ),
+        (
+            {"variants.transfer.x": ["l1", "dropout"]},
+            ["variants.transfer.x", "below variants.train, as it begins at random weights"],
+        ),
+        (
+            {
+                "techniques.untrained": {"epochs": 5, "learning_rate": 0.01},
+                "variants.transfer.x": ["untrained"],
+            },
+            ["variants.transfer.x", "below variants.train, as it begins at random weights"],
+        ),
+        (
+            {"variants.transfer.x": ["freeze", "finetune"]},
+            ["variants.transfer.x: finetune and freeze: a variant has one start at most"],
+        ),
+        (
+            {"variants.transfer.x": ["augment", "freeze"]},
+            ["variants.transfer.x: technique augment would do nothing", "stored features"],
+        ),
+        (
+            {f"variants.transfer.{FIRST}": ["finetune", "dropout"]},
+            ["variants = ", FIRST, "each name once"],
+        ),
+        ({"variants": {"train": {}, "transfer": {}}}, ["variants = {}", "at least one variant"]),
+        ({"visualize.variants": ["nope"]}, ["visualize.variants = 'nope'", FIRST, "finetune"]),
+        ({"visualize.variants": [FIRST] * 2}, ["visualize.variants", "each variant once"]),
+        ({"sizes.variants": ["nope"]}, ["sizes.variants = 'nope'", FIRST, "finetune"]),
+        ({"sizes.variants": [FIRST] * 2}, ["sizes.variants", "each variant once"]),
+        ({"model": {}}, ["model = []", "exactly one network of", ", ".join(NETS.names())]),
+        ({"data.pretrain.task": None}, ["data.pretrain.task = None", "labels or rotation where"]),
+        (NO_STARTS, ["data.pretrain.task = 'rotation'", "else null"]),
+        ({"data.pretrain.task": "labels"}, ["data.pretrain", "classes should name some"]),
+        ({"data.pretrain.classes": ["1"]}, ["data.pretrain", "name at least 2"]),
+        ({"backbone.weights": "a.h5"}, ["backbone.weights = 'a.h5'", "the backbone is a vgg"]),
+        ({"backbone.weights": "imagenet"}, ["backbone.weights = 'imagenet'", "is a vgg"]),
+        ({"backbone.sha256": HEX}, [f"backbone.sha256 = '{HEX}'", "null where it is not"]),
+        ({"backbone.model": {}}, ["backbone.model = {}", "null, or one network with its size"]),
     ],
 )
-def test_values_that_contradict_each_other_are_refused(refusal, changes, key, value, allowed):
+def test_values_that_contradict_each_other_are_refused(refusal, changes, said):
     message = refusal(changes)
-    assert key in message
-    assert value in message
-    assert allowed in message
+    for part in said:
+        assert part in message
+
+
+APPLICATION = {
+    "application": {
+        **{"name": "MobileNet", "cut": None, "size": 32, "preprocessing": "own"},
+        **{"momentum": None, "dense": []},
+    }
+}
+IMAGENET = {"backbone.model": APPLICATION, "backbone.weights": "imagenet"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (IMAGENET, ["data.pretrain.task = 'rotation'", "backbone.weights is pretrain, else null"]),
+        (IMAGENET | {"data.pretrain.task": None}, None),
+        (
+            {**IMAGENET, "data.pretrain.task": None, "backbone.weights": "https://x/y.h5"},
+            ["backbone.sha256 = None", "where weights is a path or URL"],
+        ),
+        (
+            {
+                **IMAGENET,
+                "data.pretrain.task": None,
+                "backbone.weights": "y.h5",
+                "backbone.sha256": HEX,
+            },
+            None,
+        ),
+        (NO_STARTS | {"data.pretrain.task": None}, None),
+        ({"data.pretrain.task": "labels", "data.pretrain.classes": ["1", "2"]}, None),
+        ({"data.pretrain.task": "labels", "data.pretrain.source": "npz"}, None),
+        (
+            {
+                "techniques.untrained": {"epochs": 5, "learning_rate": 0.01},
+                "variants.train.x": ["untrained"],
+            },
+            None,
+        ),
+        ({"variants.transfer.x": ["dropout", "finetune"]}, None),
+        ({"backbone.features": None, "variants.transfer.x": ["augment", "freeze"]}, None),
+        ({"train.techniques": ["dropout"]}, ["variants.train.", "none of train.techniques"]),
+    ],
+)
+def test_what_is_learnt_beforehand_fits_what_begins_at_it(edited, refusal, changes, said):
+    if said is None:
+        params.read(edited(changes))
+    else:
+        message = refusal(changes)
+        assert all(part in message for part in said)
+
+
+def test_of_what_all_variants_have_each_acts(refusal, edited):
+    depth = {"techniques.stochastic_depth": {"rate": 0.5}}
+    for key in ("train.techniques", "backbone.techniques"):
+        message = refusal(depth | {key: ["stochastic_depth"]})
+        assert f"{key}: " in message and "vgg has no place 'branch'" in message
+    nothing = {"techniques.flip": {"horizontal": True, "vertical": False}}
+    params.read(edited(nothing | {"train.techniques": ["flip"]}))  # which stored features lack
+    message = refusal(nothing | {"train.techniques": ["flip"], "variants.train.x": ["flip"]})
+    assert "variants.train.x" in message and "which every variant has: flip" in message
+
+
+@pytest.mark.parametrize("name", sorted(set(starts()) & set(KNOWN)))
+def test_a_start_is_for_variants_alone(refusal, name):
+    for key in ("train.techniques", "backbone.techniques", "design.techniques"):
+        message = refusal({key: [name]})
+        assert f"{key} = ['{name}']: allowed: no start" in message
+
+
+def test_the_starts_of_a_design_are_scratch_and_those_with_hyperparameters(refusal, edited):
+    known = [SCRATCH, *(name for name in starts() if name in KNOWN)]
+    assert params.read(edited({"design.starts": known})).design.starts == known
+    absent = next(name for name in starts() if name not in KNOWN)
+    for bad in (absent, "dropout", "nope"):
+        message = refusal({"design.starts": [SCRATCH, bad]})
+        assert f"design.starts = {bad!r}: allowed: starts: {', '.join(known)}" in message
+    assert "each start once" in refusal({"design.starts": [SCRATCH] * 2})
+    assert "design.starts = []" in refusal({"design.starts": []})
 
 
 def test_two_nets_are_refused():
@@ -232,10 +350,10 @@ def test_two_nets_are_refused():
     ("key", "bad", "allowed"),
     [
         ("design.kind", "plan", "star, factorial, fraction, custom"),
-        ("design.techniques", ["nope"], "techniques with a strength"),
+        ("design.techniques", ["nope"], "techniques with hyperparameters"),
         ("design.techniques", [ANY, ANY], "each technique once"),
         ("design.resolution", 2, "3"),
-        ("train.techniques", ["nope"], "techniques with a strength"),
+        ("train.techniques", ["nope"], "techniques with hyperparameters"),
         ("train.techniques", [ANY, ANY], "each technique once"),
         ("train.techniques", [ANY], f"none of train.techniques, which every variant has: {ANY}"),
         ("compare.metric", "loss", "accuracy, nll, balanced_accuracy"),
@@ -252,7 +370,7 @@ def test_a_bad_design_or_comparison_is_refused(refusal, key, bad, allowed):
 
 @pytest.mark.parametrize("name", ["a b", "../x", "-x", "x.y", "", "x" * 65])
 def test_a_variant_name_that_is_no_file_name_is_refused(refusal, name):
-    message = refusal({("variants", name): []})
+    message = refusal({("variants", "train", name): []})
     assert "variants" in message
     assert repr(name) in message
 
@@ -293,16 +411,16 @@ def test_a_number_may_be_written_with_an_exponent(tmp_path, written):
 def test_whole_numbers_and_decimals_make_the_same_recipe(edited):
     recipes = set()
     for rate in (1, 1.0):
-        model, train = params.load("model", "train", path=edited({"train.learning_rate": rate}))
-        recipes.add(base(model, train).json())
+        read = params.read(edited({"train.learning_rate": rate}))
+        recipes.add(read.sections.recipe([]).json())
     assert len(recipes) == 1
 
 
 def test_load_gives_what_was_asked_for_in_order():
     seed, variant, strength = params.load(
-        "seed", f"variants.{FIRST}", f"techniques.{ANY}", path=FILE
+        "seed", f"variants.train.{FIRST}", f"techniques.{ANY}", path=FILE
     )
-    assert (seed, variant) == (CONTENT["seed"], CONTENT["variants"][FIRST])
+    assert (seed, variant) == (CONTENT["seed"], GROUPS["train"][FIRST])
     assert strength == getattr(params.read(FILE).techniques, ANY)
     assert params.load("data.pretrain.classes", path=FILE) == CONTENT["data"]["pretrain"]["classes"]
 
@@ -311,16 +429,25 @@ def test_load_gives_what_was_asked_for_in_order():
     ("key", "allowed"),
     [
         ("nope", "variants"),
-        ("variants.nope", FIRST),
+        ("variants.nope", "train"),
+        ("variants.train.nope", FIRST),
         ("folds.nope", "repeats"),
         ("study.nope", ""),
         ("seed.nope", ""),
-        (f"variants.{FIRST}.nope", ""),
+        (f"variants.train.{FIRST}.nope", ""),
     ],
 )
 def test_load_of_an_unknown_key_says_which_there_are(key, allowed):
     with pytest.raises(UserError, match=f"no {key}; allowed: .*{allowed}"):
         params.load(key, path=FILE)
+
+
+def test_a_variant_is_found_whichever_group_it_is_in():
+    for variants in GROUPS.values():
+        for name, techniques in variants.items():
+            assert params.variant(name, FILE) == techniques
+    with pytest.raises(UserError, match=f"no variant nope; allowed: {FIRST}, .*finetune"):
+        params.variant("nope", FILE)
 
 
 def test_values_cannot_be_changed():

@@ -1,4 +1,4 @@
-"""A net that was taken home: how it is fed, and what it says of image files."""
+"""A network that was taken home: how it is fed, and what it says of image files."""
 
 import io
 from dataclasses import replace
@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab import predict, usage
+from cnnlab import predict, records, usage
 from cnnlab.data.images import BadImage, Settings, decode
 from cnnlab.errors import UserError
-from cnnlab.training import records
-from cnnlab.training.recipe import MODELS
+from cnnlab.recipe.network import initial
 from cnnlab.usage import Usage
 
 CLASSES = ["cat", "dog [big]", "eel"]
@@ -29,11 +28,11 @@ def encoded(size=(8, 8), kind="PNG", mode="RGB", seed=0):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, base):
-    """A folder with a net, as the stage `final` leaves it."""
+    """A folder with a network, as the stage `final` leaves it."""
     folder = tmp_path_factory.mktemp("study") / "models"
     folder.mkdir()
     small = replace(base, net_options={"filters": [4], "convs": 1, "kernel": 3, "dense": []})
-    records.save_model(MODELS["vgg"].build(small, (8, 8, 3), 3), folder / records.MODEL)
+    records.save_model(initial(small, 1, (8, 8, 3), 3).model, folder / records.MODEL)
     ABOUT.write(folder)
     return folder
 
@@ -49,7 +48,7 @@ def test_a_damaged_usage_is_refused(tmp_path, text):
         usage.read(tmp_path)
 
 
-def test_a_study_without_a_final_net_says_what_to_run(tmp_path):
+def test_a_study_without_a_final_network_says_what_to_run(tmp_path):
     with pytest.raises(UserError, match="run `dvc repro final` first"):
         usage.read(tmp_path)
 
@@ -64,7 +63,7 @@ def test_images_are_decoded_as_prepare_does(kind, size, resize):
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_grey_and_colour_become_what_the_net_takes():
+def test_grey_and_colour_become_what_the_network_takes():
     grey, pixels = encoded(mode="L")
     np.testing.assert_array_equal(ABOUT.pixels(grey), np.repeat(pixels[..., None], 3, axis=2))
     colour, _ = encoded()
@@ -87,7 +86,7 @@ def ask(models, folder, *arguments):
     return out
 
 
-def test_it_prints_classes_and_draws_where_the_net_looks(models, tmp_path, capsys):
+def test_it_prints_classes_and_draws_where_the_network_looks(models, tmp_path, capsys):
     from cnnlab.report import alt
 
     files = []
@@ -105,7 +104,7 @@ def test_it_prints_classes_and_draws_where_the_net_looks(models, tmp_path, capsy
     assert "my photo.jpg" in alt(out / "my photo.png")
 
 
-def test_what_it_says_is_what_the_net_says(models, tmp_path, capsys):
+def test_what_it_says_is_what_the_network_says(models, tmp_path, capsys):
     file = tmp_path / "x.png"
     content, pixels = encoded()
     file.write_bytes(content)

@@ -13,13 +13,14 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from cnnlab import pull_request
-from cnnlab.compare import METRICS, tables
+from cnnlab.compare import METRICS, mean_interval, tables
+from cnnlab.compare.change import standard_error
 from cnnlab.compare.contrasts import Contrast
 from cnnlab.errors import UserError
 from cnnlab.look.figure import Picture, save
 
 URL = "https://forge.example/o/r"
-BASELINE = np.random.default_rng(0).normal(0.9, 0.01, (3, 5))
+BASELINE = np.random.default_rng(0).normal(0.5, 0.01, (3, 5))
 
 
 class Repository:
@@ -28,7 +29,7 @@ class Repository:
     def __init__(self, root, source):
         self.root = root
         self.git("init", "-q", "-b", "main")
-        (root / "params.yaml").write_text((source / "params.yaml").read_text())
+        (root / "params.yaml").write_text((source / "tests/params.yaml").read_text())
 
     def git(self, *arguments):
         who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
@@ -53,7 +54,7 @@ class Repository:
             group[last] = value
         yaml.dump(p, path)
 
-    def reports(self, gains, study=".", seed=1, lock=True, dev="a"):
+    def reports(self, gains, study=".", seed=1, lock=True, dev="a", backbone="b", code="c"):
         """Reports of a study in which each technique gains so much over the baseline."""
         folder = self.root / study / "reports"
         (folder / "compare").mkdir(parents=True, exist_ok=True)
@@ -84,12 +85,17 @@ class Repository:
         if lock:
             locked = YAML(typ="safe").load(self.root / study / "params.yaml")
             compare = {"params": {"params.yaml": {"compare": locked["compare"]}}}
-            train = {"params": {"params.yaml": {"train": locked["train"], "variants.l2": ["l2"]}}}
-            gone = {"params": {"params.yaml": {"variants.gone": ["gone"]}}}
+            variants = {"train@l2": ["l2"], "transfer@freeze": ["freeze"], "train@gone": ["gone"]}
+            trained = {}
+            for stage, on in variants.items():
+                asked = {"train": locked["train"], f"variants.{stage.replace('@', '.')}": on}
+                deps = [{"path": "cnnlab/train", "md5": code}, {"path": "data/folds.csv"}]
+                trained[stage] = {"params": {"params.yaml": asked}, "deps": deps}
             prepare = {"outs": [{"path": "data/prepared/dev", "md5": dev}]}
             kfold = {"outs": [{"path": "data/folds.csv", "md5": "f"}]}
             stages = {"compare": compare, "prepare": prepare, "kfold": kfold}
-            stages |= {"train@l2": train, "train@gone": gone}
+            stages["pretrain"] = {"outs": [{"path": "data/backbone", "md5": backbone}]}
+            stages |= trained
             YAML().dump({"stages": stages}, self.root / study / "dvc.lock")
 
     def comment(self, base="main", head="HEAD", **options):
@@ -127,7 +133,7 @@ def test_params_and_effects_before_and_after_with_a_verdict(repository):
     assert verdict == "**real change, better**"
     assert row(text, "l2 alone")[-1] == row(text, "baseline")[-1] == "unchanged"
     assert "**Real change: dropout alone.** Unchanged: 1." in text
-    assert "The same development images, folds." in text
+    assert "The same development images, folds, backbone." in text
     assert f"[The full report]({URL}/blob/{after}/reports/report.md)" in text
     assert f"[as it was]({URL}/blob/{repository.before}/reports/report.md)" in text
 
@@ -184,6 +190,45 @@ def test_reports_older_than_params_are_said_to_be(repository):
     repository.reports({"dropout": 0.02, "l2": 0.0})
     repository.commit()
     assert "older" not in repository.comment()
+
+
+def test_variants_of_both_groups_are_known_and_those_that_are_gone_are_not_stale(repository):
+    repository.params(variants__train__l2=["l1"], variants__transfer__freeze=["finetune"])
+    repository.commit()
+    (line,) = (line for line in repository.comment().splitlines() if "are older than" in line)
+    assert "variants.train.l2" in line and "variants.transfer.freeze" in line and "gone" not in line
+
+
+def test_another_backbone_and_other_code_of_training_are_named(repository):
+    repository.reports({"dropout": 0.02, "l2": 0.0}, backbone="other", code="other")
+    repository.commit()
+    text = repository.comment()
+    assert "**Other backbone**" in text and "The same development images, test images" not in text
+    assert "Code that training rests on changed: cnnlab/train." in text
+    repository.params(variants__transfer={})
+    repository.commit()
+    assert "backbone**" not in repository.comment()  # nothing begins at it
+
+
+def test_scores_are_compared_by_their_standard_error_not_their_lopsided_interval(repository):
+    """Intervals of shares are asymmetric near 1, so that their ends do not give the error back."""
+    gain = 0.47
+    repository.reports({"dropout": gain, "l2": 0.0})
+    study = pull_request.Study(
+        pull_request.Revision.named(repository.root, repository.commit()), ""
+    )
+    score = pull_request.scores(study, "accuracy")["dropout"]
+    assert score["high"] < 1 and score["high"] - score["effect"] < score["effect"] - score["low"]
+    noise = np.random.default_rng(1).normal(0, 0.005, BASELINE.shape)
+    expected = mean_interval(BASELINE + gain + noise, 0.95).standard_error
+    assert score["error"] == pytest.approx(expected)
+    from_ends = standard_error(score["low"], score["high"], score["df"], 0.95)
+    assert abs(from_ends / expected - 1) > 0.01
+    base = {**score, "effect": score["effect"] - 0.1, "error": 0.0}
+    rules = {"confidence": 0.95, "alpha": 0.05, "rope": 0.01}
+    change = pull_request.compared({"x": base}, {"x": score}, (0.95, 0.95), rules)["x"]
+    half = standard_error(change.low, change.high, score["df"], 0.95)
+    assert (change.mean, half) == pytest.approx((0.1, expected))
 
 
 def test_tables_are_read_by_the_confidence_they_were_made_with(repository):

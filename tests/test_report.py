@@ -12,7 +12,7 @@ from cnnlab import report
 from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look import Picture, save
-from cnnlab.report.readings import SAID, readings
+from cnnlab.report.readings import WORDS, readings
 
 ROOT = Path(__file__).parents[1]
 SCORES = pd.DataFrame(
@@ -123,8 +123,8 @@ def test_what_helps_most_comes_first(metric, order):
         (-0.1, True, False, "accuracy", "hurts"),
         (0.1, True, False, "nll", "hurts"),
         (-0.1, True, False, "nll", "helps"),
-        (0.1, False, False, "accuracy", "not told from zero by 15 folds"),
-        (-0.1, False, False, "nll", "not told from zero by 15 folds"),
+        (0.1, False, False, "accuracy", "not significant in 15 folds"),
+        (-0.1, False, False, "nll", "not significant in 15 folds"),
         (0.1, True, True, "accuracy", "all folds agree exactly"),
         (0.0, False, True, "nll", "all folds agree exactly"),
     ],
@@ -150,31 +150,22 @@ def test_effects_are_signed_with_a_true_minus():
 def test_the_answer_names_every_effect_and_the_best_variant():
     together = EFFECTS.head(1).assign(kind="together", technique="all techniques", effect=0.3)
     other = SCORES["name"].iloc[0]
-    none = pd.DataFrame(columns=["name", "techniques", "n"])  # as a study without strategies has it
-    scores = {"ablation": SCORES, "transfer": none}
-    effects = {"ablation": pd.concat([EFFECTS, together]), "transfer": EFFECTS.head(0)}
-    text = report.answer(scores, effects, "accuracy", other)
+    starts = EFFECTS.tail(1).assign(kind="start", technique="finetune - freeze")
+    text = report.answer(SCORES, pd.concat([EFFECTS, together, starts]), "accuracy", other)
     assert f"Recommended: **{other}**" in text
-    for told in ("small +2.0", "down −5.0", "(hurts)", "up +10.0", "+30.0", "**best**, 75.0"):
-        assert told in text
+    for words in ("small +2.0", "down −5.0", "(hurts)", "up +10.0", "+30.0", "**best**, 75.0"):
+        assert words in text
     assert "full recipe" not in text  # nothing was removed
-    assert "Transfer" not in text
+    assert "- How training starts: **finetune - freeze +10.0 [+9.0, +11.0]** (helps)." in text
 
 
 @pytest.mark.parametrize(("metric", "best"), [("accuracy", "75.0"), ("nll", "0.500")])
-def test_the_answer_names_the_best_strategy_where_one_variant_has_no_effects(metric, best):
-    own = EFFECTS.assign(metric=metric, kind="pair")
-    text = report.answer(
-        {"ablation": SCORES.head(1), "transfer": SCORES},
-        {"ablation": EFFECTS.head(0), "transfer": own},
-        metric,
-        SCORES["name"].iloc[0],
-    )
+def test_the_answer_without_effects_names_the_best_and_the_recommended(metric, best):
+    text = report.answer(SCORES, EFFECTS.head(0), metric, "worst")
     assert len(re.findall("(?m)^- ", text)) == 2
-    assert "- Recommended of the variants: **worst**" in text
-    assert f"best mean **best**, {best} " in text
-    order = ["up", "down", "small"] if metric == "accuracy" else ["down", "up", "small"]
-    assert re.findall(r"\b(up|down|small)\b", text) == order
+    assert f"- Best mean: **best**, {best} " in text and "- Recommended: **worst**" in text
+    single = report.answer(SCORES.head(1), EFFECTS.head(0), metric, "worst")
+    assert len(re.findall("(?m)^- ", single)) == 1
 
 
 @pytest.mark.parametrize("alt", ["plain", "x | y [1] <b>", "ünïcode − 3×3 „…“", "two\nlines"])
@@ -187,26 +178,18 @@ def test_alt_text_survives_in_the_file(tmp_path, alt):
     assert image == f"![{report.escaped(alt)}](figures/a%20figure.png)"
 
 
+TEMPLATE = (Path(report.__file__).parent / "report.md.j2").read_text()
+NAMED = meta.find_undeclared_variables(Environment().parse(TEMPLATE))
+
+
 def facts(**changes):
-    text = dict.fromkeys(
-        ("study", "answer", "data", "shape", "variants", "backbone", "pretrain_classes"), "T"
-    )
-    text |= {"rope": "±1 points", "probability": "95%", "every_metric": "ME", "conditional": "CO"}
-    text |= {"mechanisms": "MT", "affinity": "AF", "final": "FI"}
-    text |= {"convergence": "CV", "accuracy_rope": "±1.5 points", "scheduled": False}
-    numbers = dict.fromkeys(("repeats", "folds", "n", "classes", "alpha", "strategies"), 7)
-    lists = ("overview", "augmentation", "ablation_figures", "transfer_figures", "readings")
-    lists += ("transfer_readings", "overtakes", "transfer_inside", "mechanism_figures")
-    lists += ("curves", "features", "kernels", "peaks", "grad_cam", "everywhere")
-    lists = {key: [] for key in lists}
-    rest = {
-        "images": {"dev": 11, "test": 12, "pretrain": 13},
-        "pretrain_source": None,
-        "effects": [("alone", "A title", "a table")],
-        "transfer_effects": "another table",
-        "sizes": "sizes",
-    }
-    return {**text, **numbers, **lists, **rest, **changes}
+    lists = ("overview", "augmentation", "ablation_figures", "readings", "overtaking", "inside")
+    lists += ("mechanism_figures", "curves", "features", "kernels", "peaks", "grad_cam")
+    made = dict.fromkeys(NAMED, "T") | {key: [] for key in (*lists, "everywhere")}
+    made |= {"every_metric": "ME", "conditional": "CO", "mechanisms": "MT", "final": "FI"}
+    made |= {"convergence": "CV", "rope": "±1 points", "sizes": "SZ", "scheduled": False}
+    made |= {"images": {"dev": 11, "test": 12}, "effects": [("alone", "A title", "a table")]}
+    return made | changes
 
 
 def test_the_page_says_what_every_variant_has():
@@ -234,12 +217,16 @@ def test_the_page_holds_the_facts():
         )
     )
     figures = [f"![{letter}]({letter}.png)" for letter in "kfpgc"]
-    texts = ("11 development images", "A title", "a table", "another table", "![first]")
+    texts = ("11 development images", "A title", "a table", "![first]")
     for told in (*texts, *figures):
         assert told in page
-    for told in ("- **x**: helps", "\nME\n", "\nCO\n", "\nMT\n", "\nFI\n", "\nCV\n", "±1 points"):
+    for told in (
+        "- **x**: helps",
+        *(f"\n{key}\n" for key in ("ME", "CO", "MT", "FI", "CV", "SZ")),
+        "±1 points",
+    ):
         assert told in page
-    assert "11 development" in page and "12 test images judged" in page
+    assert "11 development" in page and "12 test images evaluated" in page
     without = report.render(**facts(every_metric=0, conditional=0, final=""))
     assert "12 test images have not been read" in without and "model_card" not in without
     assert without.count("<details") == without.count("</details>") == 0
@@ -257,10 +244,14 @@ def test_the_table_of_mechanisms_has_its_seven_cells_whatever_a_quantity_is_call
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
 
 
-def test_a_study_without_transfer_has_no_such_section():
-    page = report.render(**facts(strategies=0, transfer_effects=0, backbone=""))
-    assert "## Transfer" not in page
-    assert "## Transfer" in report.render(**facts())
+def test_what_a_study_has_not_is_no_section():
+    page = report.render(**facts(inside=["![i](i.png)"]))
+    without = report.render(**facts(inside=[], sizes="", backbone=""))
+    for title in (
+        "## What training changed in the backbone",
+        "## Against the size of the training",
+    ):
+        assert title in page and title not in without
 
 
 def test_a_row_of_effects_holds_bounds_chances_verdict_and_plan():
@@ -324,10 +315,10 @@ def test_a_reading_says_when_no_number_of_repeats_is_enough():
 
 def test_a_reading_of_equal_folds_claims_no_test():
     (text,) = read({"degenerate": True, "effect": 0.0, "clear": False})
-    assert "+0.0 points when added in every fold alike, which no test can judge" in text
+    assert "+0.0 points when added in every fold alike: nothing to test" in text
 
 
-@pytest.mark.parametrize("kind", list(SAID))
+@pytest.mark.parametrize("kind", list(WORDS))
 def test_every_kind_of_effect_can_be_read(kind):
     for clear in (True, False):
         said = read({"kind": kind, "clear": clear})
@@ -339,19 +330,13 @@ def test_every_kind_of_effect_has_its_words_and_colour():
     from cnnlab.look.effects import KINDS
     from stages.report import TITLES
 
-    assert set(SAID) == set(TITLES) == {*KINDS, "interaction"}
-
-
-TEMPLATE = (Path(report.__file__).parent / "report.md.j2").read_text()
-NAMED = meta.find_undeclared_variables(Environment().parse(TEMPLATE))
+    assert set(WORDS) == set(TITLES) == {*KINDS, "interaction"}
 
 
 @pytest.mark.parametrize("missing", sorted(NAMED))
 def test_a_missing_fact_raises(missing):
     with pytest.raises(UndefinedError, match=missing):
-        # Whose weights they are is said of a backbone that the study did not train.
-        there = facts(backbone="") if missing == "weights" else facts()
-        report.render(**{k: v for k, v in there.items() if k != missing})
+        report.render(**{k: v for k, v in facts().items() if k != missing})
 
 
 @pytest.mark.parametrize("page", ["README.md", "studies/cifar10/README.md"])
@@ -367,17 +352,17 @@ def test_the_readme_shows_the_committed_results(page, monkeypatch):
 
 def test_sizes_are_a_table_and_said_in_words():
     rows = [
-        {"strategy": "freeze", "per_class": 20, "mean": 0.7, "mean_low": 0.6, "mean_high": 0.8},
-        {"strategy": "scratch", "per_class": 20, "mean": 0.5, "mean_low": 0.4, "mean_high": 0.6},
-        {"strategy": "finetune", "per_class": 20, "mean": 0.75, "mean_low": 0.7, "mean_high": 0.8},
+        {"variant": "freeze", "per_class": 20, "mean": 0.7, "mean_low": 0.6, "mean_high": 0.8},
+        {"variant": "baseline", "per_class": 20, "mean": 0.5, "mean_low": 0.4, "mean_high": 0.6},
+        {"variant": "finetune", "per_class": 20, "mean": 0.75, "mean_low": 0.7, "mean_high": 0.8},
     ]
     for row, effect in zip(rows[1:], (-0.2, 0.05), strict=True):
         row |= {"minus": "freeze", "effect": effect, "low": effect - 0.1, "high": effect + 0.1}
     table = report.sizes_table(pd.DataFrame(rows), "accuracy", 0.95)
     assert "| 20 | **freeze** | 70.0 [60.0, 80.0] | – |" in table
-    assert "| 20 | **scratch** | 50.0 [40.0, 60.0] | −20.0 [−30.0, −10.0] |" in table
+    assert "| 20 | **baseline** | 50.0 [40.0, 60.0] | −20.0 [−30.0, −10.0] |" in table
     assert "less freeze (points)" in table
-    assert report.overtakes(pd.DataFrame(rows), "accuracy") == [
-        "**scratch** does not overtake freeze at the sizes looked at",
-        "**finetune** is ahead of freeze from 20 images a class on, not clearly so",
+    assert report.overtaking(pd.DataFrame(rows), "accuracy") == [
+        "**baseline** does not overtake freeze at the sizes looked at",
+        "**finetune** is ahead of freeze from 20 images per class on, not clearly so",
     ]

@@ -22,6 +22,7 @@ FACTS = {
     "shape": [32, 32, 3],
     "classes": ["cat", "d|og"],
     "pretrain_classes": [],
+    "pretrain_task": None,
     "pretrain_source": None,
     "images": {"dev": 6, "pretrain": 0, "test": 3},
 }

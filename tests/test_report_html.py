@@ -74,35 +74,32 @@ def study(tmp_path_factory):
         drawn(root / f"figures/gradcam/{v}.png", f"gradcam {v}")
     drawn(root / "compare/ablation_effects.png", "forest plot")
     drawn(root / "compare/ablation_scores.png", 'scores "<b>" & more')
-    drawn(root / "curves/variant_accuracy.png", "curves")
+    drawn(root / "curves/accuracy.png", "curves")
     return root
 
 
 def facts(root):
-    lists = ("overview", "augmentation", "transfer_figures", "transfer_readings", "features")
-    lists += ("kernels", "peaks", "grad_cam", "mechanism_figures", "overtakes", "transfer_inside")
-    text = dict.fromkeys(("shape", "backbone", "pretrain_classes", "rope", "probability"), "T")
-    text |= {"convergence": "| | held-out |\n|---|---|\n| **c** | level |", "accuracy_rope": "T"}
-    text |= {"everywhere": [], "scheduled": False}
-    text |= {"final": "## The recommended recipe\n\n**c** is recommended.", "weights": "T"}
+    lists = ("overview", "augmentation", "features", "kernels", "peaks", "grad_cam")
+    lists += ("mechanism_figures", "overtaking", "inside", "everywhere")
+    text = dict.fromkeys(("shape", "backbone", "rope", "probability", "accuracy_rope"), "T")
+    text |= {"convergence": "| | held-out |\n|---|---|\n| **c** | level |", "scheduled": False}
+    text |= {"final": "## The recommended recipe\n\n**c** is recommended."}
     names = ("ablation_effects", "ablation_scores")
     return {
         **{name: [] for name in lists},
         **text,
         **dict.fromkeys(("repeats", "folds", "n", "classes", "alpha"), 3),
-        **dict.fromkeys(("strategies", "transfer_effects", "conditional", "mechanisms"), 0),
-        **dict.fromkeys(("sizes", "affinity"), 0),
+        **dict.fromkeys(("conditional", "mechanisms", "sizes", "affinity"), 0),
         "study": "tiny",
         "answer": "- Best mean: **a_b**, 97.2 [94.5, 99.9] %.",
-        "images": {"dev": 1, "test": 2, "pretrain": 3},
-        "pretrain_source": None,
+        "images": {"dev": 1, "test": 2},
         "data": "## The images\n\n| class | dev |\n|---|---:|\n| \\<script\\>x | 30 |",
         "variants": "| | score |\n|---|---|\n| **a_b** | 1.0 |",
         "effects": [("alone", "Added", "| | change |\n|---|---|\n| **c** | +1.0 [−2.0, +3.0] |")],
         "readings": ["**c**: nothing"],
         "every_metric": "| | accuracy |\n|---|---|\n| **c** | +1.0 |",
         "ablation_figures": [report.picture(root / f"compare/{n}.png", root) for n in names],
-        "curves": [report.picture(root / "curves/variant_accuracy.png", root)],
+        "curves": [report.picture(root / "curves/accuracy.png", root)],
     }
 
 
@@ -113,7 +110,7 @@ def drawn(root):
         ),
         "curves": html.Chart(
             charts.curves_chart(curves(), VARIANTS[:1], "variant"),
-            [root / "curves/variant_accuracy.png"],
+            [root / "curves/accuracy.png"],
         ),
     }
 
@@ -205,6 +202,7 @@ def test_charts_hold_what_the_tables_say():
         row for rows in spec["datasets"].values() for row in rows
     ]
     rows = [row for row in rows if row.get("technique") == "a_b"]
+    assert {(r["kind"], r["lane"]) for r in rows} == {("Added", -0.5), ("Removed", 0.5)}
     assert {(r["effect"], r["change"], r["interval"]) for r in rows} == {
         (1.0, "+1.0 points", "[−2.0, +4.0]"),
         (0.01, "+0.010 nats", "[−0.020, +0.040]"),

@@ -18,9 +18,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cnnlab import paths, tracking
-from cnnlab.training import records
-from cnnlab.training.recipe import MODELS
+from cnnlab import paths, records, tracking
+from cnnlab.compare import score_interval
+from cnnlab.recipe.network import initial
 
 TRIALS = [(repeat, fold) for repeat in (0, 1) for fold in (0, 1)]
 
@@ -39,12 +39,12 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(workspace, record, base, pool_in):
-    """A pool, a variant's records and its saved net."""
-    net = {"filters": [2], "convs": 1, "kernel": 3, "dense": []}
-    small = replace(base, net="vgg", net_options=net)
+    """A pool, a variant's records and its saved network."""
+    size = {"filters": [2], "convs": 1, "kernel": 3, "dense": []}
+    small = replace(base, net="vgg", net_options=size)
     pool = pool_in(workspace / "pool")
     shape, classes = pool.images.shape[1:], len(pool.classes)
-    records.save_model(MODELS["vgg"].build(small, shape, classes), workspace / "model.keras")
+    records.save_model(initial(small, 1, shape, classes).model, workspace / "model.keras")
     trials = [record("dropout", r, f, accuracy=0.5 + f / 4, mark=f"{r}{f}") for r, f in TRIALS]
     return SimpleNamespace(pool=pool, trials=trials, model=workspace / "model.keras", recipe=small)
 
@@ -140,9 +140,22 @@ def test_final_metrics_can_be_compared(store, made):
     scores = records.scores(made.trials, "accuracy")
     expected = {"accuracy": 0.625, "accuracy_sd": scores.std(ddof=1)}
     assert {k: parent.data.metrics[k] for k in expected} == pytest.approx(expected)
-    low, high = (parent.data.metrics[f"accuracy_ci95_{end}"] for end in ("low", "high"))
-    assert (low + high) / 2 == pytest.approx(0.625)
-    assert low < 0.5
+    interval = score_interval(scores, 0.95, (0.0, 1.0))
+    ends = [parent.data.metrics[f"accuracy_ci95_{end}"] for end in ("low", "high")]
+    assert ends == pytest.approx([interval.low, interval.high])
+
+
+def test_intervals_hold_what_is_possible(record):
+    """Of a network that is nearly always right, and of what else trials record."""
+    trials = [record("x", 0, f, accuracy=a) for f, a in enumerate((1.0, 0.98, 1.0, 0.94, 1.0))]
+    for trial, loss in zip(trials, (0.0, 0.3, 0.01, 0.0, 0.0), strict=True):
+        trial.measured.update(nll=loss, dead_units=loss, weight_norm=5 * loss)
+    values = tracking.summary(trials)
+    for name, most in (("accuracy", 1), ("nll", 17), ("dead_units", 1)):
+        low, high = (values[f"{name}_ci95_{end}"] for end in ("low", "high"))
+        assert 0 < low < values[name] < high < most, name
+    low, high = (values[f"weight_norm_ci95_{end}"] for end in ("low", "high"))
+    assert (low + high) / 2 == pytest.approx(values["weight_norm"])  # any number is possible
 
 
 def test_the_data_set_is_the_input(store):
@@ -183,7 +196,7 @@ def registered(client):
     ]
 
 
-def test_the_final_net_is_registered_once_and_the_last_one_is_the_champion(
+def test_the_final_network_is_registered_once_and_the_last_one_is_the_champion(
     store, made, record, monkeypatch
 ):
     def final(mark, **judged):
@@ -282,7 +295,7 @@ def test_runs_describe_themselves(store, made):
     mean = 100 * parent.data.metrics["accuracy"]
     assert note.startswith(f"Variant **dropout**: accuracy {mean:.1f} [")
     assert f"over {len(made.trials)} trials" in note
-    assert "but fold 1, which judges it" in trials["r0_f1_m0"].data.tags[tracking.NOTE]
+    assert "but fold 1, which is held out" in trials["r0_f1_m0"].data.tags[tracking.NOTE]
 
 
 def test_the_study_s_run_leads_to_its_variants(store, made):
@@ -290,7 +303,7 @@ def test_the_study_s_run_leads_to_its_variants(store, made):
     with tracking.Run("led study", "variant", "dropout", tracking.mark([log_again])) as run:
         run.trial(log_again)
         run.finish([log_again], made.model, made.pool)
-    marks = {("variant", "dropout"): tracking.mark([log_again])}
+    marks = {"dropout": tracking.mark([log_again])}
     experiment = store.client.get_experiment_by_name("led study").experiment_id
     (parent,) = (
         run
@@ -319,7 +332,7 @@ def test_the_study_s_run_leads_to_its_variants(store, made):
 
 def test_a_variant_that_was_never_logged_is_named(store, capfd):
     with tracking.Run("led study", "study", "another", "of nothing") as run:
-        run.lead_to({("variant", "absent"): "0"}, "")
+        run.lead_to({"absent": "0"}, "")
     said = capfd.readouterr().err
     assert "no run of variant absent is logged" in said and "make track" in said
 

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnlab import paths, tracking
-from cnnlab.training import records
-from cnnlab.training.recipe import MODELS
+from cnnlab import paths, records, tracking
+from cnnlab.recipe.network import initial
 
 PROGRAMS = [*sorted(Path("/usr/lib/postgresql").glob("*/bin")), *Path("/usr/bin").glob("initdb")]
 
@@ -110,13 +109,13 @@ def test_a_study_is_logged_to_a_server_and_read_back(
         base, net="vgg", net_options={"filters": [2], "convs": 1, "kernel": 3, "dense": []}
     )
     pool = pool_in(tmp_path / "pool")
-    net = MODELS["vgg"].build(small, pool.images.shape[1:], len(pool.classes))
-    records.save_model(net, tmp_path / "model.keras")
+    network = initial(small, 1, pool.images.shape[1:], len(pool.classes))
+    records.save_model(network.model, tmp_path / "model.keras")
     marks, scores = {}, {"plain": 0.5, "better": 0.75}
     for name, accuracy in scores.items():
         trials = [record(name, 0, fold, accuracy=accuracy + fold / 100) for fold in (0, 1)]
-        marks["variant", name] = tracking.mark(trials)
-        with tracking.Run("served", "variant", name, marks["variant", name]) as run:
+        marks[name] = tracking.mark(trials)
+        with tracking.Run("served", "variant", name, marks[name]) as run:
             run.describe({**vars(small), "seed": 1}, pool)
             for trial in trials:
                 for entry in trial.history:
@@ -125,7 +124,7 @@ def test_a_study_is_logged_to_a_server_and_read_back(
             run.finish(trials, tmp_path / "model.keras", pool)
     with tracking.Run("served", "study", "served", "all") as run:
         run.lead_to(marks, "The better one.")
-        run.register("nothing", "")  # it has no net: the one thing that fails
+        run.register("nothing", "")  # it has no network: the one thing that fails
     said = capfd.readouterr().err
     assert said.count("warning") == 1 and "no logged model" in said
 

@@ -5,17 +5,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cnnlab import params, validate
+from cnnlab import validate
 from cnnlab.compare import simulation as sim
 from cnnlab.look.figure import save
 from cnnlab.look.validity import validity_figure
 from cnnlab.report import validity
+from tests.made_up import FROZEN
 
 SMALL = sim.World(images=40, pixels=6, classes=3)
-RULES = validate.rules_of(params.load("compare"))
+RULES = validate.rules_of(FROZEN.compare)
 
 
-def test_every_image_is_judged_once_a_repeat_in_folds_of_equal_size():
+def test_every_image_is_held_out_once_a_repeat_in_folds_of_equal_size():
     setting = sim.Setting("s", 6, (6, 12), folds=4, repeats=3, world=SMALL)
     right, fold_of = sim.study(setting, np.random.default_rng(0))
     assert right.shape == (3, 3, 40) and fold_of.shape == (3, 40)
@@ -27,7 +28,7 @@ def test_every_image_is_judged_once_a_repeat_in_folds_of_equal_size():
     assert scores.mean() > 0.5  # it learns; chance is a third
 
 
-def test_a_net_does_not_learn_from_the_images_that_judge_it():
+def test_a_network_does_not_learn_from_the_images_that_are_held_out():
     rng = np.random.default_rng(0)
     x, y = sim.draw(SMALL, 40, rng)
     trained = np.arange(40)[None] < 30
@@ -115,10 +116,10 @@ def test_the_page_says_what_was_counted(table, tmp_path):
     trained = pd.DataFrame(
         {"clear": [0, 1], "verdict": ["helps", "undecided"], "low": -1.0, "high": 1.0, "n": 5}
     )
-    page = validity.page(table, trained, params.load("compare"), figure)
+    page = validity.page(table, trained, FROZEN.compare, figure)
     for told in (
         "at most 4.0% of studies",
-        "Of 120 true effects told from zero 1 had the wrong sign",
+        "Of 120 significant true effects 1 had the wrong sign",
         "| none | 100 | 4.0 [1.1, 9.9] |",
         "| some | +5.0 | 100 | 40.0",
         "2 studies of 5 folds",
@@ -127,6 +128,4 @@ def test_the_page_says_what_was_counted(table, tmp_path):
     ):
         assert told in page
     bad = table.assign(clear_low=0.06)
-    assert "Too many false calls in: none" in validity.page(
-        bad, None, params.load("compare"), figure
-    )
+    assert "Too many false calls in: none" in validity.page(bad, None, FROZEN.compare, figure)

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -145,3 +147,26 @@ def test_the_dev_container_sets_up_by_a_target_that_there_is():
     command = [*made.split(), "--dry-run"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_set_up_says_what_to_do_where_git_knows_no_user(root, tmp_path):
+    """DVC's own message, in `dvc exp run --queue`, does not."""
+    shutil.copy(root / "Makefile", tmp_path)
+    (tmp_path / "requirements.txt").touch()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/.ready").touch()
+    nobody = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_GLOBAL": os.devnull}
+
+    def run(*command):
+        return subprocess.run(
+            command, cwd=tmp_path, env=nobody, capture_output=True, text=True, check=True
+        )
+
+    run("git", "init", "-q")
+    run("git", "config", "user.useConfigOnly", "true")  # however well this machine guesses
+    note = run("make", "setup").stderr
+    commands = re.search(r"git config user\.name \S.*", note)[0]
+    assert "dvc exp run" in note and "git config user.email" in commands
+    for command in commands.split(" && "):
+        run(*shlex.split(command))
+    assert run("make", "setup").stderr == ""

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnlab.compare.change import Known, changes
+from cnnlab.compare.change import Known, changes, standard_error
 from cnnlab.compare.inference import corrected_t
 
 RULES = {"confidence": 0.95, "alpha": 0.05, "rope": 0.01}
 
 
-def known(values, confidence=0.95):
-    e = corrected_t(values, confidence)
-    return Known(mean=e.mean, low=e.low, high=e.high, df=e.df, confidence=confidence)
+def known(values):
+    e = corrected_t(values, 0.95)
+    return Known(mean=e.mean, error=e.standard_error, df=e.df)
 
 
 def draw(seed, mean=0.0, sd=0.02, shape=(3, 5)):
@@ -25,18 +25,17 @@ def draw(seed, mean=0.0, sd=0.02, shape=(3, 5)):
 
 @given(st.floats(0.5, 0.99), st.integers(0, 99))
 def test_the_standard_error_is_got_back_from_the_interval(confidence, seed):
-    values = draw(seed)
-    error = corrected_t(values, confidence).standard_error
-    assert known(values, confidence).standard_error == pytest.approx(error)
+    e = corrected_t(draw(seed), confidence)
+    assert standard_error(e.low, e.high, e.df, confidence) == pytest.approx(e.standard_error)
 
 
 def test_the_difference_is_that_of_independent_means():
     before, after = draw(0), draw(1, 0.1, shape=(1, 5))
-    (found,) = changes({"x": (known(before), known(after))}, **RULES).values()
+    change = changes({"x": (known(before), known(after))}, **RULES)["x"]
     errors = [corrected_t(v, 0.95).standard_error for v in (before, after)]
-    assert found.mean == pytest.approx(after.mean() - before.mean())
+    assert change.mean == pytest.approx(after.mean() - before.mean())
     half = math.hypot(*errors) * 2.7764451  # t, 0.975, of the smaller 4 degrees of freedom
-    assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half))
+    assert (change.low, change.high) == pytest.approx((change.mean - half, change.mean + half))
 
 
 def test_each_verdict():
@@ -50,15 +49,16 @@ def test_each_verdict():
     assert {name: c.verdict for name, c in changes(pairs, **RULES).items()} == {
         "same": "unchanged",
         "moved": "real change",
-        "noise": "not told from noise",
+        "noise": "within noise",
         "little": "no practical change",
     }
 
 
 def test_where_all_folds_agree_any_difference_is_real():
-    flat = [Known(mean=v, low=v, high=v, df=4, confidence=0.95) for v in (0.0, 0.5)]
-    (found,) = changes({"x": tuple(flat)}, **RULES).values()
-    assert (found.low, found.high, found.p_holm, found.verdict) == (0.5, 0.5, 0.0, "real change")
+    flat = tuple(Known(mean=v, error=0.0, df=4) for v in (0.0, 0.5))
+    change = changes({"x": flat}, **RULES)["x"]
+    assert (change.low, change.high, change.p_holm) == (0.5, 0.5, 0.0)
+    assert change.verdict == "real change"
 
 
 def test_asking_about_many_makes_each_harder_to_tell():
@@ -84,9 +84,9 @@ def test_noise_is_rarely_called_a_change_also_when_folds_share_images():
             common = rng.normal(0, math.sqrt(0.2))
             studies = []
             for _ in range(2):
-                own = rng.normal(0, math.sqrt(0.2))
-                mean = math.sqrt(shared) * common + math.sqrt(1 - shared) * own
+                single = rng.normal(0, math.sqrt(0.2))
+                mean = math.sqrt(shared) * common + math.sqrt(1 - shared) * single
                 studies.append(known(mean + rng.normal(0, math.sqrt(0.8), (3, 5))))
-            found = changes({"x": tuple(studies)}, **{**RULES, "rope": 0.0})["x"]
-            calls += found.verdict == "real change"
+            change = changes({"x": tuple(studies)}, **{**RULES, "rope": 0.0})["x"]
+            calls += change.verdict == "real change"
         assert calls / 2000 < 0.06

@@ -5,11 +5,12 @@ import itertools
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnlab.compare import Incomparable, ablation, designs
+from cnnlab.compare import Incomparable, ablation, designs, differences, factorial
 
 
 def steps(contrasts):
@@ -29,10 +30,10 @@ def star(names):
     return variants | {f"no_{n}": [m for m in names if m != n] for n in names}
 
 
-def test_the_committed_variants_tell_of_every_technique(committed):
+def test_the_committed_variants_tell_of_every_technique(frozen):
     """Alone where a variant has just it, removed where the fullest variant has it."""
-    contrasts = ablation(committed.variants)
-    sets = {name: set(on) for name, on in committed.variants.items()}
+    contrasts = ablation(frozen.variants.every)
+    sets = {name: set(on) for name, on in frozen.variants.every.items()}
     (largest,) = [n for n, on in sets.items() if all(len(on) >= len(x) for x in sets.values())]
     asked = {
         "alone": {t for on in sets.values() if len(on) == 1 for t in on},
@@ -42,7 +43,7 @@ def test_the_committed_variants_tell_of_every_technique(committed):
         assert {c.name for c in contrasts if c.kind == kind} == techniques
         assert sum(c.kind == kind for c in contrasts) == len(techniques)
     assert asked["removed"] == sets[largest] and len(asked["alone"]) >= 5
-    (smallest,) = [n for n, on in committed.variants.items() if not on]
+    (smallest,) = [n for n, on in frozen.variants.every.items() if not on]
     together = contrasts[-1]
     assert together.weights == {largest: 1, smallest: -1}
 
@@ -231,5 +232,169 @@ def test_a_missing_variant_of_the_design_is_named():
 
 
 def test_a_design_by_hand_asks_for_nothing():
-    assert designs.sets_of("custom", ["a", "b"], 5) == []
+    assert designs.sets_of("custom", ["a", "b"], ["scratch", "freeze"], 5) == []
     assert kinds(designs.effects({"x": ["a"], "y": []}, [], ["a"], 2)) == {"alone": 1}
+
+
+# How training starts ------------------------------------------------------------------------------
+
+STARTS = ["finetune", "freeze", "lp_ft"]  # those that there are
+
+
+def crossed(kind, techniques, starts):
+    """Variants and sets of a design, as `make design` and stages.compare make them."""
+    sets = designs.sets_of(kind, techniques, starts, 5)
+    return designs.named(sets, techniques, starts), sets
+
+
+def contrasts_of(variants, sets, techniques, order=2, pairs=()):
+    """(kind, name) -> weights without those that are 0."""
+    contrasts = designs.effects(variants, sets, techniques, order, pairs, STARTS)
+    weights = {(c.kind, c.name): {v: w for v, w in c.weights.items() if w} for c in contrasts}
+    assert len(weights) == len(contrasts)
+    return weights
+
+
+def test_a_technique_and_two_starts_are_a_factorial_of_two_by_two():
+    """By hand, and by the formulas for a 2^2 factorial in which finetune is the high level."""
+    variants, sets = crossed("factorial", ["augment"], ["freeze", "finetune"])
+    assert variants == {
+        "freeze": ["freeze"],
+        "freeze-augment": ["freeze", "augment"],
+        "finetune": ["finetune"],
+        "finetune-augment": ["finetune", "augment"],
+    }
+    a, b, c, d = variants
+    weights = contrasts_of(variants, sets, ["augment"])
+    assert weights == {
+        ("alone", "augment with freeze"): {b: 1, a: -1},
+        ("alone", "augment with finetune"): {d: 1, c: -1},
+        ("start", "finetune - freeze"): {c: 0.5, d: 0.5, a: -0.5, b: -0.5},
+        ("main", "augment"): {b: 0.5, d: 0.5, a: -0.5, c: -0.5},
+        ("interaction", "augment × finetune - freeze"): {d: 0.5, c: -0.5, b: -0.5, a: 0.5},
+    }
+    levels = {name: [t for t in on if t != "freeze"] for name, on in variants.items()}
+    for effect, key in (
+        (["finetune"], ("start", "finetune - freeze")),
+        (["augment"], ("main", "augment")),
+        (["augment", "finetune"], ("interaction", "augment × finetune - freeze")),
+    ):
+        assert weights[key] == factorial(effect, levels).weights
+    # 70 and 80 frozen, 75 and 95 fine-tuned: 10 and 20 by augmentation, 5 and 15 by the start.
+    scores = {name: np.full((1, 2), s) for name, s in zip(variants, (70, 80, 75, 95), strict=True)}
+    effect = {
+        (c.kind, c.name): differences(c, scores)[0, 0]
+        for c in designs.effects(variants, sets, ["augment"], 2, (), STARTS)
+    }
+    assert effect["start", "finetune - freeze"] == 10
+    assert effect["main", "augment"] == 15
+    assert effect["interaction", "augment × finetune - freeze"] == 5
+
+
+def test_three_starts_are_compared_in_pairs_and_a_technique_over_all_of_them():
+    variants, sets = crossed("factorial", ["a", "b"], ["scratch", "freeze", "finetune"])
+    assert len(variants) == 12 and list(variants)[:4] == ["baseline", "a", "b", "all"]
+    weights = contrasts_of(variants, sets, ["a", "b"])
+    pairs = ["freeze", "finetune", "finetune - freeze"]
+    assert [name for kind, name in weights if kind == "start"] == pairs
+    assert set(weights["start", "freeze"].values()) == {0.25, -0.25}
+    assert {v for v, w in weights["start", "freeze"].items() if w < 0} == {
+        name for name, on in variants.items() if not {"freeze", "finetune"} & set(on)
+    }
+    assert {n for kind, n in weights if kind == "interaction"} == {
+        *("a × b", *(f"{t} × {pair}" for t in "ab" for pair in pairs))
+    }
+    for t in "ab":
+        main = weights["main", t]
+        assert set(main) == set(variants)
+        for name, on in variants.items():
+            assert main[name] == pytest.approx((1 if t in on else -1) / 6)
+    for weight in weights["interaction", "a × b"].values():
+        assert abs(weight) == pytest.approx(1 / 6)
+    assert set(map(abs, weights["interaction", "a × freeze"].values())) == {0.25}
+    assert ("alone", "a") in weights and ("removed", "b with freeze") in weights
+    assert ("together", "all techniques with finetune") in weights
+    assert not any(kind == "interaction" for kind, _ in contrasts_of(variants, sets, "ab", order=1))
+
+
+def test_shapley_values_are_averaged_over_the_blocks_and_sum_to_what_all_do():
+    variants, sets = crossed("factorial", ["a", "b", "c"], ["freeze", "finetune"])
+    weights = contrasts_of(variants, sets, ["a", "b", "c"])
+    total = {name: sum(weights["shapley", t].get(name, 0) for t in "abc") for name in variants}
+    blocks = designs.in_blocks(variants, STARTS)
+    for block in blocks.values():
+        by_set = {on: name for name, on in block.items()}
+        assert total[by_set[frozenset("abc")]] == pytest.approx(0.5)
+        assert total[by_set[frozenset()]] == pytest.approx(-0.5)
+    assert sum(map(abs, total.values())) == pytest.approx(2)
+
+
+def test_a_star_in_two_blocks_tells_the_start_and_how_it_changes_each_technique():
+    variants, sets = crossed("star", ["a", "b", "c", "d"], ["scratch", "freeze"])
+    weights = contrasts_of(variants, sets, ["a", "b", "c", "d"])
+    names = {kind: [n for k, n in weights if k == kind] for kind, _ in weights}
+    assert names["alone"] == [*"abcd", *(f"{t} with freeze" for t in "abcd")]
+    assert set(names["removed"]) == set(names["alone"])
+    assert names["together"] == ["all techniques", "all techniques with freeze"]
+    assert names["start"] == ["freeze"] and "main" not in names  # a star is not orthogonal
+    assert set(weights["start", "freeze"].values()) == {0.1, -0.1}
+    # Of a, where it can be added to the same set: to none, and to b, c and d.
+    blocks = designs.in_blocks(variants, STARTS)
+    by_set = {s: {on: name for name, on in block.items()} for s, block in blocks.items()}
+    expected = {}
+    for rest in ("", "bcd"):
+        for start, sign in (("freeze", 1), ("scratch", -1)):
+            expected[by_set[start][frozenset(rest) | {"a"}]] = sign * 0.25
+            expected[by_set[start][frozenset(rest)]] = -sign * 0.25
+    assert weights["interaction", "a × freeze"] == expected
+
+
+def test_a_block_that_lacks_sets_is_compared_on_those_that_it_has():
+    """Such as a star from random weights, and one variant that is fine-tuned."""
+    variants = {**star("abc"), "finetune": ["finetune"], "tuned_a": ["finetune", "a"]}
+    weights = contrasts_of(variants, designs.star("abc"), ["a", "b", "c"])
+    assert weights["start", "finetune"] == {
+        **{"finetune": 0.5, "tuned_a": 0.5},
+        **{"none": -0.5, "only_a": -0.5},
+    }
+    assert weights["alone", "a with finetune"] == {"tuned_a": 1, "finetune": -1}
+    assert set(weights["interaction", "a × finetune"].values()) == {0.5, -0.5}
+    assert ("interaction", "b × finetune") not in weights
+    # The design's own sets are all there, so its main effects are, in its block alone.
+    assert set(weights["main", "a"]) == set(star("abc"))
+
+
+def test_blocks_without_a_common_set_are_not_compared():
+    variants = {"baseline": [], "tuned_a": ["finetune", "a"]}
+    assert contrasts_of(variants, [], ["a"]) == {}
+
+
+def test_a_block_that_lacks_a_set_of_the_design_is_refused():
+    variants, sets = crossed("factorial", ["a", "b"], ["scratch", "freeze"])
+    del variants["freeze-a"]
+    assert designs.missing(sets, ["freeze", "a", "b"], variants) == ["freeze, a"]
+    with pytest.raises(Incomparable, match="no variant has just a, freeze"):
+        contrasts_of(variants, sets, ["a", "b"])
+
+
+def test_a_design_by_hand_tells_what_its_variants_allow():
+    crossing, _ = crossed("factorial", ["a", "b"], ["scratch", "freeze"])
+    weights = contrasts_of(crossing, [], ["a", "b"], pairs=[["freeze", "a"]])
+    assert {kind for kind, _ in weights} == {*designs.KINDS} - {"shapley"}
+    assert weights["pair", "freeze - a"] == {"freeze": 1, "a": -1}
+    # A start beside a full factorial takes nothing away from what that tells.
+    beside = {**crossed("factorial", ["a", "b"], ["scratch"])[0], "freeze": ["freeze"]}
+    weights = contrasts_of(beside, [], ["a", "b"])
+    assert weights["start", "freeze"] == {"freeze": 1, "baseline": -1}
+    assert weights["main", "a"] == {"a": 0.5, "all": 0.5, "baseline": -0.5, "b": -0.5}
+
+
+def test_the_frozen_study_tells_of_its_starts(frozen):
+    """A star from random weights with `freeze` and `finetune` beside it."""
+    design = frozen.design
+    weights = contrasts_of(
+        frozen.variants.every, designs.sets_of(**dict(design)), design.techniques
+    )
+    assert weights["start", "freeze"] == {"freeze": 1, "baseline": -1}
+    assert weights["start", "finetune - freeze"] == {"finetune": 1, "freeze": -1}
+    assert "interaction" not in {kind for kind, _ in weights}

@@ -16,9 +16,11 @@ from cnnlab.compare import (
     mcnemar,
     mean_interval,
     repeats_to_decide,
+    score_interval,
     simultaneous,
     spread,
 )
+from cnnlab.compare.metrics import METRICS
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(2, 6))
 # Steps of 1/1000, as metrics have: spreads are then either zero or far from rounding.
@@ -195,6 +197,57 @@ def test_bad_arrays(function):
     with pytest.raises(ValueError, match=r"shape \(5, 1\).*at least 2 folds"):
         function(np.zeros((5, 1)), 0.95)
 
+
+# Intervals of scores ------------------------------------------------------------------------------
+
+BOUNDS = st.sampled_from([m.bounds for m in METRICS.values()])
+# Any share of the range, most often near an end of it.
+SHARES = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1e-9, 0.001, 0.98, 0.998, 1.0]))
+
+
+@given(hnp.arrays(np.float64, SHAPES, elements=SHARES), BOUNDS, CONFIDENCES)
+def test_an_interval_of_scores_never_leaves_what_is_possible(shares, bounds, confidence):
+    least, most = bounds
+    scores = np.clip(least + (most - least) * shares, least, most)
+    interval = score_interval(scores, confidence, bounds)
+    assert least - 1e-12 <= interval.low <= interval.mean <= interval.high <= most + 1e-12
+    plain = mean_interval(scores, confidence)
+    assert (interval.mean, interval.sd, interval.standard_error, interval.df) == (
+        *(plain.mean, plain.sd, plain.standard_error, plain.df),
+    )
+
+
+@given(st.floats(0.2, 0.8), st.integers(0, 99), BOUNDS)
+def test_of_a_small_spread_it_is_the_plain_interval(share, seed, bounds):
+    least, most = bounds
+    noise = np.random.default_rng(seed).normal(0, 1e-3, (3, 5))
+    scores = least + (most - least) * (share + noise)
+    plain = mean_interval(scores, 0.95)
+    width = plain.high - plain.low
+    interval = score_interval(scores, 0.95, bounds)
+    assert (interval.low, interval.high) == pytest.approx((plain.low, plain.high), abs=0.02 * width)
+
+
+def test_a_plain_interval_would_leave_what_is_possible():
+    """Accuracies near 1, as of a good network on an easy data set: by hand on the logit scale."""
+    scores = np.array([[1.0, 0.98, 1.0, 0.94, 1.0]])
+    plain, interval = mean_interval(scores, 0.95), score_interval(scores, 0.95, (0.0, 1.0))
+    assert plain.high > 1 > interval.high
+    mean = scores.mean()
+    half = (plain.high - mean) / (mean * (1 - mean))
+    ends = [1 / (1 + math.exp(-(math.log(mean / (1 - mean)) + sign * half))) for sign in (-1, 1)]
+    assert (interval.low, interval.high) == pytest.approx(tuple(ends))
+
+
+def test_where_any_number_is_possible_the_interval_is_the_plain_one():
+    assert score_interval(NORMS, 0.95, None) == mean_interval(NORMS, 0.95)
+    flat = score_interval(np.ones((2, 5)), 0.95, (0.0, 1.0))
+    assert (flat.low, flat.high, flat.degenerate) == (1, 1, True)
+    with pytest.raises(ValueError, match=r"scores from 3 to 12; possible: 0 to 1"):
+        score_interval(NORMS, 0.95, (0.0, 1.0))
+
+
+NORMS = [[3.0, 7.0, 12.0]]
 
 # Families -----------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import pytest
 
 from cnnlab.compare import alone, mechanisms, removed
 from cnnlab.compare.mechanisms import Claim, mechanism_rows
-from cnnlab.training.recipe import TECHNIQUES
+from cnnlab.recipe.techniques import TECHNIQUES
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ RULE = Rules(
     alpha=0.05,
     probability=0.95,
 )
-FOLDS = np.array([[0.80, 0.84, 0.79, 0.83, 0.82]])
+FOLDS = np.array([[0.60, 0.64, 0.59, 0.63, 0.62]])
 NOISE = np.array([[0.004, -0.003, 0.001, -0.004, 0.002]])
 TECHNIQUES = {"none": [], "x": ["x"], "y": ["y"], "xy": ["x", "y"]}
 COSTS = {"none": 1.0, "x": 3.0, "y": 2.0, "xy": 4.0}
@@ -40,10 +40,12 @@ def recommended(values, rule="simplest", **changes):
 def test_the_best_rule_takes_the_best_mean():
     values = scores(none=0, x=0.001, y=0, xy=0.002)
     assert recommended(values, "best") == "xy"
-    assert recommended({k: -v for k, v in values.items()}, "best", higher_is_better=False) == "xy"
+    assert (
+        recommended({k: 1 - v for k, v in values.items()}, "best", higher_is_better=False) == "xy"
+    )
 
 
-def test_where_nothing_is_told_apart_the_simplest_is_taken():
+def test_where_nothing_is_significant_the_simplest_is_taken():
     assert recommended(scores(none=0, x=0.001, y=0, xy=0.002)) == "none"
 
 
@@ -82,7 +84,7 @@ def test_the_lower_the_probability_the_closer_to_the_best():
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_row_says_how_far_the_variant_is_behind(sign):
-    values = {name: sign * v for name, v in scores(none=0, x=0.1).items()}
+    values = {name: (1 - sign) / 2 + sign * v for name, v in scores(none=0, x=0.1).items()}
     rules = Rules(**{**vars(RULE), "higher_is_better": sign > 0})
     techniques, costs = {k: TECHNIQUES[k] for k in values}, {k: COSTS[k] for k in values}
     none, x = recommend("simplest", values, techniques, costs, rules)
@@ -94,10 +96,22 @@ def test_a_row_says_how_far_the_variant_is_behind(sign):
 
 
 def test_all_folds_alike_need_no_luck():
-    equal = {"none": FOLDS, "x": FOLDS + 0.5, "xy": FOLDS + 0.5}
+    equal = {"none": FOLDS, "x": FOLDS + 0.25, "xy": FOLDS + 0.25}
     rows = recommend("simplest", equal, TECHNIQUES, COSTS, RULE)
     assert chosen(rows) == "x"
     assert all(np.isfinite(v) for row in rows for v in row.values() if not isinstance(v, str))
+
+
+def test_scores_have_intervals_within_what_is_possible_and_leads_symmetric_ones():
+    values = {"none": np.array([[1.0, 0.98, 1.0, 0.94, 1.0]])}
+    values["x"] = values["none"][:, ::-1] - 0.02
+    techniques, costs = {k: TECHNIQUES[k] for k in values}, {k: COSTS[k] for k in values}
+    none, x = recommend("best", values, techniques, costs, RULE)
+    assert 0 < none["low"] < none["score"] < none["high"] < 1
+    lead = corrected_t(values["none"] - values["x"], 0.95)
+    assert (x["behind"], x["behind_low"], x["behind_high"]) == pytest.approx(
+        (lead.mean, lead.low, lead.high)
+    )
 
 
 @pytest.mark.parametrize("rule", list(RULES))

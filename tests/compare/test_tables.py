@@ -49,7 +49,7 @@ def test_columns_are_those_that_are_documented():
     for row in variant_rows(metrics, VARIANTS, 0.95):
         expected = set(VARIANT_COLUMNS)
         for metric in metrics:
-            expected |= {metric, f"{metric}_sd", f"{metric}_low", f"{metric}_high"}
+            expected |= {metric + end for end in ("", "_sd", "_se", "_low", "_high")}
         assert set(row) == expected
     for row in effect_rows(ablation(VARIANTS), scores_of(), RULES):
         assert list(row) == EFFECT_COLUMNS
@@ -73,11 +73,22 @@ def test_an_effect_as_worked_out_by_hand():
 
 def test_a_variant_as_worked_out_by_hand():
     (row,) = variant_rows({"accuracy": {"a": np.array([[0.5, 0.6, 0.7]])}}, {"a": ["x", "y"]}, 0.95)
-    half = 4.302652729911275 * 0.1 * math.sqrt(5 / 6)
-    expected = {"n": 3, "accuracy": 0.6, "accuracy_sd": 0.1}
-    expected |= {"accuracy_low": 0.6 - half, "accuracy_high": 0.6 + half}
+    error = 0.1 * math.sqrt(5 / 6)
+    half = 4.302652729911275 * error / (0.6 * 0.4)  # on the logit scale, where 0.6 is log(1.5)
+    low, high = (1 / (1 + math.exp(-(math.log(1.5) + sign * half))) for sign in (-1, 1))
+    expected = {"n": 3, "accuracy": 0.6, "accuracy_sd": 0.1, "accuracy_se": error}
+    expected |= {"accuracy_low": low, "accuracy_high": high}
     assert {k: row[k] for k in expected} == pytest.approx(expected)
     assert (row["name"], row["techniques"]) == ("a", "x y")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_intervals_of_scores_stay_within_what_is_possible(metric):
+    least, most = METRICS[metric].bounds
+    ends = {"low": [[0, 0, 0.1, 0]], "high": [[1, 0.9, 1, 1]]}
+    scores = {name: least + (most - least) * np.array(shares) for name, shares in ends.items()}
+    for row in variant_rows({metric: scores}, {"low": [], "high": []}, 0.99):
+        assert least <= row[f"{metric}_low"] < row[metric] < row[f"{metric}_high"] <= most
 
 
 def test_effects_of_one_kind_are_one_family():
@@ -126,9 +137,9 @@ def test_no_contrasts_no_rows():
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_params_allow_exactly_the_metrics_that_can_be_shown(name, committed):
-    assert type(committed.compare).model_validate({**dict(committed.compare), "metric": name})
-    assert hasattr(committed.compare.rope, name)
+def test_params_allow_exactly_the_metrics_that_can_be_shown(name, frozen):
+    assert type(frozen.compare).model_validate({**dict(frozen.compare), "metric": name})
+    assert hasattr(frozen.compare.rope, name)
 
 
 def test_bounds_of_a_family_and_what_would_decide():
@@ -155,7 +166,7 @@ def test_of_a_loss_less_helps():
 
 def test_members_split_the_spread_where_every_variant_has_them():
     rng = np.random.default_rng(3)
-    members = {name: rng.normal(size=(2, 4, 3)) for name in ("a", "b")}
+    members = {name: rng.uniform(0, 2, (2, 4, 3)) for name in ("a", "b")}
     scores = {name: cells.mean(axis=2) for name, cells in members.items()}
     scores["a+ensemble"] = scores["a"] + 0.1
     first, other = effect_rows([pair("a", "b"), ensemble("a")], scores, RULES, members)

@@ -113,11 +113,12 @@ def test_the_stage_prepares_a_study_from_a_bucket(bucket, tmp_path, root, monkey
         for i in range(12):
             bucket.pipe(f"photos/all/{label}/{i}.png", picture((i, 9, 9)))
     yaml = YAML()
-    params = yaml.load(root / "params.yaml")
+    params = yaml.load(root / "tests/params.yaml")
     params["data"].update(source="image_folder", remote="s3://photos/all", near_duplicates=None)
     params["data"].update(dev_per_class=8, image_size=4)
-    params["data"]["pretrain"]["classes"] = []
-    params["strategies"] = {}
+    params["data"]["pretrain"]["task"] = None
+    params["variants"]["transfer"] = {}
+    params["visualize"]["variants"] = params["sizes"]["variants"] = ["baseline"]
     yaml.dump(params, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))

@@ -97,14 +97,6 @@ def test_a_pool_travels_without_its_pixels(small_pool):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(few)).images, few.images)
 
 
-def test_of_classes_numbers_those_that_are_left(small_pool):
-    few = small_pool.of_classes({"10", "9", "absent"})
-    assert few.classes == ("9", "10")
-    assert list(few.manifest["label"]) == ["10", "9"] * 4
-    assert list(few.labels) == [1, 0] * 4
-    np.testing.assert_array_equal(few.images, small_pool.images[[1, 2, 4, 5, 7, 8, 10, 11]])
-
-
 def test_natural_order():
     names = ["x10", "x9", "10", "9", "x", "b2c10", "b2c9"]
     assert sorted(names, key=pool.natural) == ["9", "10", "b2c9", "b2c10", "x", "x9", "x10"]

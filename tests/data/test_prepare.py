@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from cnnlab.data import prepare
 from cnnlab.data.images import perceptual_hash
@@ -20,9 +21,18 @@ def table_of(labels, groups=None, split=""):
     return table if groups is None else table.assign(group=groups)
 
 
-def draw(table, classes=None, dev=4, test=None, pretrain=(), per_class=1, seed=0, share=0.2):
+def draw(table, classes=None, dev=4, test=None, pretrain=(), images=0, seed=0, share=0.2):
+    """`images`: of each class of `pretrain`; where none is named, of what is left."""
     selected = prepare.select(table, classes, list(pretrain))
-    return prepare.draw(selected, dev, test, share, list(pretrain), per_class, seed)
+    return prepare.draw(
+        selected,
+        dev_per_class=dev,
+        test_per_class=test,
+        test_share=share,
+        pretrain_classes=list(pretrain),
+        pretrain_images=images,
+        seed=seed,
+    )
 
 
 def counts(manifest):
@@ -36,28 +46,74 @@ SIZES = st.lists(st.integers(8, 14), min_size=2, max_size=5)
 @given(
     sizes=SIZES,
     dev=st.integers(1, 5),
-    per_class=st.integers(1, 3),
+    images=st.integers(1, 3),
     test=st.none() | st.integers(1, 20),
-    learnt=st.sets(st.integers(0, 4)),
+    learnt=st.sets(st.integers(2, 4)),
     seed=st.integers(0, 2**31 - 1),
 )
-def test_every_pool_has_its_exact_count_of_each_class(sizes, dev, per_class, test, learnt, seed):
+def test_every_pool_has_its_exact_count_of_each_class(sizes, dev, images, test, learnt, seed):
     labels = np.repeat([f"c{i}" for i in range(len(sizes))], sizes)
     pretrain = [f"c{i}" for i in learnt if i < len(sizes)]
-    manifest = draw(table_of(labels), None, dev, test, pretrain, per_class, seed)
+    manifest = draw(table_of(labels), None, dev, test, pretrain, images if pretrain else 0, seed)
     expected = {}
     for i, size in enumerate(sizes):
-        expected["dev", f"c{i}"] = dev
-        left = size - dev
         if f"c{i}" in pretrain:
-            expected["pretrain", f"c{i}"] = per_class
-            left -= per_class
-        expected["test", f"c{i}"] = left if test is None else min(left, test)
+            expected["pretrain", f"c{i}"] = images
+        else:
+            expected["dev", f"c{i}"] = dev
+            expected["test", f"c{i}"] = size - dev if test is None else min(size - dev, test)
     assert counts(manifest) == {k: n for k, n in expected.items() if n}
     assert manifest["source"].is_unique
     assert list(manifest["image_id"]) == list(range(len(manifest)))
     assert manifest["row"].is_monotonic_increasing
     assert (labels[manifest["row"]] == manifest["label"]).all()
+
+
+@given(
+    sizes=SIZES,
+    dev=st.none() | st.integers(1, 5),
+    images=st.integers(1, 6),
+    test=st.integers(1, 2),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_without_classes_a_backbone_learns_from_what_is_left_of_any(sizes, dev, images, test, seed):
+    """So many images in all, which are in no other pool; the target keeps all of its classes."""
+    labels = np.repeat([f"c{i}" for i in range(len(sizes))], sizes)
+    manifest = draw(table_of(labels), None, dev, test, (), images, seed)
+    split = manifest["split"].value_counts()
+    assert split["pretrain"] == images
+    assert manifest["source"].is_unique
+    for pool in ("dev", "test"):
+        assert set(manifest["label"][manifest["split"] == pool]) == set(labels)
+    if dev is not None:
+        assert split["dev"] == dev * len(sizes)
+
+
+def test_what_is_left_is_drawn_whatever_its_class_and_not_the_same_of_each():
+    table = table_of(np.repeat(["a", "b", "c"], 200))
+    for seed in range(3):
+        manifest = draw(table, dev=5, test=5, images=60, seed=seed)
+        found = [counts(manifest).get(("pretrain", label), 0) for label in "abc"]
+        assert sum(found) == 60 and min(found) > 5 and len(set(found)) > 1
+
+
+def test_groups_stay_whole_where_a_backbone_learns_from_what_is_left():
+    groups = [f"g{i // 3}" for i in range(120)]
+    manifest = draw(table_of(np.repeat(["a", "b", "c", "d"], 30), groups), dev=3, images=30)
+    assert manifest.groupby("group")["split"].nunique().max() == 1
+    assert manifest["split"].value_counts()["pretrain"] == 30
+
+
+@pytest.mark.parametrize("dev", [None, 4])
+def test_classes_that_a_backbone_learns_from_are_in_no_other_pool(dev):
+    table = table_of(["a", "b", "c", "d"] * 30)
+    manifest = draw(table, dev=dev, test=3, pretrain=["c", "d"], images=7)
+    found = counts(manifest)
+    assert {k: n for k, n in found.items() if "c" in k or "d" in k} == {
+        ("pretrain", "c"): 7,
+        ("pretrain", "d"): 7,
+    }
+    assert {label for split, label in found if split in ("dev", "test")} == {"a", "b"}
 
 
 @given(data=st.data(), size=st.integers(1, 3), seed=st.integers(0, 2**31 - 1))
@@ -70,10 +126,10 @@ def test_no_group_parts_company(data, size, seed):
     manifest = draw(table, None, 4 * size, None, ["b"], 2 * size, seed)
     assert manifest.groupby("group")["split"].nunique().max() == 1
     assert (manifest["group"].value_counts() == size).all()
-    found = counts(manifest)
-    assert all(found["dev", label] == 4 * size for label in "abc")
-    assert found["pretrain", "b"] == 2 * size
-    assert len(manifest) == len(table)
+    assert counts(manifest) == {
+        **{(split, label): 4 * size for split in ("dev", "test") for label in "ac"},
+        ("pretrain", "b"): 2 * size,
+    }
 
 
 @given(
@@ -84,7 +140,7 @@ def test_no_group_parts_company(data, size, seed):
 def test_groups_that_span_classes_and_sizes_stay_whole(groups, test, seed):
     table = table_of(["a", "b", "c"] * 20, [f"g{g}" for g in groups])
     try:
-        manifest = draw(table, dev=5, test=test, pretrain=["a"], per_class=3, seed=seed)
+        manifest = draw(table, dev=5, test=test, images=3, seed=seed)
     except UserError:  # they do not fit; that they do in general is tested above
         return
     assert manifest.groupby("group")["split"].nunique().max() == 1
@@ -93,7 +149,7 @@ def test_groups_that_span_classes_and_sizes_stay_whole(groups, test, seed):
     assert drawn.equals(whole.reindex(drawn.index))
     found = counts(manifest)
     assert all(found["dev", label] == 5 for label in "abc")
-    assert set(manifest.loc[manifest["split"] == "pretrain", "label"]) == {"a"}
+    assert (manifest["split"] == "pretrain").sum() == 3
 
 
 def test_with_groups_one_image_in_twenty_may_be_missing():
@@ -111,14 +167,16 @@ def test_a_source_that_comes_split_keeps_its_test_part_apart(split, seed):
     given_split = ["test" if judges else "train" for judges in split]
     table = table_of(["a", "b"] * 30, split=given_split)
     try:
-        manifest = draw(table, dev=6, pretrain=["a"], per_class=3, seed=seed)
+        manifest = draw(table, dev=6, images=3, seed=seed)
     except UserError:
-        assert table[table["split"] == "train"]["label"].value_counts().min() < 9
+        learnt_from = table[table["split"] == "train"]["label"].value_counts()
+        assert learnt_from.min() < 6 or learnt_from.sum() < 15
         return
     came = manifest["row"].map(table["split"])
     assert ((manifest["split"] == "test") == (came == "test")).all()
     assert counts(manifest)["dev", "a"] == counts(manifest)["dev", "b"] == 6
     assert (came == "test").sum() == sum(split)
+    assert (manifest["split"] == "pretrain").sum() == 3
 
 
 def test_a_group_on_both_sides_of_a_given_split_is_judged_not_learnt():
@@ -136,7 +194,7 @@ def test_a_seed_decides_the_draw():
 
 
 def test_classes_keeps_those_named():
-    manifest = draw(table_of(["a", "b", "c"] * 9), ["a", "c"], pretrain=["c"])
+    manifest = draw(table_of(["a", "b", "c"] * 9), ["a", "c"], pretrain=["c"], images=1)
     assert set(manifest["label"]) == {"a", "c"}
 
 
@@ -156,8 +214,12 @@ def test_without_groups_each_image_is_its_own():
         ({"dev": 4}, r"data\.dev_per_class = 4: class 'few' has 3 images.*only 3"),
         ({"classes": ["a", "b"], "dev": 9}, r"data\.dev_per_class = 9: class '[ab]' has 8 images"),
         (
-            {"classes": ["a", "b"], "dev": 6, "pretrain": ["b"], "per_class": 3},
-            r"data\.pretrain\.per_class = 3: class 'b' has 8 images.*only 2",
+            {"classes": ["a", "b"], "pretrain": ["b"], "images": 9},
+            r"data\.pretrain\.per_class = 9: class 'b' has 8 images.*only 8",
+        ),
+        (
+            {"classes": ["a", "b"], "dev": 6, "images": 5},
+            r"data\.pretrain\.per_class = 5: of all images only 4 were left for the pretrain pool",
         ),
     ],
 )
@@ -190,14 +252,10 @@ def test_without_a_number_dev_has_all_that_are_not_test_images(sizes, share, tes
 
 def test_without_a_number_a_given_split_stays_as_it_is():
     table = table_of(["a", "b"] * 20, split=["train"] * 30 + ["test"] * 10)
-    manifest = draw(table, dev=None, pretrain=["a"], per_class=3)
-    assert counts(manifest) == {
-        ("dev", "a"): 12,
-        ("dev", "b"): 15,
-        ("pretrain", "a"): 3,
-        ("test", "a"): 5,
-        ("test", "b"): 5,
-    }
+    manifest = draw(table, dev=None, images=3)
+    found = counts(manifest)
+    assert (found["test", "a"], found["test", "b"]) == (5, 5)
+    assert manifest["split"].value_counts().to_dict() == {"dev": 27, "pretrain": 3, "test": 10}
 
 
 def test_a_class_of_which_nothing_is_left_for_dev_is_refused():
@@ -338,6 +396,46 @@ def test_grey_among_colour_is_repeated():
     one, other = prepare.in_channels([grey, colour], 3)
     np.testing.assert_array_equal(one, np.concatenate([grey] * 3, axis=2))
     np.testing.assert_array_equal(other, colour)
+
+
+def test_turns_are_four_labels_of_each_image_and_one_group():
+    manifest = draw(table_of(["a", "b"] * 9), dev=4, images=3)
+    learnt = manifest[manifest["split"] == "pretrain"].assign(digest="d")
+    four = prepare.turned(learnt, first_id=100)
+    assert list(four["image_id"]) == list(range(100, 112))
+    assert list(four["label"]) == ["0", "90", "180", "270"] * 3
+    assert list(four["source"]) == [s for s in learnt["source"] for _ in range(4)]
+    assert list(four["group"]) == [g for g in learnt["group"] for _ in range(4)]
+    assert set(four["split"]) == {"pretrain"} and set(four["digest"]) == {""}
+
+
+def test_a_turned_image_is_what_pillow_turns_it_to_be():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 6, 6, 3), np.uint8)
+    made = list(prepare.in_turns(images))
+    assert len(made) == 12
+    for i, turned in enumerate(made):
+        theirs = Image.fromarray(images[i // 4]).rotate(90 * (i % 4))  # counter-clockwise
+        np.testing.assert_array_equal(turned, np.asarray(theirs))
+
+
+def test_images_without_labels_are_drawn_as_any():
+    table = table_of([""] * 9)
+    unlabelled = prepare.without_labels(table)
+    assert list(unlabelled["row"]) == list(range(9))
+    assert list(unlabelled["group"]) == list(table["source"])
+    drawn = prepare.draw(
+        unlabelled,
+        dev_per_class=0,
+        test_per_class=None,
+        test_share=0,
+        pretrain_classes=[],
+        pretrain_images=5,
+        seed=1,
+    )
+    assert (drawn["split"] == "pretrain").sum() == 5 and drawn["source"].is_unique
+    with pytest.raises(UserError, match="1 to 100 characters"):
+        prepare.select(table, None, [])
 
 
 def test_digests_tell_images_apart():

@@ -1,6 +1,7 @@
 """The stages prepare, kfold and describe on folders as people have them."""
 
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -34,10 +35,11 @@ def study(tmp_path, root, monkeypatch):
     yaml = YAML()
 
     def change(k=4, **data):
-        content = yaml.load(root / "params.yaml")
-        if "pretrain" not in data:
-            content["strategies"] = {}
-            content["data"]["pretrain"]["classes"] = []
+        content = yaml.load(root / "tests/params.yaml")
+        if "pretrain" not in data:  # nothing begins at a backbone
+            data["pretrain"] = content["data"]["pretrain"] | {"task": None}
+            content["variants"]["transfer"] = {}
+            content["visualize"]["variants"] = content["sizes"]["variants"] = ["baseline"]
         content["data"].update(source="image_folder", image_size=8, dev_per_class=None)
         content["data"].update(data)
         content["folds"]["k"] = k
@@ -135,8 +137,9 @@ def test_a_second_run_is_equal_and_decodes_nothing(study, capsys):
     assert "1 images decoded, 24 known" in capsys.readouterr().out
 
 
-def pretrain(classes=None, per_class=5, source="image_folder"):
+def pretrain(classes=None, per_class=5, source="image_folder", task="labels"):
     return {
+        "task": task,
         "classes": classes,
         "per_class": per_class,
         "source": source,
@@ -169,7 +172,7 @@ def test_a_backbone_can_learn_from_another_source(study):
     ids = manifests()["image_id"]
     assert ids.is_unique
     page = Path("reports/data.md").read_text()
-    assert "15 images of 3 classes of another source, `image_folder`" in page
+    assert "15 images of another source, `image_folder`, in 3 classes" in page
     assert "24 images were found" in page and "x/cut.jpg" in page
     first = everything(Path("data/prepared"))
     prepare.main()
@@ -190,8 +193,17 @@ def test_of_another_source_too_classes_can_be_chosen(study):
         ({"pretrain": pretrain(["x", "zz"])}, "class 'zz' is not there; allowed: a, x, y"),
         ({"pretrain": pretrain(per_class=7)}, r"data.pretrain.per_class = 7: class '.' has 6"),
         ({"pretrain": pretrain(), "image_size": None}, "12x10 pixels; those of data.pretrain"),
-        ({"pretrain": pretrain(source=None)}, "data.pretrain.classes = None: allowed: names"),
+        ({"pretrain": pretrain(source=None)}, "classes should name some, or source another"),
         ({"pretrain": pretrain(["a", "b"], source=None)}, r"at least 2 classes to .*, not \[\]"),
+        ({"pretrain": pretrain(source="unlabelled")}, "class '': allowed: 1 to 100 characters"),
+        (
+            {"pretrain": pretrain(per_class=99, task="rotation")},
+            "data.pretrain.per_class = 99: of all images only 18 were left",
+        ),
+        (
+            {"pretrain": pretrain(source=None, task="rotation"), "image_size": None},
+            "12x10 pixels, which data.pretrain.task = rotation turns by 90 degrees; give a size",
+        ),
     ],
 )
 def test_another_source_that_does_not_do_is_refused(study, changes, said):
@@ -200,6 +212,86 @@ def test_another_source_that_does_not_do_is_refused(study, changes, said):
     fill_other()
     with pytest.raises(UserError, match=said):
         prepare.main()
+
+
+def rotated():
+    """The pools, after a look at the turned one: four turns of each image, told by their labels."""
+    pools = {name: pool.read(Path("data/prepared", name)) for name in ("dev", "pretrain", "test")}
+    learnt = pools["pretrain"]
+    assert learnt.classes == ("0", "90", "180", "270")
+    assert set(learnt.manifest["label"].value_counts()) == {len(learnt.manifest) // 4}
+    assert manifests()["image_id"].is_unique
+    for group, rows in learnt.manifest.groupby("group", sort=False).indices.items():
+        assert len(rows) == 4, group
+        clean, *turned = learnt.images[rows]
+        for quarter, image in enumerate(turned, 1):
+            np.testing.assert_array_equal(image, np.rot90(clean, quarter))
+    digests = [pool.digest(image) for image in learnt.images]
+    assert list(learnt.manifest["digest"]) == digests
+    for name in ("dev", "test"):
+        assert not set(digests) & set(pools[name].manifest["digest"])
+        assert not set(learnt.manifest["group"]) & set(pools[name].manifest["group"])
+    return pools
+
+
+def test_of_digits_a_backbone_learns_the_turns_of_images_that_are_left(study):
+    study(
+        source="digits",
+        image_size=None,
+        dev_per_class=10,
+        test_per_class=5,
+        pretrain=pretrain(per_class=40, source=None, task="rotation"),
+    )
+    prepare.main()
+    describe.main()
+    pools = rotated()
+    assert len(pools["pretrain"].images) == 4 * 40
+    for name, size in (("dev", 10), ("test", 5)):
+        counts = pools[name].manifest["label"].value_counts()
+        assert dict(counts) == {str(digit): size for digit in range(10)}
+    sources = pools["pretrain"].manifest["source"]
+    assert sources.nunique() == 40 and not set(sources) & set(pools["dev"].manifest["source"])
+    facts = json.loads(Path("reports/data.json").read_text())
+    assert facts["pretrain_task"] == "rotation"
+    assert facts["pretrain_classes"] == ["0", "90", "180", "270"]
+    assert facts["classes"] == [str(digit) for digit in range(10)]
+    first = everything(Path("data/prepared"))
+    prepare.main()
+    assert everything(Path("data/prepared")) == first
+
+
+def test_named_classes_give_their_turns_and_are_in_no_other_pool(study):
+    study(
+        source="digits",
+        image_size=None,
+        dev_per_class=10,
+        pretrain=pretrain(["8", "9"], per_class=20, source=None, task="rotation"),
+    )
+    prepare.main()
+    pools = rotated()
+    assert pools["dev"].classes == pools["test"].classes == tuple("01234567")
+    assert len(pools["pretrain"].images) == 4 * 2 * 20
+
+
+def test_a_backbone_learns_the_turns_of_another_flat_folder_without_labels(study):
+    bad = {"policy": "skip", "limit": 0.2, "megapixels": 1}
+    study(pretrain=pretrain(per_class=9, source="unlabelled", task="rotation"), bad=bad)
+    fill(FILES)
+    flat = Path("data/raw_pretrain")
+    flat.mkdir(parents=True)
+    for i in range(12):
+        (flat / f"{i}.png").write_bytes(picture(7000 + i, size=(20, 14)))
+    (flat / "known.png").write_bytes(FILES["a/3.png"])  # an image of the study's own
+    (flat / "cut.png").write_bytes(picture(1)[:200])
+    (flat / "notes.txt").write_text("x")
+    prepare.main()
+    describe.main()
+    pools = rotated()
+    assert pools["dev"].classes == ("a", "b")
+    assert pools["pretrain"].images.shape == (36, 8, 8, 3)
+    assert "known.png" not in set(pools["pretrain"].manifest["source"])
+    page = Path("reports/data.md").read_text()
+    assert "cut.png" in page and "notes.txt" in page and "24 images were found" in page
 
 
 @pytest.mark.parametrize("packing", ["tar", "gztar", "zip"])
@@ -269,7 +361,7 @@ PLAN = st.fixed_dictionaries(
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=PLAN)
 def test_manifest_and_folds_hold_what_they_promise(study, plan):
-    """No group crosses folds or pools, each dev image is judged once a repeat, classes are spread
+    """No group crosses folds or pools, each dev image is held out once a repeat, classes are spread
     evenly where no image has a twin, and the order of files on disk does not matter."""
     folder = study(k=2, near_duplicates=None)
     names = "abc"[: len(plan["sizes"])]
@@ -297,12 +389,12 @@ def test_manifest_and_folds_hold_what_they_promise(study, plan):
     twins = manifest.groupby("digest")["group"].nunique()
     assert twins.max() == 1
     dev = manifest[manifest["split"] == "dev"]
-    judged = folds.read(Path("data/folds.csv")).merge(dev, on="image_id", validate="m:1")
-    assert len(judged) == 3 * len(dev)
-    assert not judged.duplicated(["image_id", "repeat"]).any()
-    assert judged.groupby(["repeat", "group"])["fold"].nunique().max() == 1
+    held_out = folds.read(Path("data/folds.csv")).merge(dev, on="image_id", validate="m:1")
+    assert len(held_out) == 3 * len(dev)
+    assert not held_out.duplicated(["image_id", "repeat"]).any()
+    assert held_out.groupby(["repeat", "group"])["fold"].nunique().max() == 1
     if dev["group"].is_unique:
-        shares = judged.groupby(["repeat", "label", "fold"]).size().unstack(fill_value=0)
+        shares = held_out.groupby(["repeat", "label", "fold"]).size().unstack(fill_value=0)
         assert (shares.max(axis=1) - shares.min(axis=1)).max() <= 1
 
 

@@ -1,12 +1,13 @@
 """Figures of scores, effects and augmentation."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab.compare import Rules, effect_rows, effects, mean_interval
+from cnnlab.compare import Rules, designs, effect_rows, effects, score_interval
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look.augmentation import augmentation_figure
 from cnnlab.look.effects import (
@@ -18,7 +19,6 @@ from cnnlab.look.effects import (
     scores_figure,
 )
 from cnnlab.look.figure import WIDTH, save
-from cnnlab.training import recipe
 
 VARIANTS = {"none": [], "x": ["x"], "y": ["y"], "xy": ["x", "y"]}
 
@@ -39,15 +39,19 @@ def effects_picture(metric="accuracy", scores=None, variants=VARIANTS):
     return effects_figure("Effects", METRICS[metric], rows), rows
 
 
+RULES = Rules(
+    metric="accuracy",
+    higher_is_better=True,
+    rope=0.01,
+    confidence=0.95,
+    alpha=0.05,
+    probability=0.95,
+)
+
+
 def rows_of(metric="accuracy", scores=None, variants=VARIANTS):
-    rules = Rules(
-        metric=metric,
-        higher_is_better=METRICS[metric].higher_is_better,
-        rope=0.01,
-        confidence=0.95,
-        alpha=0.05,
-        probability=0.95,
-    )
+    better = METRICS[metric].higher_is_better
+    rules = dataclasses.replace(RULES, metric=metric, higher_is_better=better)
     contrasts = effects(variants, [], ["x", "y"], 2)
     return effect_rows(contrasts, scores or scores_of(), rules)
 
@@ -120,6 +124,37 @@ def test_the_name_of_a_pair_stands_whole_on_two_lines():
     assert {"augment −", "all_but_batchnorm"} <= {text.get_text() for text in figure.texts}
 
 
+def crossed():
+    """Rows of a star of techniques with long names, with each of two starts."""
+    on = ["augment", "batchnorm", "spatial_dropout"]
+    sets = designs.sets_of("star", on, ["freeze", "finetune"], 5)
+    variants = designs.named(sets, on, ["freeze", "finetune"])
+    rng = np.random.default_rng(0)
+    scores = {
+        name: 0.5 + 0.05 * len(on) + rng.normal(0, 0.02, (3, 5)) for name, on in variants.items()
+    }
+    contrasts = effects(variants, sets, on, 2, (), ["freeze", "finetune"])
+    return effect_rows(contrasts, scores, RULES)
+
+
+@pytest.mark.parametrize("draw", [effects_figure, interactions_figure])
+def test_starts_and_what_they_are_crossed_with_are_named_in_full(saved, draw):
+    rows = crossed()
+    picture = draw("Effects", METRICS["accuracy"], rows)
+    assert saved(picture).stat().st_size < 1_000_000
+    texts = [text.get_text() for text in picture.figure.texts]
+    names = {"finetune - freeze"}
+    if draw is effects_figure:
+        names |= {"spatial_dropout", "with finetune", "all techniques", "●  how training starts"}
+        assert "augment with freeze alone +" in picture.alt
+    else:
+        names |= {"batchnorm", "augment", "spatial_dropout"}
+        assert "augment × finetune - freeze " in picture.alt
+    assert names <= set(texts)
+    assert not any("…" in text for text in texts)
+    assert f"finetune - freeze {'start ' if draw is effects_figure else ''}" in picture.alt
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_effects_figure_says_every_number(metric):
     m = METRICS[metric]
@@ -142,7 +177,7 @@ def test_the_scores_figure_draws_a_dot_a_fold_and_the_interval():
     for drawn, values in zip(dots, scores.values(), strict=True):
         np.testing.assert_allclose(np.sort(drawn), np.sort(values.ravel() * 100))
     for values in scores.values():
-        interval = mean_interval(values, 0.95)
+        interval = score_interval(values, 0.95, (0.0, 1.0))
         ends = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
         assert any(np.allclose(e, [interval.low * 100, interval.high * 100]) for e in ends)
 
@@ -236,12 +271,12 @@ def test_the_augmentation_figure_says_what_it_shows(saved, base, channels):
     assert saved(other, "other").read_bytes() != saved(picture).read_bytes()
 
 
-def test_the_augmentation_of_every_committed_policy_can_be_drawn(saved, committed, base):
+def test_the_augmentation_of_every_frozen_policy_can_be_drawn(saved, frozen):
     from cnnlab.plugins import chosen
 
     drawn = 0
-    for name in chosen(committed.techniques):
-        policy = recipe.apply(base, [name], committed.techniques)
+    for name in chosen(frozen.techniques):
+        policy = frozen.sections.alone(name)
         if policy.ops:
             pixels = np.zeros((6, 8, 8, 1), np.uint8)
             picture = augmentation_figure(policy, name, pixels, ["0"] * 6, 9, 1)

@@ -1,5 +1,7 @@
 """What excites each filter, and what its units see."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -21,11 +23,11 @@ def noise(count: int, size: int = 4, channels: int = 5) -> np.ndarray:
 def test_the_strongest_images_come_first_with_the_place_of_their_peak():
     maps = np.zeros((3, 2, 2, 1), np.float32)
     maps[0, 1, 0], maps[1, 0, 1], maps[2, 1, 1] = 2, 5, 3
-    found = Peaks.of(maps, first=10)
-    assert (found.images, found.size) == (3, (2, 2))
-    assert found.value[:, 0].tolist() == [5, 3, 2]
-    assert found.image[:, 0].tolist() == [11, 12, 10]
-    assert found.place[:, 0].tolist() == [1, 3, 2]
+    top = Peaks.of(maps, first=10)
+    assert (top.images, top.size) == (3, (2, 2))
+    assert top.value[:, 0].tolist() == [5, 3, 2]
+    assert top.image[:, 0].tolist() == [11, 12, 10]
+    assert top.place[:, 0].tolist() == [1, 3, 2]
 
 
 def test_ties_keep_the_order_of_the_images():
@@ -50,7 +52,7 @@ def test_dead_is_above_zero_nowhere():
     assert Peaks.of(maps).dead.tolist() == [True, False, True, False]
 
 
-def small_net() -> keras.Model:
+def small_model() -> keras.Model:
     keras.utils.set_random_seed(0)
     ones = {"padding": "same", "kernel_initializer": "ones"}
     x = inputs = keras.Input((16, 16, 1))
@@ -62,29 +64,41 @@ def small_net() -> keras.Model:
     return keras.Model(inputs, k.Dense(2)(y))
 
 
-def test_peaks_of_a_net_are_those_of_its_maps():
-    model = small_net()
+@pytest.mark.parametrize("batch", [BATCH, 10, 1])
+def test_peaks_of_a_model_are_those_of_its_maps(monkeypatch, batch):
+    model = small_model()
     images = np.random.default_rng(1).integers(0, 256, (BATCH + 6, 16, 16, 1), np.uint8)
-    found = peaks(model, images)
     maps = feature_maps(model, images.astype(np.float32))
-    assert list(found) == list(maps)
+    size = sum(values[0].size for values in maps.values())
+    counts = []
+
+    def counting(model, images):
+        counts.append(len(images))
+        return feature_maps(model, images)
+
+    module = importlib.import_module("cnnlab.look.peaks")
+    monkeypatch.setattr(module, "VALUES", batch * size + size // 2)
+    monkeypatch.setattr(module, "feature_maps", counting)
+    by_layer = peaks(model, images)
+    assert max(counts) == batch
+    assert list(by_layer) == list(maps)
     for layer, values in maps.items():
         expected = Peaks.of(values)
-        assert found[layer].images == BATCH + 6
-        np.testing.assert_array_equal(found[layer].image, expected.image)
-        np.testing.assert_allclose(found[layer].value, expected.value, rtol=1e-5)
+        assert by_layer[layer].images == BATCH + 6
+        np.testing.assert_array_equal(by_layer[layer].image, expected.image)
+        np.testing.assert_allclose(by_layer[layer].value, expected.value, rtol=1e-5)
 
 
 def test_what_units_see_grows_with_depth():
-    found = reach(small_net(), (16, 16, 1))
-    assert found["conv1"] == (-1, 1, -1, 1)  # one 3x3 kernel
-    assert found["conv2"] == (-2, 2, -2, 2)  # two
-    assert found["pool"] == (-2, 3, -2, 3)  # and two pixels next to one another
-    assert found["conv3"] == (-4, 5, -4, 5)  # and a 3x3 kernel over pairs of pixels
+    pixels = reach(small_model(), (16, 16, 1))
+    assert pixels["conv1"] == (-1, 1, -1, 1)  # one 3x3 kernel
+    assert pixels["conv2"] == (-2, 2, -2, 2)  # two
+    assert pixels["pool"] == (-2, 3, -2, 3)  # and two pixels next to one another
+    assert pixels["conv3"] == (-4, 5, -4, 5)  # and a 3x3 kernel over pairs of pixels
 
 
-def test_a_frozen_net_sees_as_much():
-    model = small_net()
+def test_a_frozen_model_sees_as_much():
+    model = small_model()
     model.trainable = False
     assert reach(model, (16, 16, 1))["conv2"] == (-2, 2, -2, 2)
 
@@ -137,6 +151,6 @@ def test_a_dead_layer_can_be_shown():
 
 
 def test_images_that_were_not_searched_are_refused():
-    found = Peaks.of(noise(3))
+    top = Peaks.of(noise(3))
     with pytest.raises(ValueError, match="2 images, 3 labels, but 3 were searched"):
-        peaks_figure(found, (0, 0, 0, 0), "c", "v", np.zeros((2, 4, 4)), ["a"] * 3, "images")
+        peaks_figure(top, (0, 0, 0, 0), "c", "v", np.zeros((2, 4, 4)), ["a"] * 3, "images")

@@ -114,9 +114,8 @@ def test_overview_has_a_row_and_a_scale_a_layer():
     picture = overview(by_layer, IMAGE, "digit 3", "baseline", 1)
     tops = [float(np.percentile(values[1], 99.5)) for values in by_layer.values()]
     assert [norm.vmax for norm, _ in drawn(picture)[::2]] == pytest.approx(tops)
-    said = words(picture)
     for text in ("baseline", "digit 3", "conv1", "6 maps of 4×4", "1 dead", "6 maps of 2×2"):
-        assert text in said
+        assert text in words(picture)
     assert f"conv1: 6 maps, 1 dead, max {by_layer['conv1'][1].max():.3g}; pool1:" in picture.alt
 
 
@@ -128,7 +127,7 @@ def test_overview_puts_the_strongest_contrast_first():
     assert sheet[0, 0] == 5
 
 
-def test_overview_of_a_deep_net_is_thinned_and_says_so():
+def test_overview_of_a_deep_network_is_thinned_and_says_so():
     by_layer = {f"conv{i}": maps(i) for i in range(40)}
     picture = overview(by_layer, IMAGE, "digit 3", "deep")
     assert "28 of 40 layers" in words(picture)
@@ -196,7 +195,7 @@ def test_kernel_figure_refuses(weights):
         kernel_figure(weights, "conv", "v")
 
 
-def test_a_filter_is_dead_where_all_images_say_so():
+def test_a_filter_is_dead_if_it_is_on_all_images():
     values = maps(1, dead=(0, 3))
     alive = values.copy()
     alive[4, 0, 0, 3] = 1  # on an image that is not shown
@@ -204,8 +203,8 @@ def test_a_filter_is_dead_where_all_images_say_so():
     assert "v: 6 maps, 1 dead" in picture.alt
     assert crossed(picture) == 1 + 1
     assert "on 5 images" in words(picture)
-    said = overview_figure({"c": values[:2]}, {"c": Peaks.of(alive)}, IMAGE, "digit", "v").alt
-    assert "6 maps, 1 dead" in said
+    picture = overview_figure({"c": values[:2]}, {"c": Peaks.of(alive)}, IMAGE, "digit", "v")
+    assert "6 maps, 1 dead" in picture.alt
 
 
 @pytest.mark.parametrize(
@@ -229,8 +228,8 @@ def test_kernels_before_and_after_share_filters_slices_and_scale(inputs):
     after = before.copy()
     after[..., 2] *= -2
     picture = kernel_figure(after, "conv", "v", before)
-    said = f"moved by {relative_change(before, after):.3g} of their initial norm"
-    assert said in words(picture) and said in picture.alt
+    moved = f"moved by {relative_change(before, after):.3g} of their initial norm"
+    assert moved in words(picture) and moved in picture.alt
     assert "before training" in words(picture) and "after training" in words(picture)
     panels = drawn(picture)
     if inputs == 3:
@@ -244,10 +243,12 @@ def test_kernels_before_and_after_share_filters_slices_and_scale(inputs):
     assert (norm.vmin, norm.vmax) == (other.vmin, other.vmax)
     assert norm.vmax == pytest.approx(np.abs(after).max())
     assert old.shape == new.shape
-    told = ~np.isnan(old)
-    share = np.isclose(new[told], -2 * old[told], rtol=1e-5).mean()
+    drawn_pixels = ~np.isnan(old)
+    share = np.isclose(new[drawn_pixels], -2 * old[drawn_pixels], rtol=1e-5).mean()
     assert share == pytest.approx(1 / 5)  # a filter of five, at the same place
-    assert np.isclose(new[told], old[told], rtol=1e-5).mean() == pytest.approx(4 / 5)
+    assert np.isclose(new[drawn_pixels], old[drawn_pixels], rtol=1e-5).mean() == pytest.approx(
+        4 / 5
+    )
 
 
 def test_three_inputs_are_shown_as_slices_too():

@@ -1,4 +1,4 @@
-"""A look into whole nets: every figure of every layer, of any kind of net."""
+"""A look into whole networks: every figure of every layer."""
 
 import keras
 import numpy as np
@@ -10,17 +10,17 @@ from cnnlab.look import Probe, figures, save, view
 CLASSES = ["cat", "dog", "eel"]
 
 
-def nested(filters: int, seed: int) -> keras.Model:
-    """A residual backbone inside a Sequential, with two layers of one name."""
+def residual(filters: int, seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     x = inputs = keras.Input((12, 12, 3))
-    x = k.ReLU(name="first_act")(k.Conv2D(filters, 3, padding="same", name="conv")(x))
+    x = k.ReLU(name="first_act")(k.Conv2D(filters, 3, padding="same", name="first")(x))
     y = k.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
     y = k.BatchNormalization(name="norm")(k.Conv2D(filters, 1, name="pointwise")(y))
     x = k.ReLU(name="sum_act")(k.Add(name="sum")([x, y]))
-    backbone = keras.Model(inputs, k.MaxPooling2D(name="pool")(x), name="backbone")
-    head = [k.Conv2D(4, 3, name="conv"), k.ReLU(name="act"), k.GlobalAveragePooling2D(name="gap")]
-    return keras.Sequential([keras.Input((12, 12, 3)), backbone, *head, k.Dense(3, name="logits")])
+    x = k.MaxPooling2D(name="pool")(x)
+    x = k.ReLU(name="last_act")(k.Conv2D(4, 3, name="last")(x))
+    x = k.GlobalAveragePooling2D(name="means")(x)
+    return keras.Model(inputs, k.Dense(3, name="logits")(x))
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +30,19 @@ def made():
     probe = Probe(images, np.arange(20) % 3, CLASSES, np.array([1, 2]), "held-out images")
     views = {}
     for name, filters in (("narrow", 3), ("wide", 5)):
-        net, start = nested(filters, 1), nested(filters, 2)
-        logits = np.asarray(net(images.astype(np.float32), training=False))
+        model, start = residual(filters, 1), residual(filters, 2)
+        logits = np.asarray(model(images.astype(np.float32), training=False))
         probabilities = np.exp(logits - logits.max(1, keepdims=True))
-        views[name] = view(net, start, probabilities / probabilities.sum(1, keepdims=True), probe)
+        views[name] = view(model, start, probabilities / probabilities.sum(1, keepdims=True), probe)
     return views, probe
 
 
-LAYERS = ["backbone-conv", "depthwise", "pointwise", "sum_act", "pool", "conv"]
+LAYERS = ["first", "depthwise", "pointwise", "sum_act", "pool", "last"]
 
 
-def test_every_layer_of_every_net_is_drawn(made, tmp_path):
+def test_every_layer_of_every_network_is_drawn(made, tmp_path):
     views, probe = made
-    found = {stem: (names, picture) for stem, names, picture in figures(views, probe)}
+    drawn = {stem: (names, picture) for stem, names, picture in figures(views, probe)}
     numbered = [f"{i:02d}_{layer}" for i, layer in enumerate(LAYERS)]
     convs = [file for file in numbered if not file.endswith(("_act", "_pool"))]
     expected = {
@@ -51,8 +51,8 @@ def test_every_layer_of_every_net_is_drawn(made, tmp_path):
     for name in views:
         expected |= {f"{kind}/{name}/{file}" for kind in ("kernels", "peaks") for file in convs}
         expected |= {f"overview/{name}_0_dog", f"overview/{name}_1_eel", f"gradcam/{name}"}
-    assert set(found) == expected
-    for stem, (names, picture) in found.items():
+    assert set(drawn) == expected
+    for stem, (names, picture) in drawn.items():
         assert names == (
             ["narrow", "wide"]
             if stem.startswith("features")
@@ -66,18 +66,18 @@ def test_every_layer_of_every_net_is_drawn(made, tmp_path):
 def test_kernels_are_those_before_and_after(made):
     views, _ = made
     for name, filters in (("narrow", 3), ("wide", 5)):
-        for held, seed in ((views[name].kernels, 1), (views[name].before, 2)):
-            net = nested(filters, seed)
-            np.testing.assert_array_equal(held["conv"], net.get_layer("conv").kernel)
-            inner = net.get_layer("backbone").get_layer("conv").kernel
-            np.testing.assert_array_equal(held["backbone/conv"], inner)
+        for arrays, seed in ((views[name].kernels, 1), (views[name].before, 2)):
+            model = residual(filters, seed)
+            assert list(arrays) == ["first", "depthwise", "pointwise", "last"]
+            for layer in ("first", "last"):
+                np.testing.assert_array_equal(arrays[layer], model.get_layer(layer).kernel)
 
 
 def test_grad_cam_is_taken_after_the_last_convolution(made):
     views, probe = made
     v = views["narrow"]
-    assert v.layer == "conv" and v.cases
+    assert v.layer == "last" and v.cases
     assert v.cases[0].heat.shape == (4, 4)
-    assert v.peaks["conv"].images == len(probe.images) and v.maps["conv"].shape[0] == 2
-    right = sum(case.other is None for case in v.cases)
+    assert v.peaks["last"].images == len(probe.images) and v.maps["last"].shape[0] == 2
+    right = sum(case.truth_heat is None for case in v.cases)
     assert 0 <= v.accuracy <= 1 and (v.accuracy > 0) == (right > 0)

@@ -12,21 +12,22 @@ from dataclasses import replace
 
 import pytest
 
-from cnnlab import params
+from cnnlab import records
 from cnnlab.data import folds
 from cnnlab.errors import UserError
-from cnnlab.strategies import phased
-from cnnlab.training import ray_backend, records, worker
-from cnnlab.training.execute import run
-from cnnlab.training.job import Job
-from cnnlab.training.recipe import MODELS, Phase
+from cnnlab.recipe.network import initial
+from cnnlab.recipe.recipe import Phase
+from cnnlab.run import device, worker
+from cnnlab.run.backends import ray as ray_backend
+from cnnlab.run.execute import run
+from cnnlab.run.job import Job
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
     reason="Ray is not installed: pip install -r requirements-ray.txt",
 )
-LOCAL = params.Execution(backend="local", workers=2, gpus=0)
-RAY = params.Execution(backend="ray", workers=None, gpus=0)
+LOCAL = {"backend": "local", "workers": 2}
+RAY = {"backend": "ray"}
 EPOCHS = 150  # so that trials on two nodes overlap
 
 
@@ -58,17 +59,15 @@ def make_job(base, pool_in):
     """Makes a small job that starts from a backbone, its files in a folder."""
 
     def make(folder):
-        import keras
-
         images = pool_in(folder / "pool")
         options = {**base.net_options, "filters": [4], "dense": [8]}
         recipe = replace(base, net_options=options, epochs=EPOCHS, batch_size=4)
         backbone = folder / "backbone.keras"
-        keras.utils.set_random_seed(1)
-        records.save_model(MODELS[recipe.net].build(recipe, (8, 8, 1), 3), backbone)
+        records.save_model(initial(recipe, 1, (8, 8, 1), 3).model, backbone)
         split = folds.make(images.manifest, k=2, repeats=2, seed=1)
-        recipe = phased(recipe, [Phase(EPOCHS, 0.001, 1.0)])
-        return Job("v", recipe, images, split, 1, 1, backbone, folder / "features")
+        recipe = recipe.phased(Phase(EPOCHS, 0.001, 1.0))
+        kind = device.kind("ray", 0)
+        return Job("v", recipe, images, split, 1, 1, kind, backbone, folder / "features")
 
     return make
 
@@ -80,7 +79,7 @@ def job(make_job, tmp_path_factory):
 
 def run_it(job, folder, execution, watcher=None, plan=None, use_model=os.fspath):
     watcher = watcher or Watcher()
-    run(job, plan or job.plan(), folder, execution, watcher, use_model)
+    run(job, plan or job.plan(), folder, watcher, use_model, **execution)
     return watcher
 
 
@@ -172,7 +171,7 @@ def test_an_error_of_a_trial_is_told_and_the_others_end(cluster, job, local, tmp
     import ray
 
     plan = job.plan()
-    plan[1] = replace(plan[1], judged=plan[1].judged + 1000)
+    plan[1] = replace(plan[1], held_out=plan[1].held_out + 1000)
     silence = functools.cache(lambda: ray.kill(ray.get_actor(ray_backend.MAILBOX)))
     watcher = Watcher(lambda running: silence())  # what it would have told comes with the records
     with pytest.raises(UserError, match=r"v r0_f1_m0: (?s:.*)Error: ") as error:
@@ -199,7 +198,7 @@ def test_a_node_has_the_code_of_the_run_and_must_have_its_libraries(cluster, job
         code, gpus = ray.get(ray.remote(look).remote())
         assert "working_dir" in code and not code.startswith(str(root))
         assert gpus == ""
-        other = (worker.Material.of(job), {**ray_backend.versions(), "keras": "1.2"})
+        other = (worker.Material.of(job), {**ray_backend.versions(), "keras": "1.2"}, 0)
         unpack = ray.remote(lambda shared: ray_backend._unpacked(shared[0]))
         with pytest.raises(UserError, match=r"has keras 3\..*the run has 1\.2"):
             ray.get(unpack.remote([ray.put(other)]))
@@ -210,7 +209,7 @@ def test_what_no_cluster_can_do_is_said(job, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(UserError, match=r"execution\.gpus = 8 GPUs; .* RAY_ADDRESS is not set"):
-        run_it(job, tmp_path, RAY.model_copy(update={"gpus": 8.0}))
+        run_it(job, tmp_path, RAY | {"gpus": 8.0})
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(UserError, match=r"RAY_ADDRESS = '127\.0\.0\.1:9'"):
         run_it(job, tmp_path, RAY)

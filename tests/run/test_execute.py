@@ -2,22 +2,24 @@
 
 import multiprocessing
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cnnlab import params
+from cnnlab import records
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError
-from cnnlab.training import recipe as recipes
-from cnnlab.training.execute import run
-from cnnlab.training.job import NEVER, Job
+from cnnlab.run import device
+from cnnlab.run.execute import run
+from cnnlab.run.job import NEVER, Job
+from tests import made_up
 
-P = params.read()
-SMALL = {**recipes.base(P.model, P.train).net_options, "filters": [4], "dense": [8]}
-RECIPE = replace(recipes.base(P.model, P.train), net_options=SMALL, epochs=3, batch_size=8)
+SECTIONS = made_up.sections()
+RECIPE = SECTIONS.recipe([])
+DEVICE = device.kind("local", 0)
 
 
 class Watcher:
@@ -49,13 +51,12 @@ def job(tmp_path_factory):
     manifest = manifest.assign(group=manifest["source"], digest=[pool.digest(i) for i in images])
     pool.write(folder, images, manifest)
     made = folds.make(manifest, k=3, repeats=1, seed=1)
-    return Job("v", RECIPE, pool.read(folder), made, members=1, seed=1)
+    return Job("v", RECIPE, pool.read(folder), made, members=1, seed=1, device=DEVICE)
 
 
 def run_it(job, folder, workers=1, watcher=None):
     watcher = watcher or Watcher()
-    execution = params.Execution(backend="local", workers=workers, gpus=0)
-    return run(job, job.plan(), folder, execution, watcher, os.fspath), watcher
+    return run(job, job.plan(), folder, watcher, os.fspath, workers=workers), watcher
 
 
 def contents(folder):
@@ -65,17 +66,17 @@ def contents(folder):
 @pytest.fixture(scope="module")
 def undisturbed(job, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    records, watcher = run_it(job, folder)
-    assert [r.trial.key for r in records] == ["r0_f0_m0", "r0_f1_m0", "r0_f2_m0"]
-    assert watcher.trained == [r.trial.key for r in records]
+    done, watcher = run_it(job, folder)
+    assert [r.trial.key for r in done] == ["r0_f0_m0", "r0_f1_m0", "r0_f2_m0"]
+    assert watcher.trained == [r.trial.key for r in done]
     return folder
 
 
-def test_each_dev_image_is_judged_once(job, undisturbed):
-    records, _ = run_it(job, undisturbed)
-    judged = np.concatenate([r.image_id for r in records])
-    assert sorted(judged) == sorted(job.pool.manifest["image_id"])
-    for r in records:
+def test_each_dev_image_is_held_out_once(job, undisturbed):
+    done, _ = run_it(job, undisturbed)
+    held_out = np.concatenate([r.image_id for r in done])
+    assert sorted(held_out) == sorted(job.pool.manifest["image_id"])
+    for r in done:
         assert r.probabilities.shape == (len(r.image_id), 2)
         np.testing.assert_allclose(r.probabilities.sum(1), 1, atol=1e-5)
 
@@ -115,31 +116,6 @@ def test_one_more_repeat_trains_only_its_own_trials(job, undisturbed, tmp_path):
     assert sorted(watcher.trained) == ["r1_f0_m0", "r1_f1_m0", "r1_f2_m0"]
 
 
-def test_the_same_recipe_under_another_name_is_trained_once(job, undisturbed, tmp_path):
-    twin, own = replace(job, name="twin"), tmp_path / "twin"
-    other = tmp_path / "other"
-    run_it(replace(job, recipe=replace(RECIPE, epochs=1)), other)
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged/r0_f0_m0.json").write_text("{")
-    watcher, execution = Watcher(), params.Execution(backend="local", workers=1, gpus=0)
-    others = [tmp_path / "damaged", other, own, undisturbed]
-    done = run(twin, twin.plan(), own, execution, watcher, os.fspath, others)
-    assert watcher.trained == [] and len(watcher.kept) == 3
-    assert {record.trial.variant for record in done} == {"twin"}
-    for name, content in contents(undisturbed).items():
-        if not name.endswith(".json"):
-            assert contents(own)[name] == content
-    (own / "r0_f1_m0.json").unlink()
-    (tmp_path / "part").mkdir()
-    for name in ("r0_f0_m0", "r0_f2_m0"):
-        for end in ("json", "npz"):
-            content = (undisturbed / f"{name}.{end}").read_bytes()
-            (tmp_path / f"part/{name}.{end}").write_bytes(content)
-    watcher = Watcher()
-    run(twin, twin.plan(), own, execution, watcher, os.fspath, [tmp_path / "part"])
-    assert watcher.trained == ["r0_f1_m0"]  # which the other does not have either
-
-
 def test_a_worker_that_dies_costs_its_trial_only(job, undisturbed, tmp_path):
     died = []
 
@@ -161,9 +137,29 @@ def test_the_second_death_is_reported_and_the_others_finish(job, tmp_path):
 
 
 def test_bad_input_met_by_a_worker_is_said(job, tmp_path):
-    deep = replace(RECIPE, net_options={**SMALL, "filters": [4, 4, 4, 4]})
-    with pytest.raises(UserError, match=r"model\.vgg\.filters"):
+    deep = replace(RECIPE, net_options={**RECIPE.net_options, "filters": [4, 4, 4, 4]})
+    with pytest.raises(UserError, match=r"params\.yaml: vgg\.filters"):
         run_it(replace(job, recipe=deep), tmp_path)
+
+
+def test_a_trial_planned_for_another_device_is_not_trained(job, tmp_path):
+    elsewhere = replace(job, device="gpu NVIDIA H100")
+    with pytest.raises(UserError, match=r"planned for 'gpu NVIDIA H100'.*CUDA_VISIBLE_DEVICES=-1"):
+        run_it(elsewhere, tmp_path)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_an_unknown_backend_is_refused(job, tmp_path):
+    with pytest.raises(UserError, match=r"'slurm' is not in .*allowed: local, ray"):
+        run(job, job.plan(), tmp_path, Watcher(), os.fspath, backend="slurm")
+
+
+def test_folders_of_fewer_images_stay_where_the_variant_has_such_trials(job, undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path / "v")
+    for size in (5, 9):
+        records.of_size(tmp_path / "v", size).mkdir()
+    run(job, job.plan(), tmp_path / "v", Watcher(), os.fspath, sizes=[5])
+    assert {p.name for p in (tmp_path / "v").iterdir() if p.is_dir()} == {"5_per_class"}
 
 
 def test_an_image_without_a_fold_is_named(job):
@@ -171,18 +167,18 @@ def test_an_image_without_a_fold_is_named(job):
         replace(job, folds=job.folds[job.folds["image_id"] != 107]).plan()
 
 
-def test_never_judged(job):
+def test_never_held_out(job):
     split = job.folds.assign(fold=job.folds["fold"].where(job.folds["fold"] == 0, NEVER))
     (only,) = replace(job, folds=split).plan()
-    assert len(only.judged) == 8 and len(only.train) == 16
+    assert len(only.held_out) == 8 and len(only.train) == 16
 
 
-def test_a_net_that_no_image_judges_learns_from_all_and_claims_nothing(job, tmp_path):
-    """As the stage `final` trains one; and it is the net that a judged trial on them would be."""
+def test_without_held_out_images_it_learns_from_all_and_claims_nothing(job, tmp_path):
+    """As the stage `final` trains one."""
     whole = job.folds[["image_id"]].assign(repeat=0, fold=NEVER)
     everything = replace(job, folds=whole)
     ((planned,),) = [everything.plan()]
-    assert len(planned.train) == len(job.pool.manifest) and not len(planned.judged)
+    assert len(planned.train) == len(job.pool.manifest) and not len(planned.held_out)
     told = []
 
     class Listening(Watcher):

@@ -8,8 +8,8 @@ import pytest
 
 from cnnlab.data import folds
 from cnnlab.errors import UserError
-from cnnlab.training.job import NEVER, Job
-from cnnlab.training.trial import Trial
+from cnnlab.records import Trial
+from cnnlab.run.job import NEVER, Job
 
 
 def test_trials_sort_and_name_their_records():
@@ -20,7 +20,7 @@ def test_trials_sort_and_name_their_records():
 @pytest.fixture
 def job(base, small_pool):
     split = folds.make(small_pool.manifest, k=3, repeats=2, seed=1)
-    return Job("a", base, small_pool, split, members=2, seed=20)
+    return Job("a", base, small_pool, split, members=2, seed=20, device="cpu some")
 
 
 def marks(job):
@@ -33,13 +33,13 @@ def test_a_plan_has_every_trial_once_and_in_order(job):
     assert [(t.variant, t.repeat, t.fold, t.member) for t in trials] == expected
 
 
-def test_a_plan_trains_on_what_it_does_not_judge(job):
+def test_a_plan_trains_on_what_it_does_not_hold_out(job):
     table = job.folds.set_index(["repeat", "image_id"])["fold"]
     for planned in job.plan():
         ids = job.pool.manifest["image_id"]
-        assert sorted([*planned.train, *planned.judged]) == list(range(len(ids)))
-        judged = table.loc[planned.trial.repeat][ids] == planned.trial.fold
-        np.testing.assert_array_equal(planned.judged, np.flatnonzero(judged))
+        assert sorted([*planned.train, *planned.held_out]) == list(range(len(ids)))
+        held_out = table.loc[planned.trial.repeat][ids] == planned.trial.fold
+        np.testing.assert_array_equal(planned.held_out, np.flatnonzero(held_out))
 
 
 def test_seeds_differ_between_trials_and_variants_share_them(job):
@@ -69,14 +69,18 @@ def test_one_image_elsewhere_changes_the_trials_of_that_repeat(job):
 def test_the_weights_that_a_job_starts_from_count(job, tmp_path):
     backbone = tmp_path / "model.keras"
     backbone.write_bytes(b"some weights")
-    transfer = replace(job, backbone=backbone)
-    before = marks(transfer)
+    begun = replace(job, backbone=backbone)
+    before = marks(begun)
     assert not set(before) & set(marks(job))
     backbone.write_bytes(b"other weights")
-    assert not set(before) & set(marks(transfer))
+    assert not set(before) & set(marks(begun))
 
 
-def test_images_that_are_never_judged_are_always_trained_on(job):
+def test_the_kind_of_device_counts(job):
+    assert not set(marks(job)) & set(marks(replace(job, device="cpu other")))
+
+
+def test_images_that_are_never_held_out_are_always_trained_on(job):
     split = job.folds.copy()
     split.loc[split["fold"] == 2, "fold"] = NEVER
     plan = replace(job, folds=split).plan()
@@ -96,9 +100,9 @@ def test_fewer_images_a_class_are_part_of_more(job):
         sizes = [set(p.train) for p in few]
         for n, (rows, planned) in enumerate(zip(sizes, few, strict=True), 1):
             assert set(np.bincount(job.pool.labels[planned.train])) == {n}
-            assert np.array_equal(planned.judged, everything.judged)
+            assert np.array_equal(planned.held_out, everything.held_out)
             assert rows <= set(everything.train)
         assert all(small < large for small, large in itertools.pairwise(sizes))
         assert len({p.mark for p in few}) == len(few)
-    with pytest.raises(UserError, match=r"per_class: 99 images a class: class '2' has only"):
+    with pytest.raises(UserError, match=r"per_class: 99 images per class: class '2' has only"):
         replace(job, per_class=99).plan()

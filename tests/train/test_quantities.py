@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnlab.training import quantities
+from cnnlab.train import quantities
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def net(conv, logits):
 def test_numbers_of_a_net_of_known_weights():
     conv = np.array([3.0, 1.0, -2.0])  # the last unit is dead: images are not negative
     logits = np.array([[4.0, 0.0], [0.0, 1e-4], [0.0, 3.0]])
-    images = np.random.default_rng(0).integers(1, 256, (20, 4, 4, 1)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(1, 256, (20, 4, 4, 1)).astype(np.float32)
     found = quantities.of(net(conv, logits), images[5:])
     total = np.sum(conv**2) + np.sum(logits**2)
     assert found["weight_norm"] == pytest.approx(np.sqrt(total))
@@ -52,7 +52,7 @@ def test_numbers_of_a_net_of_known_weights():
 
 
 def test_one_lively_unit_correlates_with_none():
-    images = np.random.default_rng(0).integers(1, 256, (20, 4, 4, 1)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(1, 256, (20, 4, 4, 1)).astype(np.float32)
     found = quantities.of(net(np.array([1.0, -1.0]), np.eye(2)), images)
     assert found["unit_correlation"] == 0
     assert found["dead_units"] == 0.5

@@ -5,28 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cnnlab import params
-from cnnlab.training import fit as fitting
-from cnnlab.training import recipe as recipes
-from cnnlab.training.fit import Data, fit
-from cnnlab.training.recipe import TECHNIQUES
-from cnnlab.training.records import Checkpoint
-from cnnlab.training.trial import Trial
+from cnnlab import scoring
+from cnnlab.compare.metrics import METRICS
+from cnnlab.recipe.recipe import Phase
+from cnnlab.records import Checkpoint, Trial
+from cnnlab.train import fit as fitting
+from cnnlab.train import input as inputs
+from cnnlab.train.fit import fit
+from cnnlab.train.input import Data
+from tests import made_up
+from tests.made_up import data as some_data
 
-P = params.read()
-SMALL = {**recipes.base(P.model, P.train).net_options, "filters": [4, 4], "dense": [8]}
-BASE = replace(recipes.base(P.model, P.train), net_options=SMALL, epochs=3, batch_size=8)
-EVERYTHING = recipes.apply(BASE, recipes.chosen(P.techniques), P.techniques)
-
-
-def some_data(n=40, classes=3, seed=0):
-    """Noise images whose mean brightness tells the class."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    images = rng.integers(0, 60, (n, 8, 8, 1)) + labels[:, None, None, None] * 60
-    rows = rng.permutation(n)
-    split = n * 4 // 5
-    return Data(images.astype(np.uint8), labels, rows[:split], rows[split:], classes)
+SECTIONS = replace(made_up.sections(), model=made_up.model("vgg", convs=1))
+BASE = SECTIONS.recipe([])
+EVERYTHING = SECTIONS.recipe(["augment", "batchnorm", "dropout", "l1", "l2"])
 
 
 def weights(fitted):
@@ -51,14 +43,14 @@ def test_same_seed_same_bits_and_a_reused_net_leaks_nothing(recipe):
 
 
 @pytest.mark.parametrize("recipe", [BASE, EVERYTHING], ids=["base", "everything"])
-def test_the_judged_fold_teaches_nothing(recipe):
+def test_the_held_out_fold_teaches_nothing(recipe):
     data = some_data()
     clean = weights(fit(recipe, data, seed=1))
     rng = np.random.default_rng(9)
-    images, labels = data.images.copy(), data.labels.copy()
-    images[data.judged] = rng.integers(0, 256, images[data.judged].shape)
-    labels[data.judged] = rng.permutation(labels[data.judged])
-    spoilt = replace(data, images=images, labels=labels)
+    images, labels = data.inputs.copy(), data.labels.copy()
+    images[data.held_out] = rng.integers(0, 256, images[data.held_out].shape)
+    labels[data.held_out] = rng.permutation(labels[data.held_out])
+    spoilt = replace(data, inputs=images, labels=labels)
     assert same(clean, weights(fit(recipe, spoilt, seed=1)))
 
 
@@ -66,10 +58,10 @@ def test_a_pool_that_stays_in_its_file_gives_the_same_bits(tmp_path, monkeypatch
     data = some_data()
     held = fit(EVERYTHING, data, seed=1)
     expected = weights(held)
-    np.save(tmp_path / "images.npy", data.images)
-    monkeypatch.setattr(fitting, "RESIDENT", 0)
-    monkeypatch.setattr(fitting.tf, "gather", forbid_large(fitting.tf.gather, data.images.shape))
-    mapped = replace(data, images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    np.save(tmp_path / "images.npy", data.inputs)
+    monkeypatch.setattr(inputs, "RESIDENT", 0)
+    monkeypatch.setattr(inputs.tf, "gather", forbid_large(inputs.tf.gather, data.inputs.shape))
+    mapped = replace(data, inputs=np.load(tmp_path / "images.npy", mmap_mode="r"))
     read = fit(EVERYTHING, mapped, seed=1)
     assert same(expected, weights(read)) and held.history == read.history
 
@@ -84,48 +76,47 @@ def forbid_large(gather, shape):
     return checked
 
 
-def on(*names, **strengths):
-    section = TECHNIQUES.options("Techniques").model_validate(strengths)
-    return recipes.apply(BASE, names, section)
+def on(**hyperparameters):
+    return made_up.using(SECTIONS, **hyperparameters).recipe(hyperparameters)
 
 
-def test_early_stopping_stops_with_its_best_weights_and_never_sees_the_judged_fold():
+def test_early_stopping_stops_with_its_best_weights_and_never_sees_the_held_out_fold():
     data = some_data(60)  # with labels by chance, so that learning them helps with no others
     data = replace(data, labels=np.random.default_rng(5).permutation(data.labels))
     made = replace(
-        on("early_stopping", early_stopping={"share": 0.25, "patience": 3}),
+        on(early_stopping={"share": 0.25, "patience": 3}),
         epochs=200,
         learning_rate=0.01,
     )
     fitted = fit(made, data, seed=1)
     losses = [entry["stopping_nll"] for entry in fitted.history]
     assert len(losses) < 200 and len(losses) - 1 - int(np.argmin(losses)) == 3
-    train, held = fitting._held_back(data, made, 1)
+    train, held = fitting._split(data, made, 1)
     assert sorted([*train, *held]) == sorted(data.train)
     each = np.bincount(data.labels[data.train])
     assert np.bincount(data.labels[held]).tolist() == np.round(each / 4).tolist()
-    shares = fitted.model.predict(data.images[held].astype(np.float32), verbose=0)
+    shares = fitted.model.predict(data.inputs[held].astype(np.float32), verbose=0)
     odds = np.exp(shares) / np.exp(shares).sum(1, keepdims=True)
-    kept = fitting.scores(odds, data.labels[held])["nll"]
+    kept = scoring.nll(data.labels[held], odds)
     assert kept == pytest.approx(min(losses), rel=1e-4)
-    images = data.images.copy()
-    images[data.judged] = 0
-    again = fit(made, replace(data, images=images), seed=1)
+    images = data.inputs.copy()
+    images[data.held_out] = 0
+    again = fit(made, replace(data, inputs=images), seed=1)
     assert same(weights(fitted), weights(again))
 
 
 def test_early_stopping_keeps_groups_together():
     data = replace(some_data(60), groups=np.arange(60) // 6)
-    made = on("early_stopping", early_stopping={"share": 0.2, "patience": 3})
+    made = on(early_stopping={"share": 0.2, "patience": 3})
     for seed in range(5):
-        train, held = fitting._held_back(data, made, seed)
+        train, held = fitting._split(data, made, seed)
         assert len(held) and not set(data.groups[train]) & set(data.groups[held])
         assert set(data.labels[train]) == {0, 1, 2}
 
 
 def test_averaged_weights_are_the_moving_average_of_all_steps():
     data = some_data()
-    made = replace(on("ema", ema={"momentum": 0.8}), epochs=1, batch_size=len(data.train))
+    made = replace(on(ema={"momentum": 0.8}), epochs=1, batch_size=len(data.train))
     steps = [
         weights(fit(replace(BASE, epochs=n, batch_size=len(data.train)), data, 1))
         for n in (1, 2, 3)
@@ -140,20 +131,18 @@ def test_averaged_weights_are_the_moving_average_of_all_steps():
 
 def test_snapshots_vote():
     data = some_data()
-    made = replace(on("snapshot", snapshot={"members": 2}), epochs=4)
+    made = replace(on(snapshot={"members": 2}), epochs=4)
     fitted = fit(made, data, seed=1)
     seen = []
 
     def watch(entry):
-        net = fitting._compiled(made, (8, 8, 1), 3, 4)
-        seen.append(net.probabilities(data.images, data.judged))
+        net = fitting._compiled(made, 0, (8, 8, 1), 3, 4)
+        seen.append(net.probabilities(data, data.held_out))
 
     again = fit(made, data, seed=1, on_epoch=watch)
     np.testing.assert_allclose(again.probabilities, (seen[1] + seen[3]) / 2, atol=1e-6)
     np.testing.assert_array_equal(fitted.probabilities, again.probabilities)
-    assert (
-        fitted.final["nll"] == fitting.scores(fitted.probabilities, data.labels[data.judged])["nll"]
-    )
+    assert fitted.final["nll"] == scoring.nll(data.labels[data.held_out], fitted.probabilities)
 
 
 @pytest.mark.parametrize(
@@ -166,8 +155,8 @@ def test_snapshots_vote():
 )
 def test_schedules_go_where_they_say(name, strength, expected):
     """Learning rate at the start, halfway and at the end, as a factor of the params' rate."""
-    made = replace(on(name, **{name: strength}), epochs=10)
-    rate = fitting._learning_rate(made, 100)
+    made = replace(on(**{name: strength}), epochs=10)
+    rate = fitting._learning_rate(made, BASE.learning_rate, 1000)
     got = [float(rate(step)) / BASE.learning_rate for step in (0, 500, 999.999)]
     np.testing.assert_allclose(got, expected, atol=0.01)
 
@@ -185,16 +174,16 @@ def test_decoupled_decay_shrinks_kernels_alone():
 
 
 def test_balanced_weights_make_each_class_count_the_same():
-    images, labels = some_data().images, np.array([0] * 30 + [1] * 10)
+    images, labels = some_data().inputs, np.array([0] * 30 + [1] * 10)
     data = Data(images, labels, np.arange(40), np.arange(40), 2)
-    batches = fitting._batches(replace(BASE, balanced=True, epochs=1), data, data.train, 1, 0)
+    batches = inputs.batches(replace(BASE, balanced=True), data, data.train, 1, 0, 1)
     truth, weight = (np.concatenate(x) for x in zip(*[(y, w) for _, y, w in batches], strict=True))
     np.testing.assert_allclose((truth * weight[:, None]).sum(0), [20, 20], rtol=1e-5)
 
 
 def test_label_smoothing_spreads_its_share():
-    data, made = some_data(), on("label_smoothing", label_smoothing={"amount": 0.3})
-    _, targets = next(iter(fitting._batches(made, data, data.train, 1, 0)))
+    data, made = some_data(), on(label_smoothing={"amount": 0.3})
+    _, targets = next(iter(inputs.batches(made, data, data.train, 1, 0, 1)))
     np.testing.assert_allclose(np.sort(targets, axis=1), [[0.1, 0.1, 0.8]] * 8, rtol=1e-5)
 
 
@@ -208,7 +197,7 @@ INTERRUPTED = {
 
 @pytest.mark.parametrize("name", INTERRUPTED)
 def test_what_techniques_carry_along_survives_an_interruption(tmp_path, name):
-    data, made = some_data(), replace(on(name, **{name: INTERRUPTED[name]}), epochs=6)
+    data, made = some_data(), replace(on(**{name: INTERRUPTED[name]}), epochs=6)
     whole = fit(made, data, seed=1)
     expected = weights(whole)
 
@@ -234,7 +223,8 @@ def test_what_techniques_carry_along_survives_an_interruption(tmp_path, name):
 def test_mixed_precision_learns_with_float32_weights_and_goes_on_from_a_checkpoint(
     tmp_path, precision
 ):
-    data, mixed = some_data(60), replace(BASE, epochs=40, precision=precision)
+    mixed = replace(BASE, epochs=20, learning_rate=0.005, precision=precision)
+    data = some_data(60)
     fitted = fit(mixed, data, seed=1)
     compute = {layer.name: layer.compute_dtype for layer in fitted.model.layers}
     assert compute["conv1_1"] == precision.removeprefix("mixed_") and compute["logits"] == "float32"
@@ -274,20 +264,20 @@ def test_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, after):
 
 
 def test_learns_what_is_there_and_not_what_is_not():
-    data, longer = some_data(60), replace(BASE, epochs=25)
+    data, longer = some_data(60), replace(BASE, epochs=25, learning_rate=0.005)
     assert fit(longer, data, seed=1).history[-1]["accuracy"] > 0.8
     rng = np.random.default_rng(3)
     scores = []
     for seed in range(4):
         shuffled = replace(data, labels=rng.permutation(data.labels))
         scores.append(fit(longer, shuffled, seed).history[-1]["accuracy"])
-    assert np.mean(scores) < 0.6  # chance is a third; 48 judged images in all
+    assert np.mean(scores) < 0.6  # chance is a third; 48 held-out images in all
 
 
 def test_augmentation_and_dropout_are_off_at_inference():
     data = some_data()
     fitted = fit(EVERYTHING, data, seed=1)
-    images = data.images[data.judged].astype(np.float32)
+    images = data.inputs[data.held_out].astype(np.float32)
     first, second = (fitted.model.predict(images, verbose=0) for _ in range(2))
     assert np.array_equal(first, second)
     odds = np.exp(first) / np.exp(first).sum(1, keepdims=True)
@@ -301,12 +291,60 @@ def test_a_net_of_one_conv_and_no_hidden_layer_is_watched_too():
     assert name == "conv1_1" and moments.shape == (2, 2) and (moments[:, 1] > 0).all()
 
 
+def test_an_image_of_probability_0_has_one_negative_log_likelihood_everywhere():
+    """In learning curves, early stopping and tables, of a network that is sure and wrong."""
+    data = some_data()
+    sure = {"logits": [np.zeros((8, 3), np.float32), np.array([1000, 0, 0], np.float32)]}
+    still = replace(on(early_stopping={"share": 0.25, "patience": 1}), learning_rate=1e-30)
+    fitted = fit(replace(still, optimizer="sgd"), data, seed=1, start=sure)
+    labels = data.labels[data.held_out]
+    assert fitted.probabilities[labels > 0][:, 1:].max() == 0 and (labels > 0).any()
+    entry = fitted.history[-1]
+    expected = -np.log(scoring.LEAST) * np.mean(labels > 0)
+    assert entry["nll"] == pytest.approx(expected, rel=1e-6)
+    assert entry["nll"] == fitted.final["nll"] == scoring.nll(labels, fitted.probabilities)
+    assert entry["nll"] == METRICS["nll"].score(labels, fitted.probabilities)
+    assert entry["accuracy"] == METRICS["accuracy"].score(labels, fitted.probabilities)
+    held_back = fitting._split(data, still, 1)[1]
+    wrong = np.mean(data.labels[held_back] > 0)
+    assert entry["stopping_nll"] == pytest.approx(-np.log(scoring.LEAST) * wrong, rel=1e-6)
+
+
+def test_a_start_s_weights_are_what_training_begins_at_and_others_come_from_the_seed():
+    begun = {"conv1_1": [np.full((2, 2, 1, 8), 0.01, np.float32), np.ones(8, np.float32)]}
+    still = replace(BASE, optimizer="sgd", learning_rate=1e-30, epochs=1)
+    plain, made = (
+        {v.path: v.numpy() for v in fit(still, some_data(), 1, start).model.trainable_variables}
+        for start in (None, begun)
+    )
+    for path, value in made.items():
+        expected = plain[path]
+        if path.startswith("conv1_1/"):
+            expected = begun["conv1_1"][path.endswith("bias")]
+        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-25)
+
+
+def test_a_network_of_features_learns_from_one_draw_at_a_time_and_is_shown_the_clean_one():
+    """Draws that tell nothing leave it at chance; the same draws, clean, teach all."""
+    labels, rng = np.arange(60) % 3, np.random.default_rng(0)
+    telling = np.eye(3, dtype=np.float32)[labels]
+    noise = rng.normal(size=(60, 2, 3)).astype(np.float32)
+    recipe = replace(BASE, epochs=12, learning_rate=0.02, phases=(Phase(12, 0.02),), features=2)
+    scores = {}
+    for name, draws in {"telling": np.repeat(telling[:, None], 2, axis=1), "noise": noise}.items():
+        features = np.concatenate([telling[:, None], draws], axis=1)
+        data = Data(features, labels, np.arange(45), np.arange(45, 60), 3)
+        assert data.shape == (3,) and not data.are_images
+        scores[name] = fit(recipe, data, seed=1, phase=1).final["accuracy"]
+    assert scores["telling"] == 1 and scores["noise"] < 0.8
+
+
 def test_history_holds_clean_scores_of_every_epoch():
     data = some_data()
     seen = []
     fitted = fit(EVERYTHING, data, seed=1, on_epoch=seen.append)
     assert seen == fitted.history
     assert [entry["epoch"] for entry in seen] == [1, 2, 3]
-    labels = data.labels[data.judged]
+    labels = data.labels[data.held_out]
     accuracy = np.mean(fitted.probabilities.argmax(1) == labels)
     assert seen[-1]["accuracy"] == accuracy

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cnnlab import records
 from cnnlab.errors import UserError
-from cnnlab.training import records
-from cnnlab.training.recipe import MODELS
-from cnnlab.training.records import Checkpoint
+from cnnlab.recipe.network import initial
+from cnnlab.records import Checkpoint, store
 
 
 def files(folder):
@@ -87,7 +87,7 @@ def test_a_writer_that_is_killed_leaves_no_record(tmp_path, record, monkeypatch,
     if before is not None:
         records.write(tmp_path, record(accuracy=before, mark="old"))
     new = replace(record(), probabilities=np.ones((4, 3), np.float32) / 3)
-    really = records._write
+    really = store.write_bytes
 
     def write(path, content):
         if path.suffix == f".{failing}":
@@ -95,7 +95,7 @@ def test_a_writer_that_is_killed_leaves_no_record(tmp_path, record, monkeypatch,
             raise KeyboardInterrupt
         really(path, content)
 
-    monkeypatch.setattr(records, "_write", write)
+    monkeypatch.setattr(store, "write_bytes", write)
     with pytest.raises(KeyboardInterrupt):
         records.write(tmp_path, new)
     if (tmp_path / "r0_f0_m0.json").exists():  # then it is the old one, whole
@@ -155,7 +155,7 @@ def net(base):
     small = replace(base, net="vgg", net_options=options)
     small = small.penalising("kernel", l1=0.1).inserting("conv", "BatchNormalization")
     small = small.inserting("dense", "Dropout", rate=0.5)
-    return lambda: MODELS["vgg"].build(small, (4, 4, 1), 2)
+    return lambda: initial(small, 1, (4, 4, 1), 2).model
 
 
 def test_equal_models_are_equal_files_whenever_they_are_saved(tmp_path, net, monkeypatch):
@@ -184,6 +184,8 @@ def test_equal_models_are_equal_files_whenever_they_are_saved(tmp_path, net, mon
     assert saved["one.keras"] == saved["two.keras"]
     assert saved["one_as_keras_does.keras"] != saved["two_as_keras_does.keras"]
     assert len(saved) == 4  # nothing half-written is left
+    weights = sum(v.numpy().size for v in net().variables if v.dtype == "float32")
+    assert records.count_weights(tmp_path / "one.keras") == weights
 
 
 def test_a_saved_model_comes_back(tmp_path, net):
@@ -274,3 +276,25 @@ def test_a_trial_that_stopped_early_keeps_its_last_value(record):
     epochs, values = records.curve(done, "accuracy")
     assert epochs.tolist() == [3, 4, 6]
     np.testing.assert_allclose(values, [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5], [0.9, 0.9, 0.9]])
+
+
+def test_the_cost_is_weights_times_images_times_epochs(tmp_path, record, net):
+    model = net()
+    records.save_model(model, tmp_path / records.MODEL)
+    weights = sum(v.numpy().size for v in model.variables if v.dtype == "float32")
+    made = [record(fold=fold) for fold in range(2)]  # 8 images, 2 epochs
+    made[1] = replace(made[1], history=made[1].history[:1])  # stopped early
+    assert records.cost(made, tmp_path) == weights * 8 * 1.5
+
+
+def test_trials_on_fewer_images_lie_below_and_stay_where_they_are_wanted(tmp_path, record):
+    assert records.of_size(tmp_path, None) == tmp_path
+    for size in (5, 20):
+        folder = records.of_size(tmp_path, size)
+        folder.mkdir()
+        records.write(folder, record())
+    records.write(tmp_path, record())
+    records.prune(tmp_path, ["r0_f0_m0"], sizes=[20])
+    assert not records.of_size(tmp_path, 5).exists()
+    assert len(records.read_all(records.of_size(tmp_path, 20))) == 1
+    assert len(records.read_all(tmp_path)) == 1

@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from cnnlab.params import Execution
 from cnnlab.processes import CORES
-from cnnlab.training import local
-from cnnlab.training.backend import Work
-from cnnlab.training.execute import BACKENDS
-from cnnlab.training.job import Job
+from cnnlab.run.backends import Work, local
+from cnnlab.run.execute import BACKENDS
+from cnnlab.run.job import Job
+from cnnlab.run.options import Execution
 
 
 def execution(**changes):
@@ -18,9 +17,9 @@ def execution(**changes):
 
 
 def test_every_backend_may_be_named_and_no_other():
-    for name in BACKENDS:
+    for name in BACKENDS.names():
         assert execution(backend=name).backend == name
-    with pytest.raises(ValidationError, match=f"allowed: {', '.join(BACKENDS)}"):
+    with pytest.raises(ValidationError, match=f"allowed: {', '.join(BACKENDS.names())}"):
         execution(backend="slurm")
 
 
@@ -42,6 +41,6 @@ def test_workers_fill_the_cores(
 ):
     monkeypatch.setenv(CORES, "6")
     monkeypatch.setattr(local._Crew, "train", lambda crew, n: [f"{n} side by side"])
-    job = Job("v", replace(base, threads=threads), small_pool, None, 1, 1)
-    work = Work(job, [None] * missing, None, None, None, None)
-    assert local.train(work, execution(workers=workers)) == [f"{side_by_side} side by side"]
+    job = Job("v", replace(base, threads=threads), small_pool, None, 1, 1, "cpu")
+    work = Work(job, [None] * missing, None, None, None, None, workers, gpus=0)
+    assert local.train(work) == [f"{side_by_side} side by side"]
