@@ -1,8 +1,9 @@
 """Head training on stored features, against passing every image through the frozen backbone.
 
-`python -m bench.freezing STUDY [per_class epochs folds rounds]`, in turns: folds of the study's
-strategy `freeze` on its prepared images (run its stages prepare, kfold and pretrain first). The
-time includes that to compute the features; every fold is also scored by both ways.
+`python -m bench.freezing STUDY [per_class epochs folds rounds]`, in turns: folds of the technique
+`freeze` with the study's hyperparameters, on its prepared images (run its stages prepare, kfold and
+pretrain first). The time includes that to compute the features; every fold is also scored by both
+ways.
 """
 
 from __future__ import annotations
@@ -22,27 +23,29 @@ def run(way: str, per_class: int, epochs: int, folds: int, accuracies: str) -> N
     """One contender, in the study's folder: prints seconds; writes accuracies to a file."""
     from dataclasses import replace
 
-    from cnnlab import params, paths
+    from cnnlab import params, paths, records
     from cnnlab.data import folds as split
     from cnnlab.data import pool
-    from cnnlab.strategies import plan
-    from cnnlab.training import recipe as recipes
-    from cnnlab.training import records, worker
-    from cnnlab.training.job import Job
+    from cnnlab.run import device, worker
+    from cnnlab.run.job import Job
 
     whole = params.read()
-    base = recipes.base(whole.transfer.model or whole.model, whole.train)
-    options = whole.strategies.freeze.model_copy(update={"epochs": epochs})
-    recipe = plan("freeze", base, options, WAYS[way])
-    dev = pool.read(paths.PREPARED / "dev")
+    freeze = whole.techniques.freeze.model_copy(update={"epochs": epochs})
+    sections = replace(
+        whole.sections,
+        techniques=whole.techniques.model_copy(update={"freeze": freeze}),
+        backbone=whole.backbone.model_copy(update={"features": WAYS[way]}),
+    )
+    recipe = sections.recipe(["freeze"])
     with tempfile.TemporaryDirectory() as folder:
         job = Job(
             name="freeze",
             recipe=replace(recipe, threads=os.cpu_count() or 1, evaluate_every=epochs),
-            pool=dev.of_classes(set(dev.classes) - set(whole.data.pretrain.taken)),
+            pool=pool.read(paths.PREPARED / "dev"),
             folds=split.read(paths.FOLDS),
             members=1,
             seed=whole.seed,
+            device=device.kind("local", 0),
             backbone=paths.BACKBONE / records.MODEL,
             features=Path(folder, "features"),
             per_class=per_class,

@@ -1,4 +1,4 @@
-"""Memory of transfer at 224x224 pixels, on photographs of mixed sizes.
+"""Memory of training from a backbone at 224x224 pixels, on photographs of mixed sizes.
 
 `python -m bench.photographs [images]` makes JPEG files of 0.3 to 12 megapixels, prepares them, and
 trains a MobileNet, frozen (on stored features) and fine-tuned, for one fold and epoch each. Memory
@@ -22,7 +22,7 @@ from bench import save, watched
 
 ROOT = Path(__file__).parents[1]
 SIZE, BATCH = 224, 32
-COLOURS = ("white", "cyan", "blue", "grey")  # two to learn from, two to transfer to
+COLOURS = ("white", "cyan", "blue", "grey")  # two for the backbone, two for the study
 SIDES = [(640, 480), (1600, 1200), (3000, 2000), (4000, 3000)]  # pixels
 
 
@@ -47,20 +47,21 @@ def main(images: int) -> None:
     params = yaml.load(ROOT / "params.yaml")
     each = images // len(COLOURS)
     params["data"].update(source="image_folder", image_size=SIZE, dev_per_class=each // 2)
-    params["data"]["pretrain"].update(classes=["white", "cyan"], per_class=each // 4)
+    params["data"]["pretrain"].update(task="labels", classes=["white", "cyan"], per_class=each // 4)
     params["folds"].update(k=2, repeats=1)
     params["train"].update(epochs=1, batch_size=BATCH)
     net = {"name": "MobileNet", "cut": None, "size": None, "preprocessing": "own"}
     net |= {"momentum": 0.9, "dense": []}
-    params["transfer"].update(model={"application": net}, epochs=1, per_class=[], steps=0)
-    for options in params["strategies"].values():
-        options["epochs"] = 1
+    params["backbone"].update(model={"application": net}, epochs=1)
+    for start in ("freeze", "finetune"):
+        params["techniques"][start]["epochs"] = 1
+    params["sizes"].update(per_class=[], variants=[])
     params["execution"]["workers"] = 1
     yaml.dump(params, folder / "params.yaml")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(folder)}
     env["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     result: dict = {"images": images, "pixels": SIZE, "batch": BATCH}
-    stages = ["prepare", "kfold", "pretrain", "transfer freeze", "transfer finetune"]
+    stages = ["prepare", "kfold", "pretrain", "train freeze", "train finetune"]
     for stage in stages:
         name, *arguments = stage.split()
         began = time.perf_counter()

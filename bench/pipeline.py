@@ -35,13 +35,17 @@ def copy(folder: Path) -> None:
 
 def repro(folder: Path) -> tuple[float, int]:
     """Seconds of `dvc repro`, and trials that it trained."""
-    before = {p: p.stat().st_mtime_ns for p in folder.glob("data/*/*/r*.json")}
+    before = records(folder)
     began = time.perf_counter()
     done = subprocess.run(["dvc", "repro"], cwd=folder, capture_output=True, text=True)
     took = time.perf_counter() - began
     assert done.returncode == 0, done.stderr[-3000:]
-    after = {p: p.stat().st_mtime_ns for p in folder.glob("data/*/*/r*.json")}
-    return took, sum(before.get(p) != stamp for p, stamp in after.items())
+    return took, sum(before.get(path) != stamp for path, stamp in records(folder).items())
+
+
+def records(folder: Path) -> dict[Path, int]:
+    """Each record of a trial, and when it was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob("data/**/r*_f*_m*.json")}
 
 
 def main() -> None:
@@ -56,17 +60,18 @@ def main() -> None:
 
     def shorten(p) -> None:
         p["folds"]["repeats"] = 1
-        p["train"]["epochs"] = p["transfer"]["epochs"] = EPOCHS
-        for strategy in p["strategies"].values():
-            strategy["epochs"] = EPOCHS
+        p["train"]["epochs"] = p["backbone"]["epochs"] = EPOCHS
+        for options in p["techniques"].values():
+            if "epochs" in options:  # a start
+                options["epochs"] = EPOCHS
 
     change(shorten)
     steps = {"everything": repro(folder)}
     noops = [repro(folder) for _ in range(NOOPS)]
     steps["nothing"] = (median([took for took, _ in noops]), max(n for _, n in noops))
     change(lambda p: p["techniques"]["dropout"].update(rate=0.25))
-    steps["dropout's strength changed"] = repro(folder)
-    change(lambda p: p["variants"].update(dropout_l2=["dropout", "l2"]))
+    steps["dropout's rate changed"] = repro(folder)
+    change(lambda p: p["variants"]["train"].update(dropout_l2=["dropout", "l2"]))
     steps["one variant added"] = repro(folder)
     change(lambda p: p["folds"].update(repeats=2))
     steps["one repeat added"] = repro(folder)

@@ -22,14 +22,14 @@ from ruamel.yaml import YAML  # noqa: E402
 
 
 def build(p: dict, on: list[str], shape: tuple[int, ...], classes: int) -> keras.Model:
-    """The study's net as one would write it by hand."""
-    size, strength = p["model"]["vgg"], p["techniques"]
-    l1 = strength["l1"]["kernel"] if "l1" in on else 0.0
-    l2 = strength["l2"]["kernel"] if "l2" in on else 0.0
+    """The study's network as one would write it by hand."""
+    size, options = p["model"]["vgg"], p["techniques"]
+    l1 = options["l1"]["kernel"] if "l1" in on else 0.0
+    l2 = options["l2"]["kernel"] if "l2" in on else 0.0
     decay = keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
     layers = [keras.Input(shape), keras.layers.Rescaling(1 / 255)]
     if "augment" in on:
-        policy = strength["augment"]
+        policy = options["augment"]
         if "shift" in policy:
             fraction = policy["shift"]["fraction"]
             layers.append(keras.layers.RandomTranslation(fraction, fraction, "constant"))
@@ -43,7 +43,7 @@ def build(p: dict, on: list[str], shape: tuple[int, ...], classes: int) -> keras
             )
             layers.append(conv)
             if "batchnorm" in on:
-                momentum = strength["batchnorm"]["momentum"]
+                momentum = options["batchnorm"]["momentum"]
                 layers.append(keras.layers.BatchNormalization(momentum=momentum))
             layers.append(keras.layers.ReLU())
         layers.append(keras.layers.MaxPooling2D())
@@ -51,7 +51,7 @@ def build(p: dict, on: list[str], shape: tuple[int, ...], classes: int) -> keras
     for units in size["dense"]:
         layers.append(keras.layers.Dense(units, activation="relu", kernel_regularizer=decay))
         if "dropout" in on:
-            layers.append(keras.layers.Dropout(strength["dropout"]["rate"]))
+            layers.append(keras.layers.Dropout(options["dropout"]["rate"]))
     layers.append(keras.layers.Dense(classes, activation="softmax", kernel_regularizer=decay))
     model = keras.Sequential(layers)
     adam = keras.optimizers.Adam(p["train"]["learning_rate"])
@@ -69,19 +69,19 @@ def main(store: str) -> None:
     mlflow.set_experiment("plain")
     mlflow.tensorflow.autolog(log_models=False)
     accuracy = {}
-    for variant, on in p["variants"].items():
+    for variant, on in p["variants"]["train"].items():
         scores = []
         for repeat, split in folds.groupby("repeat"):
             fold = split.set_index("image_id")["fold"].loc[manifest["image_id"]].to_numpy()
-            for judge in range(p["folds"]["k"]):
-                train, judged = fold != judge, fold == judge
-                keras.utils.set_random_seed(100 * int(repeat) + judge)
+            for number in range(p["folds"]["k"]):
+                train, held_out = fold != number, fold == number
+                keras.utils.set_random_seed(100 * int(repeat) + number)
                 model = build(p, on, images.shape[1:], len(names))
-                with mlflow.start_run(run_name=f"{variant} {repeat} {judge}"):
+                with mlflow.start_run(run_name=f"{variant} {repeat} {number}"):
                     history = model.fit(
                         images[train],
                         labels[train],
-                        validation_data=(images[judged], labels[judged]),
+                        validation_data=(images[held_out], labels[held_out]),
                         epochs=p["train"]["epochs"],
                         batch_size=p["train"]["batch_size"],
                         verbose=0,

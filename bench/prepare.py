@@ -63,8 +63,10 @@ def study(archive: Path, folder: Path) -> None:
     params = yaml.load(ROOT / "params.yaml")
     params["data"].update(source="image_folder", raw=str(archive), image_size=SIZE)
     params["data"].update(dev_per_class=None, test_share=0.1)
-    params["data"]["pretrain"]["classes"] = []
-    params["strategies"] = {}
+    params["data"]["pretrain"].update(task=None, classes=None)
+    params["variants"] = {"train": {"baseline": []}, "transfer": {}}
+    params["sizes"]["variants"] = []
+    params["visualize"]["variants"] = ["baseline"]
     folder.mkdir()
     yaml.dump(params, folder / "params.yaml")
 

@@ -1,9 +1,9 @@
 """Cost against scale: seconds a trial and peak memory against images and pixels.
 
-`python -m bench.scale`: one trial of two epochs of a small net on synthetic pools, in a worker as
-the train stage starts it; peak memory of the stage's process and of the worker, without the pages
-of files that they map, which the system takes back when it needs them. Up to 256 MiB of images a
-worker holds; more stay in their file.
+`python -m bench.scale`: one trial of two epochs of a small network on synthetic pools, in a worker
+as the train stage starts it; peak memory of the stage's process and of the worker, without the
+pages of files that they map, which the system takes back when it needs them. Up to 256 MiB of
+images a worker holds; more stay in their file.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ import psutil
 from bench import save
 from cnnlab import params
 from cnnlab.data import folds, pool
-from cnnlab.params import Execution
-from cnnlab.training import recipe
-from cnnlab.training.execute import run
-from cnnlab.training.job import NEVER, Job
+from cnnlab.run import device
+from cnnlab.run.execute import run
+from cnnlab.run.job import NEVER, Job
 
 CASES = [(1_000, 32), (10_000, 32), (60_000, 32), (100_000, 32), (200_000, 32)]
 CASES += [(10_000, 64), (10_000, 128)]  # images, pixels
@@ -60,11 +59,11 @@ def measure(images: int, size: int) -> dict[str, float]:
     del pixels
     split = folds.make(table, k=5, repeats=1, seed=1)
     split["fold"] = split["fold"].where(split["fold"] == 0, NEVER)
-    p = params.read()
-    base = recipe.base(p.model, p.train)
+    base = params.read().sections.recipe([])
     small = {**base.net_options, "filters": [8, 8], "convs": 1}
     base = replace(base, net_options=small, epochs=2, evaluate_every=2, batch_size=128, threads=1)
-    job = Job("scale", base, pool.read(folder), split, members=1, seed=1)
+    kind = device.kind("local", 0)
+    job = Job("scale", base, pool.read(folder), split, members=1, seed=1, device=kind)
     peak = {"stage": 0, "worker": 0}
     ended = threading.Event()
 
@@ -80,8 +79,7 @@ def measure(images: int, size: int) -> dict[str, float]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     began = time.perf_counter()
-    execution = Execution(workers=1, backend="local", gpus=0)
-    run(job, job.plan(), folder / "runs", execution, Silent(), os.fspath)
+    run(job, job.plan(), folder / "runs", Silent(), os.fspath, workers=1)
     took = time.perf_counter() - began
     ended.set()
     watcher.join()

@@ -20,10 +20,9 @@ from bench import alternate, median, save
 from cnnlab import params
 from cnnlab.data import folds, pool, prepare
 from cnnlab.data.sources import SOURCES
-from cnnlab.params import Execution
-from cnnlab.training import recipe
-from cnnlab.training.execute import run
-from cnnlab.training.job import Job
+from cnnlab.run import device
+from cnnlab.run.execute import run
+from cnnlab.run.job import Job
 
 EPOCHS, K = 20, 5
 
@@ -40,17 +39,25 @@ def seconds(backend: str, workers: int, trials: int) -> float:
     folder = Path(tempfile.mkdtemp(prefix="bench-scaling-"))
     source = SOURCES["digits"].open_source("")
     table = prepare.select(source.table, None, [])
-    drawn = prepare.draw(table, 30, 1, p.data.test_share, [], 0, seed=1)
+    drawn = prepare.draw(
+        table,
+        dev_per_class=30,
+        test_per_class=1,
+        test_share=p.data.test_share,
+        pretrain_classes=[],
+        pretrain_images=0,
+        seed=1,
+    )
     dev = drawn[drawn["split"] == "dev"]
     images = np.stack(source.read([source.keys[row] for row in dev["row"]]))
     pool.write(folder / "dev", images, dev)
     split = folds.make(dev, K, trials // K, seed=1)
-    base = replace(recipe.base(p.model, p.train), epochs=EPOCHS, threads=1)
-    job = Job("baseline", base, pool.read(folder / "dev"), split, members=1, seed=1)
-    execution = Execution(workers=workers, backend=backend, gpus=0)
+    base = replace(p.sections.recipe([]), epochs=EPOCHS, threads=1)
+    dev, kind = pool.read(folder / "dev"), device.kind(backend, 0)
+    job = Job("baseline", base, dev, split, members=1, seed=1, device=kind)
     plan = job.plan()
     began = time.perf_counter()
-    run(job, plan, folder / "runs", execution, Silent(), os.fspath)
+    run(job, plan, folder / "runs", Silent(), os.fspath, backend, workers)
     return time.perf_counter() - began
 
 

@@ -1,8 +1,9 @@
-"""The training of the whole study at the root, against a plain script of the same trials.
+"""The training of the study at the root from random weights, against a plain script of the same
+trials.
 
 `python -m bench.study [rounds repeats]` copies the study into a temporary folder, prepares it once
-then in turns trains all its variants through the stages (records, clean curves, MLflow with nested
-runs, model and data set) and through bench/plain_script.py (autolog).
+then in turns trains all of `variants.train` through the stages (records, clean curves, MLflow with
+nested runs, model and data set) and through bench/plain_script.py (autolog).
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ def main(rounds: int, repeats: int) -> None:
     yaml = YAML()
     params = yaml.load(ROOT / "params.yaml")
     params["folds"]["repeats"] = repeats
+    params["sizes"]["per_class"] = []
     yaml.dump(params, folder / "params.yaml")
     for stage in ("prepare", "kfold"):
         python(folder, f"stages.{stage}")
-    variants = list(params["variants"])
+    variants = list(params["variants"]["train"])
     seconds: dict[str, list[float]] = {"cnnlab": [], "plain": []}
     accuracy: dict[str, dict[str, float]] = {}
     for turn in range(rounds):

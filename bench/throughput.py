@@ -1,9 +1,9 @@
 """Training throughput: the one `fit` against idiomatic Keras, PyTorch and the machine's own limit.
 
-The same VGG-like net of 38.8 million multiply-accumulates an image, CIFAR-size images, batch 128,
-Adam. `python -m bench.throughput [rounds]`; needs requirements-bench.txt for PyTorch. One net at a
-time on all cores, in float32 and all three in mixed precision; and as a study trains, one net a
-core side by side, each on one thread.
+The same VGG-like network of 38.8 million multiply-accumulates an image, CIFAR-size images, batch
+128, Adam. `python -m bench.throughput [rounds]`; needs requirements-bench.txt for PyTorch. One
+network at a time on all cores, in float32 and all three in mixed precision; and as a study trains,
+one network a core side by side, each on one thread.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 
 class Watch:
-    """Notes when epochs end. The first one is not timed; after it, nets side by side wait for each
-    other."""
+    """Notes when epochs end. The first one is not timed; after it, networks side by side wait for
+    each other."""
 
     together: multiprocessing.Barrier | None = None
 
@@ -67,8 +67,9 @@ class Watch:
 
 
 def cnnlab(threads: int, precision: str) -> float:
-    from cnnlab.training.fit import Data, fit, use_threads
-    from cnnlab.training.recipe import Recipe
+    from cnnlab.recipe.recipe import Recipe
+    from cnnlab.train.fit import fit, use_threads
+    from cnnlab.train.input import Data
 
     use_threads(threads)
     x, y = images()
@@ -147,9 +148,9 @@ def torch_eager(threads: int, precision: str) -> float:
 
 
 def matmul(threads: int, precision: str) -> float:
-    """Images a second if nothing but the net's arithmetic took time, at the measured rate of a
+    """Images a second if nothing but the network's arithmetic took time, at the measured rate of a
     2048-cube float32 matrix product; forward and backward are 3 x 2 x MACs."""
-    from cnnlab.training.fit import tf  # as cnnlab sets it up, which is the faster way
+    from cnnlab.train.fit import tf  # as cnnlab sets it up, which is the faster way
 
     a = tf.constant(np.random.default_rng(0).normal(size=(2048, 2048)), tf.float32)
     product = tf.function(lambda: tf.matmul(a, a))
@@ -162,12 +163,12 @@ def matmul(threads: int, precision: str) -> float:
     return 2 * 2048**3 / best / (6 * macs())
 
 
-def side_by_side(contender: Callable[[int, str], float], nets: int) -> float:
-    """Images a second of `nets` nets together, each in a process of its own with one thread."""
+def side_by_side(contender: Callable[[int, str], float], networks: int) -> float:
+    """Images a second of several networks together, each in a process of its own on one thread."""
     spawn = multiprocessing.get_context("spawn")
-    meet = spawn.Barrier(nets)
-    with ProcessPoolExecutor(nets, spawn, initializer=_wait_at, initargs=(meet,)) as processes:
-        return sum(processes.map(contender, [1] * nets, ["float32"] * nets))
+    meet = spawn.Barrier(networks)
+    with ProcessPoolExecutor(networks, spawn, initializer=_wait_at, initargs=(meet,)) as processes:
+        return sum(processes.map(contender, [1] * networks, ["float32"] * networks))
 
 
 def _wait_at(barrier) -> None:
