@@ -31,14 +31,14 @@ def variants_of(whole: Params) -> dict[str, list[str]]:
     under study; a set that there is a variant of already keeps its name."""
     design, every = whole.design, whole.variants.every
     names = {frozenset(on): name for name, on in every.items()}
-    made = designs.named(designs.sets_of(**dict(design)), design.techniques, design.starts)
+    designed = designs.named(designs.sets_of(**dict(design)), design.techniques, design.starts)
     studied = {*design.techniques, *design.starts}
     beside = {
         name: on
         for name, on in every.items()
         if not {*on, *([] if set(on) & set(starts()) else [SCRATCH])} <= studied
     }
-    kept = {names.get(frozenset(on), name): on for name, on in made.items()}
+    kept = {names.get(frozenset(on), name): on for name, on in designed.items()}
     for name in kept.keys() & beside.keys():
         raise UserError(
             f"{params.FILE}: variant {name} = {beside[name]}: the design needs this name for "

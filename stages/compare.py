@@ -54,8 +54,10 @@ def main() -> None:
     techniques = variants.every
     contrasts = effects(techniques, sets, design.techniques, options.order, options.pairs, starts())
     trials = {name: records.read_all(paths.RUNS / name) for name in techniques}
-    grids = {name: records.cells(done) for name, done in trials.items()}
-    costs = {name: records.cost(done, paths.RUNS / name) for name, done in trials.items()}
+    grids = {name: records.cells(of_variant) for name, of_variant in trials.items()}
+    costs = {
+        name: records.cost(of_variant, paths.RUNS / name) for name, of_variant in trials.items()
+    }
     compared = comparison.compare(grids, contrasts, options)
     whole = Study(study, options, techniques, trials, grids, costs, compared)
 
@@ -66,7 +68,9 @@ def main() -> None:
     files = [*_draw(whole), *_mechanisms(whole), *_sizes(whole, sizes)]
     _write_plots(whole, dev["label"])
     _recommend(whole, final)
-    marks = [{"name": name, "mark": tracking.mark(done)} for name, done in trials.items()]
+    marks = [
+        {"name": name, "mark": tracking.mark(of_variant)} for name, of_variant in trials.items()
+    ]
     for row in marks:
         with tracking.Run(study, "variant", **row) as parent:
             parent.attach(files, "compare")
@@ -78,7 +82,9 @@ def _write_tables(study: Study) -> None:
     them."""
     compared, options = study.compared, study.options
     trained = {
-        metric: {name: records.scores(done, metric) for name, done in study.trials.items()}
+        metric: {
+            name: records.scores(of_variant, metric) for name, of_variant in study.trials.items()
+        }
         for metric in ("train_accuracy", "gap")
     }
     scores = {**compared.scores, **trained}
@@ -196,8 +202,8 @@ def _write_plots(study: Study, labels: pd.Series) -> None:
         for row in study.compared.primary
     ]
     _csv(shown, paths.PLOTS / "effects.csv", ["effect", "change"])
-    for name, done in study.trials.items():
-        curves = pd.concat(pd.DataFrame(r.history) for r in done).drop(columns="objective")
+    for name, of_variant in study.trials.items():
+        curves = pd.concat(pd.DataFrame(r.history) for r in of_variant).drop(columns="objective")
         path = paths.PLOTS / "curves" / f"{name}.csv"
         path.parent.mkdir(exist_ok=True)
         _csv(curves.groupby("epoch", as_index=False).mean(), path, [])

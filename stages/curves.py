@@ -22,9 +22,9 @@ def main() -> None:
     files, tables = [], []
     for name in MEASURED:
         curves = {}
-        for variant, done in trials.items():
-            epochs, held_out = records.curve(done, name)
-            _, training = records.curve(done, f"train_{name}")
+        for variant, of_variant in trials.items():
+            epochs, held_out = records.curve(of_variant, name)
+            _, training = records.curve(of_variant, f"train_{name}")
             curves[variant] = Curve(epochs, held_out, training)
         picture = curves_figure(f"{study}: each variant", METRICS[name], curves, plain)
         files.append(paths.CURVES / f"{name}.png")
@@ -33,8 +33,8 @@ def main() -> None:
     pd.DataFrame(tables).to_csv(
         paths.CURVES / "curves.csv", index=False, float_format="%.6g", lineterminator="\n"
     )
-    for name, done in trials.items():
-        with tracking.Run(study, "variant", name, tracking.mark(done)) as parent:
+    for name, of_variant in trials.items():
+        with tracking.Run(study, "variant", name, tracking.mark(of_variant)) as parent:
             parent.attach(files, "curves")
 
 

@@ -49,7 +49,7 @@ def main() -> None:
         **_of_variants(effects, options, folds, data),
         "backbone": _backbone(data, backbone) if variants.transfer else "",
         "everywhere": train.techniques,
-        **_of_training(curves, options, [k for k, made in recipes.items() if made.schedule]),
+        **_of_training(curves, options, [k for k, recipe in recipes.items() if recipe.schedule]),
         **_of_networks(views),
         **_of_sizes(options),
         "data": report.included(paths.DATA_REPORT.read_text()),
@@ -171,13 +171,13 @@ def _of_sizes(options) -> dict:
 
 def _charts(effects, curves, shown, confidence) -> dict[str, html.Chart]:
     """What of the report answers to the reader: effects, where there are any, and curves."""
-    made = {}
+    shown_charts = {}
     if len(effects):
         spec = charts.effects_chart(effects, TITLES, confidence)
-        made["effects"] = html.Chart(spec, [paths.COMPARE / "ablation_effects.png"])
+        shown_charts["effects"] = html.Chart(spec, [paths.COMPARE / "ablation_effects.png"])
     spec = charts.curves_chart(curves, shown, "variant")
-    made["curves"] = html.Chart(spec, sorted(paths.CURVES.glob("*.png")))
-    return made
+    shown_charts["curves"] = html.Chart(spec, sorted(paths.CURVES.glob("*.png")))
+    return shown_charts
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -32,7 +32,8 @@ def main() -> None:
     )
     dev = pool.read(paths.PREPARED / "dev")
     trials = {name: records.read_all(paths.RUNS / name) for name in options.variants}
-    firsts = {name: done[0] for name, done in trials.items()}  # the trials whose networks are kept
+    # The trials whose networks are kept.
+    firsts = {name: of_variant[0] for name, of_variant in trials.items()}
     probe = _probe(dev, firsts, options.images)
     sections = Sections(model, train, techniques, backbone)
     recipes = {name: sections.recipe(variants.every[name]) for name in options.variants}

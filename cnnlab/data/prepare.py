@@ -121,8 +121,8 @@ def draw(
     """
     shuffled = table.sample(frac=1, random_state=np.random.default_rng(seed))
     comes_split = bool(shuffled["split"].isin(["train", "test"]).all())
-    there = table["label"].value_counts().sort_index()
-    target = [name for name in there.index if name not in pretrain_classes]
+    available = table["label"].value_counts().sort_index()
+    target = [name for name in available.index if name not in pretrain_classes]
     wanted = {
         "dev": dict.fromkeys(target, len(table) if dev_per_class is None else dev_per_class),
         "pretrain": dict.fromkeys(pretrain_classes or [ANY], pretrain_images),
@@ -132,19 +132,19 @@ def draw(
     if dev_per_class is None:
         order = ["test", "pretrain", "dev"]
         if not comes_split and test_per_class is None:
-            wanted["test"] = {c: max(1, round(test_share * int(there[c]))) for c in target}
+            wanted["test"] = {c: max(1, round(test_share * int(available[c]))) for c in target}
     shuffled["split"] = _placed(shuffled, wanted, order, comes_split)
     if dev_per_class is None:
         in_dev = set(shuffled["label"][shuffled["split"] == "dev"])
         for label in sorted(set(target) - in_dev):
             raise UserError(
-                f"params.yaml: data.dev_per_class = null: of class {label!r}, {there[label]} "
+                f"params.yaml: data.dev_per_class = null: of class {label!r}, {available[label]} "
                 "images, none is left for the dev pool"
             )
     else:
-        _require_all("dev", "dev_per_class", dev_per_class, wanted["dev"], there, shuffled)
+        _require_all("dev", "dev_per_class", dev_per_class, wanted["dev"], available, shuffled)
     _require_all(
-        "pretrain", "pretrain.per_class", pretrain_images, wanted["pretrain"], there, shuffled
+        "pretrain", "pretrain.per_class", pretrain_images, wanted["pretrain"], available, shuffled
     )
     manifest = shuffled[shuffled["split"] != ""].sort_values("row")
     manifest.insert(0, "image_id", np.arange(len(manifest)))
@@ -187,7 +187,7 @@ def _require_all(
     key: str,
     asked: int,
     lacking: Mapping[str, int],
-    there: pd.Series,
+    available: pd.Series,
     shuffled: pd.DataFrame,
 ) -> None:
     """Raise UserError where a pool lacks images: `lacking`: class -> how many."""
@@ -196,7 +196,9 @@ def _require_all(
     for label, n in lacking.items():
         if n > slack:
             have = (
-                f"class {label!r} has {there[label]} images, of which" if label else "of all images"
+                f"class {label!r} has {available[label]} images, of which"
+                if label
+                else "of all images"
             )
             raise UserError(
                 f"params.yaml: data.{key} = {asked}: {have} only {asked - n} were left for the"
