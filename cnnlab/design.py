@@ -6,6 +6,7 @@ Says what the design tells, what it takes for granted, and what it costs, before
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -13,10 +14,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import pandas as pd
 from ruamel.yaml import YAML
 
-from cnnlab import params, tracking
-from cnnlab.compare import designs
+from cnnlab import params, paths, tracking
+from cnnlab.compare import designs, power
+from cnnlab.compare.contrasts import Contrast
+from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.options import Design
 from cnnlab.errors import UserError
 from cnnlab.params import Params
@@ -24,6 +28,7 @@ from cnnlab.processes import cores
 from cnnlab.recipe.techniques import SCRATCH, starts
 
 SHOWN = 40  # lines of the alias structure
+POWER = 0.8
 
 
 def variants_of(whole: Params) -> dict[str, list[str]]:
@@ -31,8 +36,9 @@ def variants_of(whole: Params) -> dict[str, list[str]]:
     under study; a set that there is a variant of already keeps its name."""
     design, every = whole.design, whole.variants.every
     names = {frozenset(on): name for name, on in every.items()}
-    designed = designs.named(designs.sets_of(**dict(design)), design.techniques, design.starts)
-    studied = {*design.techniques, *design.starts}
+    starts_first = [*design.starts, designs.PLACEBO]
+    designed = designs.named(designs.sets_of(**dict(design)), design.techniques, starts_first)
+    studied = {*design.techniques, *design.starts, designs.PLACEBO}
     beside = {
         name: on
         for name, on in every.items()
@@ -97,21 +103,81 @@ def explained(design: Design) -> list[str]:
     if len(design.starts) > 1:
         lines = [f"{lines[0]}, {len(sets)} for each of {', '.join(design.starts)}"]
         lines.append("it tells what each start does on average, and how techniques change that")
+    kind, resolution = designs.proposed(len(techniques))
+    if design.kind != kind or (kind == "fraction" and design.resolution != resolution):
+        better = f"{kind}, design.resolution: {resolution}" if kind == "fraction" else kind
+        lines.append(f"the fewest trainings for main effects alone: design.kind: {better}")
     if len(techniques) == 1 < len(design.starts):
         return lines
     if len(techniques) < 2 or not designs.orthogonal(sets, techniques):
         return [
             *lines,
-            "it tells what each technique adds to nothing and what the full recipe has from it; "
-            "not which two interact",
+            "it tells what each technique does on average over having the others or not, what it "
+            "adds to nothing, and what the full recipe has from it; not which two interact",
         ]
-    resolution = designs.resolution_of(sets, techniques)
-    if resolution == math.inf:
+    reached = designs.resolution_of(sets, techniques)
+    if reached == math.inf:
         return [*lines, "nothing is aliased: it tells every main effect and interaction"]
     chains = designs.aliases(sets, techniques, order=2)
-    lines.append(f"resolution {resolution:.0f}; an effect holds also those it is aliased with:")
+    lines.append(f"resolution {reached:.0f}; an effect holds also those it is aliased with:")
     lines += [f"  {effect} = {' = '.join(chain)}" for effect, chain in chains.items()][:SHOWN]
     return lines + (["  ..."] if len(chains) > SHOWN else [])
+
+
+def powered(whole: Params, variants: Mapping[str, Sequence[str]]) -> str:
+    """How many trainings the design needs to tell a main effect as large as the rope; "" where it
+    tells none, or nothing is known yet of how the metric varies."""
+    options, design = whole.compare, whole.design
+    metric = METRICS[options.metric]
+    sets = designs.sets_of(**dict(design))
+    contrasts = designs.effects(variants, sets, design.techniques, 1, starts=starts())
+    main = [c for c in contrasts if c.kind == "main"]
+    if not main:
+        return ""
+    known, source = _variances(options.metric, contrasts)
+    facts = json.loads(paths.DATA_FACTS.read_text()) if paths.DATA_FACTS.exists() else None
+    rope = getattr(options.rope, options.metric)
+    if known is None or facts is None or not rope:
+        return "run the study once to know how many trainings a main effect needs to be told"
+    plan = power.Plan(
+        effect=rope,
+        power=POWER,
+        alpha=options.alpha,
+        family=len(main),
+        images=facts["images"]["dev"],
+        folds=whole.folds.k,
+        guard=options.guard,
+    )
+    repeats = power.repeats(main, known, plan)
+    effect = f"a main effect of {rope * metric.scale:g} {metric.step} (the rope)"
+    if repeats is None:
+        enough = power.images(main, known, plan)
+        return (
+            f"{effect} takes more than {enough} images to be told, there are {plan.images}: "
+            f"{source}"
+        )
+    trainings = repeats * plan.folds * len({v for c in main for v, w in c.weights.items() if w})
+    return (
+        f"{effect} is told in {POWER:.0%} of studies by {repeats} repeats, {trainings} trainings: "
+        f"{plan.images} images, {options.alpha:.0%} after Holm's correction over {plan.family}, "
+        f"{source}"
+    )
+
+
+def _variances(metric: str, contrasts: Sequence[Contrast]) -> tuple[power.Variances | None, str]:
+    """How a metric varies, and from where that is known."""
+    table = paths.REPORTS / "ablation.csv"
+    if table.exists():
+        empty = {part: [""] for part in "heu"}  # of an estimate that does not split variances
+        rows = pd.read_csv(table, keep_default_na=False, na_values=empty)
+        rows = rows[rows["metric"] == metric].to_dict("records")
+        if {"h", "e", "u"} <= set(rows[0] if rows else ()):
+            known = power.variances(rows, contrasts)
+            if known is not None:
+                return known, "variances as in reports/ablation.csv"
+    if metric == "accuracy":
+        return power.TYPICAL, "variances as of a small network on digits"
+    return None, ""
 
 
 def cost(whole: Params, variants: Mapping[str, Sequence[str]]) -> str:
@@ -149,8 +215,9 @@ def main() -> None:
             trial.replace(params.FILE)
     finally:
         trial.unlink(missing_ok=True)
-    for line in explained(whole.design):
-        print(line)
+    for line in (*explained(whole.design), powered(whole, variants)):
+        if line:
+            print(line)
     for word, ours, others in (
         ("new", variants, whole.variants.every),
         ("gone", whole.variants.every, variants),

@@ -1,15 +1,17 @@
-"""A job run in sight of a person: with a progress bar, and with its records logged to MLflow."""
+"""Jobs run in sight of a person: with a progress bar, and with their records logged to MLflow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from cnnlab import records, tracking
 from cnnlab.progress import Bar, bar
 from cnnlab.records import Record, Trial
-from cnnlab.run.execute import run
-from cnnlab.run.job import Job
+from cnnlab.run.execute import run, run_all
+from cnnlab.run.job import Job, Part
 from cnnlab.run.options import Execution
 
 
@@ -26,36 +28,83 @@ def run_observed(
     `kind` (variant, backbone, final) is for MLflow. `sizes`: as `cnnlab.run.execute.run`."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
-    design = {"trials": len(plan), "splits": len(splits), "members": job.members}
     with (
         tracking.Run(study, kind, job.name, tracking.digest(p.mark for p in plan)) as parent,
         bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress,
     ):
-        parent.describe({**vars(job.recipe), **design, "seed": job.seed}, job.pool)
-        watcher = _Watcher(progress, parent, job.recipe.epochs)
+        parent.describe({**_params(job), "trials": len(plan), "splits": len(splits)}, job.pool)
+        watcher = _Watcher(progress, {job.name: parent}, {job.name: job.recipe.epochs})
         log_model = parent.model_logger(job.pool)
         where = execution.model_dump()
         done = run(job, plan, folder, watcher, log_model, sizes=sizes, **where)
-        parent.finish(done, folder / records.MODEL, job.pool)
+        parent.finish(done, job.pool, folder / records.MODEL)
     return done
 
 
+def run_all_observed(
+    jobs: Mapping[Path, Job], execution: Execution, study: str, title: str
+) -> dict[str, list[Record]]:
+    """Run what is missing of several variants' further repeats, on one set of workers, and return
+    their records: variant -> those of its job.
+
+    `jobs`: by the folder that takes the records; nothing is removed from it, and no network is
+    saved in it, see `cnnlab.run.execute.run_all`. `title`: of the one bar, which counts epochs. In
+    MLflow a variant has one run of the kind `decide`: later calls with more repeats add to it.
+    """
+    parts = [Part(job, job.plan(), folder) for folder, job in jobs.items()]
+    epochs = {job.name: job.recipe.epochs for job in jobs.values()}
+    total = sum(len(part.plan) * epochs[part.job.name] for part in parts)
+    parents = {}
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(tracking.Writer())
+        for part in parts:
+            parent = tracking.Run(study, "decide", part.job.name, _first_repeat(part), writer)
+            stack.enter_context(parent).describe(_params(part.job), part.job.pool)
+            parents[part.job.name] = parent
+        watcher = _Watcher(stack.enter_context(bar(title, total)), parents, epochs)
+        done = run_all(parts, watcher, **execution.model_dump())
+        for part in parts:
+            parents[part.job.name].finish(done[part.job.name], part.job.pool)
+    return done
+
+
+def _params(job: Job) -> dict[str, Any]:
+    """What MLflow shows as the params of a job's run."""
+    return {**vars(job.recipe), "members": job.members, "seed": job.seed}
+
+
+def _first_repeat(part: Part) -> str:
+    """Mark of the first repeat that is planned."""
+    first = part.plan[0].trial.repeat
+    return tracking.digest(p.mark for p in part.plan if p.trial.repeat == first)
+
+
 class _Watcher:
-    def __init__(self, progress: Bar, parent: tracking.Run, epochs: int):
-        self._progress, self._parent, self._epochs = progress, parent, epochs
+    """Tells a progress bar, and the runs of jobs by their names."""
+
+    def __init__(
+        self, progress: Bar, parents: Mapping[str, tracking.Run], epochs: Mapping[str, int]
+    ):
+        self._progress, self._parents, self._epochs = progress, parents, epochs
 
     def epoch(self, trial: Trial, entry: dict[str, float]) -> None:
-        where = f"repeat {trial.repeat} fold {trial.fold} epoch {entry['epoch']}/{self._epochs}"
+        epochs = self._epochs[trial.variant]
+        where = f"repeat {trial.repeat} fold {trial.fold} epoch {entry['epoch']}/{epochs}"
         score = f" accuracy {entry['accuracy']:.3f}" if "accuracy" in entry else ""
-        self._progress.advance(note=where + score)
-        self._parent.epoch(trial, entry)
+        self._progress.advance(note=self._named(trial, where + score))
+        self._parents[trial.variant].epoch(trial, entry)
 
     def again(self, trial: Trial) -> None:
         self._progress.say(f"the worker of {trial.variant} {trial.key} died; tried again")
 
     def done(self, record: Record, trained: bool) -> None:
+        trial, epochs = record.trial, self._epochs[record.trial.variant]
         if not trained:
-            self._progress.advance(self._epochs, note=f"{record.trial.key} kept")
-        elif left := self._epochs - len(record.history):  # it stopped early
-            self._progress.advance(left, note=f"{record.trial.key} stopped early")
-        self._parent.trial(record)
+            self._progress.advance(epochs, note=self._named(trial, f"{trial.key} kept"))
+        elif left := epochs - len(record.history):  # it stopped early
+            self._progress.advance(left, note=self._named(trial, f"{trial.key} stopped early"))
+        self._parents[trial.variant].trial(record)
+
+    def _named(self, trial: Trial, note: str) -> str:
+        """A note of a trial, with its variant where there are several."""
+        return f"{trial.variant} {note}" if len(self._parents) > 1 else note

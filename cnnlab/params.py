@@ -17,7 +17,8 @@ from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from cnnlab.compare.options import Compare, Design, Final
+from cnnlab.compare.designs import PLACEBO
+from cnnlab.compare.options import Compare, Decide, Design, Final
 from cnnlab.data.options import KINDS, Data, Folds
 from cnnlab.errors import UserError
 from cnnlab.plugins import Options, chosen
@@ -65,6 +66,7 @@ class Params(Options):
     sizes: Sizes
     execution: Execution
     compare: Compare
+    decide: Decide
     visualize: Visualize
     final: Final
 
@@ -117,6 +119,14 @@ class Params(Options):
         shared = f"none of train.techniques, which every variant has: {_join(everywhere)}"
         for key, names in studied.items():
             _require(not set(names) & set(everywhere), key, names, shared)
+        both = [name for name in self.design.techniques if name == PLACEBO]
+        _require(not both, "design.techniques", both, "no placebo: design.placebo asks for it")
+        if self.design.placebo:
+            listed = f"false, or {PLACEBO}: {{}} under techniques"
+            _require(PLACEBO in known, "design.placebo", True, listed)
+        most = self.decide.max_repeats
+        more = f"more than folds.repeats = {self.folds.repeats}, or null"
+        _require(most is None or most > self.folds.repeats, "decide.max_repeats", most, more)
         begin = [SCRATCH, *(name for name in starts() if name in known)]
         _check_list("design.starts", self.design.starts, begin, "start", "starts")
         for key, names in (

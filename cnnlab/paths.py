@@ -11,6 +11,7 @@ from pathlib import Path
 PREPARED = Path("data/prepared")
 FOLDS = Path("data/folds.csv")
 RUNS = Path("data/runs")
+DECIDED = Path("data/decided")  # further repeats of variants, where effects were undecided
 BACKBONE = Path("data/backbone")
 FEATURES = Path("data/features")  # of frozen backbones: a cache, unknown to DVC
 REPORTS = Path("reports")

@@ -25,13 +25,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from cnnlab import params, paths, report
-from cnnlab.compare.change import Change, Known, changes, standard_error
+from cnnlab.compare.change import Change, Known, changes
 from cnnlab.compare.metrics import METRICS, Metric
 from cnnlab.errors import UserError
+from cnnlab.report.words import Words, amount
 
 MARK = "<!-- cnnlab: what this pull request does to the study -->"  # a forge's comment is found by
 MOST_FIGURES = 10  # pairs of a study that are shown; a comment of GitHub holds 65536 characters
 FIRST = ("compare/ablation_effects", "compare/ablation_scores")
+EARLIER = "made by an earlier version"
 
 Row = Mapping[str, Any]
 
@@ -214,7 +216,7 @@ def effects(study: Study, metric: str) -> dict[tuple[str, str], Row]:
     """(kind, technique) -> the row of reports/ablation.csv on that metric; none where it has
     none."""
     table = study.table(paths.REPORTS / "ablation.csv")
-    if table is None or not {"metric", "df"} <= set(table.columns):
+    if table is None or not {"metric", "kind", "technique", "effect"} <= set(table.columns):
         return {}
     rows = table[table["metric"] == metric].to_dict("records")
     return {(row["kind"], row["technique"]): row for row in rows}
@@ -223,34 +225,33 @@ def effects(study: Study, metric: str) -> dict[tuple[str, str], Row]:
 def scores(study: Study, metric: str) -> dict[str, Row]:
     """Variant -> its score as an effect's row."""
     table = study.table(paths.COMPARE / "ablation_scores.csv")
-    if table is None or f"{metric}_se" not in table.columns:
+    if table is None or metric not in table.columns:
         return {}
-    return {
-        row["name"]: {
-            "effect": row[metric],
-            "low": row[f"{metric}_low"],
-            "high": row[f"{metric}_high"],
-            "error": row[f"{metric}_se"],
-            "df": row["n"] - 1,
-        }
-        for row in table.to_dict("records")
-    }
+    rows = {}
+    for row in table.to_dict("records"):
+        ends = {end: row[f"{metric}_{end}"] for end in ("low", "high")}
+        rows[row["name"]] = {"effect": row[metric], **ends}
+        if "repeats" in row:  # the least degrees of freedom that its error may have
+            df = row["repeats"] * (study.made_with("folds.k") - 1)
+            rows[row["name"]] |= {"se": row[f"{metric}_se"], "df": df, "why": ""}
+    return rows
 
 
-def compared(
-    before: Mapping[Any, Row], after: Mapping[Any, Row], confidences: Sequence[float], rules: Row
-) -> dict[Any, Change]:
-    """The changes of what both have; `confidences`: of the intervals before and after."""
+def comparable(row: Row) -> bool:
+    """Whether a row says what its error is, as tables of earlier versions do not."""
+    return {"se", "df", "why"} <= set(row)
 
-    def known(row: Row, confidence: float) -> Known:
-        df = int(row["df"])
-        error = row.get("error", standard_error(row["low"], row["high"], df, confidence))
-        return Known(mean=row["effect"], error=error, df=df)
+
+def compared(before: Mapping[Any, Row], after: Mapping[Any, Row], rules: Row) -> dict[Any, Change]:
+    """The changes of what both have."""
+
+    def known(row: Row) -> Known:
+        return Known(mean=row["effect"], error=0.0 if row["why"] else row["se"], df=row["df"])
 
     pairs = {
-        name: (known(before[name], confidences[0]), known(after[name], confidences[1]))
+        name: (known(before[name]), known(after[name]))
         for name in after
-        if name in before
+        if name in before and comparable(before[name]) and comparable(after[name])
     }
     return changes(pairs, **rules)
 
@@ -271,14 +272,19 @@ def label(name: str | tuple[str, str]) -> str:
 def lines(before, after, changed: Mapping[Any, Change], m: Metric, shown) -> Iterator[list[str]]:
     """Rows of a table of changes; `shown`: a row of either in words."""
     for name in dict.fromkeys([*after, *before]):
-        cells = [shown(side[name]) if name in side else "–" for side in (before, after)]
+        sides = (before, after)
+        cells = [shown(side[name]) if name in side else "–" for side in sides]
+        difference, word = "", ""
         if name in changed:
             change = changed[name]
             moved = {"effect": change.mean, "low": change.low, "high": change.high}
             difference = "" if change.verdict == "unchanged" else report.effect(moved, m)
-            yield [f"**{label(name)}**", *cells, difference, verdict(change, m)]
+            word = verdict(change, m)
+        elif all(name in side for side in sides):
+            word = EARLIER
         else:
-            yield [f"**{label(name)}**", *cells, "", "new" if name in after else "gone"]
+            word = "new" if name in after else "gone"
+        yield [f"**{label(name)}**", *cells, difference, word]
 
 
 def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str, Any]:
@@ -289,22 +295,30 @@ def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
         allowed = ", ".join(METRICS)
         raise UserError(f"{where}: compare.metric = {metric!r}; allowed: {allowed}")
     m, both = METRICS[metric], (before, after)
-    confidences = [study.made_with("compare.confidence") for study in both]
     rules = {
-        "confidence": confidences[1],
+        "confidence": after.made_with("compare.confidence"),
         "alpha": after.made_with("compare.alpha"),
         "rope": after.made_with(f"compare.rope.{metric}") or 0.0,
     }
     rows = [effects(study, metric) for study in both]
+    answering = all(map(comparable, rows[1].values()))
+    table = pd.DataFrame(rows[1].values() if answering else [])
+    words = report.words_of(
+        metric,
+        after.made_with("compare.estimate"),
+        after.made_with("folds.repeats"),
+        table,
+        after.data.get("images", {}).get("dev", 0),
+    )
     verdicts: dict[str, list[str]] = {}
     changed: dict[Any, Change] = {}
     for kind in dict.fromkeys(kind for kind, _ in rows[1]):  # one family, as in the report
         family = {name: row for name, row in rows[1].items() if name[0] == kind}
-        changed |= compared(rows[0], family, confidences, rules)
+        changed |= compared(rows[0], family, rules)
     for name, change in changed.items():
         verdicts.setdefault(change.verdict, []).append(label(name))
     means = [scores(study, metric) for study in both]
-    of_means = compared(*means, confidences, rules)
+    of_means = compared(*means, rules)
     other, same = held_out(before, after)
     return {
         "name": report.escaped(str(after.params.get("study", after.folder))),
@@ -318,21 +332,36 @@ def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
         if any(study.code() for study in both)
         else [],
         "stale": after.stale(),
-        "lacking": [
-            study.revision.sha[:10] for study in both if study.params and not effects(study, metric)
-        ],
+        "lacking": list(lacking(both, rows, m)),
         "metric": m.title,
         "step": m.step,
         "unit": m.unit,
-        "rope": f"±{rules['rope'] * m.scale:g} {m.step}",
+        "rope": f"±{amount(rules['rope'], m)}",
         **{name: rules[name] for name in ("confidence", "alpha")},
         "verdicts": verdicts,
-        "effects": list(lines(*rows, changed, m, lambda row: report.effect(row, m))),
+        "answers": report.answers(table, words) if len(table) else [],
+        "effects": list(lines(*rows, changed, m, lambda row: cell(row, words))),
         "scores": list(lines(*means, of_means, m, lambda row: mean(row, m))),
         **figures(before, after, url, pushed),
         "report": page(Study(pushed, after.folder), url),
         "report_before": page(before, url),
     }
+
+
+def lacking(
+    both: Sequence[Study], rows: Sequence[Mapping[Any, Row]], m: Metric
+) -> Iterator[tuple[str, str]]:
+    """Revisions whose effects cannot be compared, and why."""
+    for study, of_study in zip(both, rows, strict=True):
+        if study.params and not of_study:
+            yield study.revision.sha[:10], f"no effects on {m.title} that can be read"
+        elif not all(map(comparable, of_study.values())):
+            yield study.revision.sha[:10], f"tables {EARLIER}, without standard errors"
+
+
+def cell(row: Row, words: Words) -> str:
+    """An effect in words, or where they are of an earlier version, in numbers."""
+    return words.cell(row) if comparable(row) else report.effect(row, words.m)
 
 
 def page(study: Study, url: str) -> str | None:

@@ -22,5 +22,12 @@ def nll(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float
 
     Shapes as for `accuracy`. A probability below `LEAST` counts as `LEAST`.
     """
+    return float(np.mean(nll_of_each(labels, probabilities)))
+
+
+def nll_of_each(
+    labels: NDArray[np.int64], probabilities: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """The negative log probability of each image's true class, (n,); their mean is `nll`."""
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.mean(np.log(np.clip(true, LEAST, 1))))
+    return -np.log(np.clip(true, LEAST, 1))

@@ -19,7 +19,8 @@ def main() -> None:
     if behind:
         raise UserError("the study is not up to date (see `dvc status`); run `dvc repro` first")
     stages = [("pretrain",), *(("train", name) for name in params.load("variants").every)]
-    for stage, *name in [*stages, ("compare",), ("visualize",), ("final",), ("report",)]:
+    stages += [("decide",), ("compare",), ("visualize",), ("final",), ("report",)]
+    for stage, *name in stages:
         subprocess.run([sys.executable, "-m", f"stages.{stage}", *name], check=True)
 
 

@@ -4,10 +4,11 @@ One experiment a study. In it one parent run a variant with its trials nested be
 the study itself, which leads to those of its variants. A run is recognised by its tags, never by an
 id kept elsewhere:
 
-    cnnlab.kind    study, variant, backbone, final, or trial on nested runs, which say in cnnlab.of
-                   what they are trials of
+    cnnlab.kind    study, variant, decide, backbone, final, or trial on nested runs, which say in
+                   cnnlab.of what they are trials of
     cnnlab.name    of the variant, ...
-    cnnlab.mark    digest of the records it shows; another recipe, seed or design is another run
+    cnnlab.mark    digest of the records it shows; another recipe, seed or design is another run. Of
+                   the kind decide: of the records of its first repeat, as more may be added
     cnnlab.trial   key of the trial (r0_f0_m0), on nested runs
     cnnlab.live    on nested runs that were written while the trial ran: their duration is its own
 
@@ -19,6 +20,7 @@ Where MLflow fails or dies, training goes on at full speed: one warning says so.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -37,7 +39,9 @@ import filelock
 import numpy as np
 
 from cnnlab import paths, records
-from cnnlab.compare import bounds_of, score_interval
+from cnnlab.compare import tables
+from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.scores import Outcomes, split_of
 from cnnlab.data.pool import Pool
 from cnnlab.records import Record, Trial
 
@@ -50,6 +54,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 CONFIDENCE = 0.95  # of the intervals on parent runs
+RULES = tables.Rules(confidence=CONFIDENCE)
 CHAMPION = "champion"  # alias of the registered version that is the recommended recipe's
 LIVE = "cnnlab.live"  # tag of a nested run that was written while its trial ran, from its start
 BATCH_SECONDS = 2.0  # between two requests for one running trial
@@ -62,8 +67,9 @@ GUIDE = """What each run is, by its tag `cnnlab.kind`:
 - **variant**: one set of techniques over all folds. Mean, spread over folds (`_sd`) and 95%
 interval
   (`_ci95_low`, `_ci95_high`) of each metric.
+- **decide**: further repeats of a variant, trained because an effect was still undecided.
 - **backbone**: what variants that do not begin at random weights begin from.
-- **trial**: one network, nested below its variant; every epoch.
+- **trial**: one network, nested below its variant or the variant's further repeats; every epoch.
 - **final**: the recommended variant, trained on all development images; `test_` metrics are of the
   test images.
 
@@ -87,62 +93,77 @@ def store() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.workspace() / 'mlflow.db'}"
 
 
-def _later(method: Callable[..., None]) -> Callable[..., None]:
-    """A method of Run that is carried out on the run's own thread, in the order of the calls."""
-
-    @functools.wraps(method)
-    def enqueue(self, *args: Any) -> None:
-        self._queue.put((method, args))
-
-    return enqueue
-
-
-class Run:
-    """A parent run, written by a thread of its own so that training never waits for MLflow.
+class Writer:
+    """A thread that writes to MLflow, call after call, so that training never waits for it.
 
     Use as a context manager; leaving it waits until all is written. The first failure of MLflow is
     one warning, and what comes after it is dropped: `cnnlab.track` can log it later.
     """
 
-    def __init__(self, study: str, kind: str, name: str, mark: str):
-        self._tags = {"cnnlab.kind": kind, "cnnlab.name": name, "cnnlab.mark": mark}
-        self._study, self._name, self._failed = study, name, False
-        self._queue: queue.SimpleQueue = queue.SimpleQueue()
-        self._live: dict[str, _Live] = {}  # by trial key
-        self._monitor: Any = None  # of the machine, while a trial runs
+    def __init__(self):
+        self.calls: queue.SimpleQueue = queue.SimpleQueue()  # of functions; None: no more
+        self.at_end = contextlib.ExitStack()  # called in any case
+        self._failed = False
         self._thread = threading.Thread(target=self._write, name="mlflow")
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Writer:
         self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.calls.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        with self.at_end:
+            while (call := self.calls.get()) is not None:
+                if not self._failed:
+                    self._carry_out(call)
+
+    def _carry_out(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # a store may fail in any way, and no record depends on it
+            self._failed = True
+            about = f"MLflow at {store()} failed ({type(error).__name__}: {error})"
+            print(
+                _safe(f"warning: {about}; the study goes on, its records are complete; "),
+                "`make track` logs later what is missing",
+                file=sys.stderr,
+            )
+
+
+def _later(method: Callable[..., None]) -> Callable[..., None]:
+    """A method of Run that is carried out by the run's writer, in the order of the calls."""
+
+    @functools.wraps(method)
+    def enqueue(self, *args: Any) -> None:
+        self._writer.calls.put(functools.partial(method, self, *args))
+
+    return enqueue
+
+
+class Run:
+    """A parent run. Use as a context manager; leaving it waits until all is written, unless the
+    writer is one of several runs."""
+
+    def __init__(self, study: str, kind: str, name: str, mark: str, writer: Writer | None = None):
+        """`writer`: of several runs that are open together; None: one of its own."""
+        self._tags = {"cnnlab.kind": kind, "cnnlab.name": name, "cnnlab.mark": mark}
+        self._study, self._name = study, name
+        self._writer, self._shared = writer or Writer(), writer is not None
+        self._live: dict[str, _Live] = {}  # by trial key
+        self._monitor: Any = None  # of the machine, while a trial runs
+
+    def __enter__(self) -> Run:
+        if not self._shared:
+            self._writer.__enter__()
         self._open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._queue.put(None)
-        self._thread.join()
-
-    def _write(self) -> None:
-        try:
-            self._carry_out()
-        finally:
-            if self._monitor:
-                self._monitor.finish()
-
-    def _carry_out(self) -> None:
-        while (call := self._queue.get()) is not None:
-            method, args = call
-            if self._failed:
-                continue
-            try:
-                method(self, *args)
-            except Exception as error:  # a store may fail in any way, and no record depends on it
-                self._failed = True
-                about = f"MLflow at {store()} failed ({type(error).__name__}: {error})"
-                print(
-                    _safe(f"warning: {about}; the study goes on, its records are complete; "),
-                    "`make track` logs later what is missing",
-                    file=sys.stderr,
-                )
+        if not self._shared:
+            self._writer.__exit__()
 
     @_later
     def _open(self) -> None:
@@ -187,6 +208,7 @@ class Run:
             return
         if self._monitor is None:
             self._monitor = _watch_machine(self._id)
+            self._writer.at_end.callback(self._monitor.finish)
         whole = {LIVE: "1"} if entry["epoch"] == 1 else {}  # not resumed from a checkpoint
         live = self._live.get(trial.key) or self._start(trial, whole)
         live.add(entry)
@@ -227,14 +249,15 @@ class Run:
         return self._live.setdefault(trial.key, _Live(run_id))
 
     @_later
-    def finish(self, done: list[Record], model: Path, pool: Pool) -> None:
-        """Log the metrics of all records together and the model with its signature; end it."""
-        values = summary(done)
+    def finish(self, done: list[Record], pool: Pool, model: Path | None = None) -> None:
+        """Log the metrics of all records together; end it. `model`: a saved network, which is
+        logged with its signature; None: none is."""
+        values = summary(done, pool.manifest.set_index("image_id")["group"].to_dict())
         for name, value in values.items():
             self._client.log_metric(self._id, name, value)
         note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))
         self._client.set_tag(self._id, NOTE, note)
-        if not self._client.get_run(self._id).outputs.model_outputs:
+        if model and not self._client.get_run(self._id).outputs.model_outputs:
             self.model_logger(pool)(model)
         self._client.set_terminated(self._id)
 
@@ -381,23 +404,32 @@ def trial_seconds(study: str) -> list[float]:
     return [(info.end_time - info.start_time) / 1000 for info in trials]
 
 
-def summary(done: list[Record]) -> dict[str, float]:
-    """Mean, spread over folds and repeats, and interval of each metric of a variant's records."""
+def summary(done: list[Record], groups: Mapping[int, object] | None = None) -> dict[str, float]:
+    """Mean, spread over folds and repeats, and interval of each metric of a variant's records.
+
+    `groups`: image_id -> group, see `cnnlab.compare.inference.Split`; None: each image its own.
+    """
+    means = {metric: records.scores(done, metric) for metric in done[0].final}
+    if next(iter(means.values())).shape[1] < 2:  # none was held out
+        return {metric: float(scores.mean()) for metric, scores in means.items()}
+    name = done[0].trial.variant
+    outcomes = Outcomes.of(records.cells(done), name)
+    split = split_of({name: outcomes}, groups or {i: i for i in outcomes.image_id.tolist()})
     values = {}
-    for metric in done[0].final:
-        scores = records.scores(done, metric)
-        values[metric] = float(scores.mean())
-        if scores.shape[1] > 1:
-            interval = score_interval(scores, CONFIDENCE, bounds_of(metric))
-            values[f"{metric}_sd"] = interval.sd
-            values[f"{metric}_ci95_low"] = interval.low
-            values[f"{metric}_ci95_high"] = interval.high
+    for metric, scores in means.items():
+        each = split.spread(scores)
+        if metric in METRICS:
+            each = outcomes.of_each(METRICS[metric].values).mean(axis=2)
+        (row,) = tables.variant_rows({metric: {name: each}}, {name: []}, split, RULES)
+        values[metric] = row[metric]
+        for end, shown in (("sd", "sd"), ("low", "ci95_low"), ("high", "ci95_high")):
+            values[f"{metric}_{shown}"] = row[f"{metric}_{end}"]
     return values
 
 
 def _description(kind: str, name: str, values: Mapping[str, float], trials: int) -> str:
     """What a parent run says of itself, in Markdown."""
-    kind = kind.capitalize()
+    kind = {"decide": "Further repeats of"}.get(kind, kind.capitalize())
     if "accuracy" not in values:  # no image was held out
         return f"{kind} **{name}**: trained on all images that it is given; none was held out."
     return f"{kind} **{name}**: accuracy {_interval(values)} % over {trials} trials, out of fold."

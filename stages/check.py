@@ -10,7 +10,7 @@ def main() -> None:
     whole = params.read()
     design = whole.design
     sets = designs.sets_of(**dict(design))
-    order = [*design.starts, *design.techniques]
+    order = [*design.starts, *design.techniques, designs.PLACEBO]
     lacking = designs.missing(sets, order, whole.variants.every)
     if lacking:
         raise UserError(

@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 
 from cnnlab import params, paths, records, tracking
-from cnnlab.compare import METRICS, comparison, designs, effects, mechanisms, recommend, tables
+from cnnlab.compare import comparison, designs, mechanisms, sides, tables
+from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.options import Compare
-from cnnlab.compare.scores import Grid, member_scores
+from cnnlab.compare.recommend import recommend
+from cnnlab.compare.scores import Grid, Outcomes
 from cnnlab.compare.sizes import SIZE_COLUMNS, size_rows
 from cnnlab.data import pool
 from cnnlab.look import effects as look
+from cnnlab.look.classes import classes_figure
 from cnnlab.look.figure import save
 from cnnlab.look.mechanisms import mechanisms_figure, preactivations_figure
+from cnnlab.look.sides import Changed, sides_figure
 from cnnlab.look.sizes import sizes_figure
 from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.records import Record
-from cnnlab.seeds import derive
 from stages import run
 
 
@@ -31,9 +34,10 @@ class Study:
     name: str
     options: Compare
     techniques: Mapping[str, list[str]]
-    trials: Mapping[str, list[Record]]
+    trials: Mapping[str, list[Record]]  # of all repeats, those of `decide` too
     grids: Mapping[str, Grid]
     costs: Mapping[str, float]  # of training
+    dev: pool.Pool
     compared: comparison.Comparison
 
     @property
@@ -41,35 +45,72 @@ class Study:
         """The primary one."""
         return METRICS[self.options.metric]
 
+    @property
+    def primary(self) -> list[dict]:
+        """The effects on it."""
+        return self.compared.of(self.options.metric)
+
+    @property
+    def real(self) -> list[str]:
+        """The variants that may be the best: not the placebo, unless all hold it."""
+        real = [name for name, on in self.techniques.items() if designs.PLACEBO not in on]
+        return real or list(self.techniques)
+
+    @property
+    def headlines(self) -> list:
+        """The contrasts that answer first: main effects and starts, else those there are."""
+        contrasts = self.compared.contrasts
+        kinds = {c.kind for c in contrasts}
+        first = next((k for k in ({"main", "start"}, {"alone"}, {"pair"}) if k & kinds), set())
+        return [c for c in contrasts if c.kind in first]
+
 
 def main() -> None:
-    study, seed, design, variants, sizes, options, final = params.load(
-        "study", "seed", "design", "variants", "sizes", "compare", "final"
+    study, repeats, design, variants, sizes, options, decide, final = params.load(
+        "study",
+        "folds.repeats",
+        "design",
+        "variants",
+        "sizes",
+        "compare",
+        "decide",
+        "final",
     )
-    dev = pool.read(paths.PREPARED / "dev").manifest.set_index("image_id").sort_index()
+    dev = pool.read(paths.PREPARED / "dev")
     for folder in (paths.COMPARE, paths.PLOTS):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    sets = designs.sets_of(**dict(design))
     techniques = variants.every
-    contrasts = effects(techniques, sets, design.techniques, options.order, options.pairs, starts())
-    trials = {name: records.read_all(paths.RUNS / name) for name in techniques}
+    contrasts = designs.effects(
+        techniques,
+        designs.sets_of(**dict(design)),
+        design.techniques,
+        options.order,
+        options.pairs,
+        starts(),
+    )
+    first = {name: records.read_all(paths.RUNS / name) for name in techniques}
+    trials = {
+        name: records.read_all(paths.RUNS / name, paths.DECIDED / name) for name in techniques
+    }
     grids = {name: records.cells(of_variant) for name, of_variant in trials.items()}
     costs = {
         name: records.cost(of_variant, paths.RUNS / name) for name, of_variant in trials.items()
     }
-    compared = comparison.compare(grids, contrasts, options)
-    whole = Study(study, options, techniques, trials, grids, costs, compared)
+    groups = dev.manifest.set_index("image_id")["group"].to_dict()
+    looks = tables.looks_of(repeats, decide.max_repeats)
+    compared = comparison.compare(grids, contrasts, options, groups, looks)
+    comparison.note_aliases(compared.effects, contrasts, techniques, design.techniques)
+    whole = Study(study, options, techniques, trials, grids, costs, dev, compared)
 
     _write_tables(whole)
-    groups, draw = dev["group"], derive(seed, "draws")
-    other_images = comparison.conditional(compared, grids, groups, options, draw)
-    _csv(other_images, paths.COMPARE / "ablation_conditional.csv", tables.CONDITIONAL_COLUMNS)
-    files = [*_draw(whole), *_mechanisms(whole), *_sizes(whole, sizes)]
-    _write_plots(whole, dev["label"])
+    _estimates(whole, contrasts)
+    files = [*_draw(whole), *_classes(whole), *_sides(whole)]
+    files += [*_mechanisms(whole), *_sizes(whole, sizes)]
+    _write_plots(whole)
     _recommend(whole, final)
     marks = [
-        {"name": name, "mark": tracking.mark(of_variant)} for name, of_variant in trials.items()
+        {"name": name, "mark": tracking.mark(of_variant)} for name, of_variant in first.items()
     ]
     for row in marks:
         with tracking.Run(study, "variant", **row) as parent:
@@ -81,14 +122,14 @@ def _write_tables(study: Study) -> None:
     """Effects as reports/ablation.csv, headline numbers as reports/ablation.json, scores beside
     them."""
     compared, options = study.compared, study.options
-    trained = {
-        metric: {
+    rules = comparison.rules_of(options.metric, options)
+    values = dict(compared.values)
+    for metric in ("train_accuracy", "gap"):
+        of_fold = {
             name: records.scores(of_variant, metric) for name, of_variant in study.trials.items()
         }
-        for metric in ("train_accuracy", "gap")
-    }
-    scores = {**compared.scores, **trained}
-    rows = tables.variant_rows(scores, study.techniques, options.confidence, compared.members)
+        values[metric] = {name: compared.split.spread(each) for name, each in of_fold.items()}
+    rows = tables.variant_rows(values, study.techniques, compared.split, rules, compared.members)
     _csv(rows, paths.COMPARE / "ablation_scores.csv", tables.VARIANT_COLUMNS)
     _csv(compared.effects, paths.REPORTS / "ablation.csv", tables.EFFECT_COLUMNS)
     means = {row["name"]: row[options.metric] for row in rows}
@@ -98,11 +139,11 @@ def _write_tables(study: Study) -> None:
 
 def _headline(study: Study, means: Mapping[str, float]) -> dict:
     """Few numbers, as `dvc metrics diff` and `dvc exp show` give each a column: the scores of the
-    variant without techniques and of the best, the effects of starts and of the first kind (alone,
-    main), and what the backbone is worth on the task that it was trained for."""
-    primary, metric = study.compared.primary, study.options.metric
+    variant without techniques and of the best, the effects of the first kind (main, or alone), of
+    starts and of all, and what the backbone is worth on the task that it was trained for."""
+    primary, metric = study.primary, study.options.metric
     shown = {name: means[name] for name, on in study.techniques.items() if not on}
-    best = comparison.best(study.compared.scores[metric], list(means), study.metric)
+    best = comparison.best(study.compared.values[metric], study.real, study.metric)
     kinds = (primary[0]["kind"] if primary else None, "together", "start")
     moved = {row["technique"]: row["effect"] for row in primary if row["kind"] in kinds}
     headline: dict = {metric: {**shown, "best": means[best]}, "effect": moved}
@@ -112,59 +153,140 @@ def _headline(study: Study, means: Mapping[str, float]) -> dict:
     return headline
 
 
+def _estimates(study: Study, contrasts) -> None:
+    """How many effects of each kind the crossed estimate and the corrected t decide, on the same
+    records, as reports/compare/estimates.csv."""
+    compared, metric = study.compared, study.options.metric
+    rules, rows = comparison.rules_of(metric, study.options), []
+    for name in ("crossed", "corrected_t"):
+        effects = pd.DataFrame(
+            tables.effect_rows(
+                contrasts, compared.values[metric], compared.split, replace(rules, estimate=name)
+            ),
+            columns=tables.EFFECT_COLUMNS,  # also where there are none
+        )
+        for kind, of_kind in effects.groupby("kind", sort=False):
+            decided = int((of_kind["verdict"] != "undecided").sum())
+            row = {"estimate": name, "kind": kind, "effects": len(of_kind), "decided": decided}
+            rows.append(row | {"significant": int(of_kind["clear"].sum())})
+    columns = ["estimate", "kind", "effects", "decided", "significant"]
+    _csv(rows, paths.COMPARE / "estimates.csv", columns)
+
+
 def _recommend(study: Study, final) -> None:
     """Which variant the stage `final` trains, and how far the others are behind."""
     metric = study.options.metric
     rules = comparison.rules_of(metric, study.options)
     rules = replace(rules, probability=final.probability)
-    scores = {name: study.compared.scores[metric][name] for name in study.techniques}
-    _csv(recommend(final.rule, scores, study.techniques, study.costs, rules), paths.RECOMMENDED, [])
+    values = {name: study.compared.values[metric][name] for name in study.real}
+    rows = recommend(final.rule, values, study.techniques, study.costs, study.compared.split, rules)
+    _csv(rows, paths.RECOMMENDED, [])
 
 
 def _draw(study: Study) -> list:
     """The figures, as reports/compare/ablation_*.png; returns the files."""
-    metric, primary, title = study.metric, study.compared.primary, study.name
-    scores = study.compared.scores[study.options.metric]
+    metric, primary, title = study.metric, study.primary, study.name
     members = len(next(iter(study.grids.values()))[0][0])
+    values, split = study.compared.values[study.options.metric], study.compared.split
+    rules = comparison.rules_of(study.options.metric, study.options)
+    intervals = tables.intervals(values, split, rules)
+    costs = comparison.with_ensembles(study.costs, members)
     figures = {
         "scores": look.scores_figure(
             f"{title}: each variant in every fold",
             metric,
-            {name: scores[name] for name in study.grids},
-            study.options.confidence,
+            {name: split.means(values[name]) for name in study.grids},
+            {name: intervals[name][1:] for name in study.grids},
         ),
         "calibration": look.calibration_figure(
             f"{title}: how far confidence can be believed", study.grids
         ),
         "cost": look.cost_figure(
-            f"{title}: {metric.title} against the cost of training",
-            metric,
-            scores,
-            comparison.with_ensembles(study.costs, members),
+            f"{title}: {metric.title} against the cost of training", metric, intervals, costs
         ),
     }
     if primary:
         figures["effects"] = look.effects_figure(f"{title}: effects", metric, primary)
-    if any(row["kind"] == "interaction" for row in primary):
         heading = f"{title}: main effects and two-way interactions"
         figures["interactions"] = look.interactions_figure(heading, metric, primary)
-    return _save({f"ablation_{name}": picture for name, picture in figures.items()})
+    return _save({f"ablation_{name}": picture for name, picture in figures.items() if picture})
+
+
+def _classes(study: Study) -> list:
+    """Which classes gain and which lose, as a table and a figure; returns its file."""
+    rules = comparison.rules_of("accuracy", study.options)
+    outcomes = next(iter(study.compared.outcomes.values()))
+    right = study.compared.values["accuracy"]
+    rows = tables.class_rows(
+        study.headlines, right, outcomes.labels, study.dev.classes, study.compared.split, rules
+    )
+    _csv(rows, paths.COMPARE / "classes.csv", tables.CLASS_COLUMNS)
+    if not rows:
+        return []
+    title = f"{study.name}: which classes gain, which lose"
+    return _save({"classes": classes_figure(title, METRICS["accuracy"], rows)})
+
+
+def _sides(study: Study) -> list:
+    """Images that changed sides, as a table and a figure a technique; returns the files."""
+    figures, every = {}, []
+    row_of = {image: row for row, image in enumerate(study.dev.manifest["image_id"])}
+
+    def shown(table: pd.DataFrame, way: str) -> list[Changed]:
+        other = "lost" if way == "gained" else "gained"
+        first = table[table[way] > table[other]].sort_values(way, ascending=False, kind="stable")
+        return [
+            Changed(
+                np.asarray(study.dev.images[row_of[row["image_id"]]]),
+                row["label"],
+                row["mistaken_for"],
+                row[way],
+                row["of"],
+            )
+            for row in first.to_dict("records")
+        ]
+
+    for contrast in study.headlines:
+        pairs = sides.pairs_of(contrast, study.techniques, starts())
+        if not pairs:
+            continue
+        outcomes = study.compared.outcomes
+        table = sides.changed(contrast.name, pairs, outcomes, study.dev.classes)
+        every.append(table)
+        name, _, other = contrast.name.partition(" - ")  # two starts, or a pair of variants
+        figures[f"sides_{contrast.name.replace(' ', '')}"] = sides_figure(
+            f"{study.name}: images that changed sides by {contrast.name}",
+            f"with {other}" if other else f"without {name}",
+            f"with {name}",
+            shown(table, "gained"),
+            shown(table, "lost"),
+        )
+    table = pd.concat(every) if every else pd.DataFrame(columns=sides.COLUMNS)
+    _csv(table, paths.COMPARE / "sides.csv", sides.COLUMNS)
+    return _save(figures)
 
 
 def _mechanisms(study: Study) -> list:
     """The table of mechanisms and its figures; returns their files."""
     claims = {name: mechanisms.claims(TECHNIQUES[name]) for name in TECHNIQUES.names()}
-    contrasts, options, grids = study.compared.contrasts, study.options, study.grids
-    rows = mechanisms.mechanism_rows(contrasts, claims, grids, options.confidence, options.alpha)
+    compared, grids = study.compared, study.grids
+    rules = comparison.rules_of(study.options.metric, study.options)
+    rows = mechanisms.mechanism_rows(compared, claims, grids, rules)
     _csv(rows, paths.COMPARE / "mechanisms.csv", mechanisms.COLUMNS)
-    by_name = {(c.name, c.kind): c for c in contrasts}
+    by_name = {(c.name, c.kind): c for c in compared.contrasts}
     rows = [row for row in rows if (row["technique"], row["kind"]) in by_name]
     figures, values = {}, []
     for row in rows:
         contrast = by_name[row["technique"], row["kind"]]
         values.append(mechanisms.sides(contrast, grids, row["quantity"]))
-        if row["quantity"] == "preactivation_drift" and row["kind"] != "main":
-            names = tuple(sorted(contrast.weights, key=contrast.weights.get))
+        if row["quantity"] == "preactivation_drift":
+            pair = next(
+                (by_name[row["technique"], kind] for kind in ("alone", "removed")
+                 if (row["technique"], kind) in by_name), None
+            )  # fmt: skip
+            if pair is None:
+                continue
+            names = tuple(sorted(pair.weights, key=pair.weights.get))
             figures[f"preactivations_{row['technique']}"] = preactivations_figure(
                 f"{study.name}: pre-activations without and with {row['technique']}",
                 *mechanisms.preactivations(*(grids[name] for name in names)),
@@ -178,14 +300,16 @@ def _mechanisms(study: Study) -> list:
 
 def _sizes(study: Study, sizes) -> list:
     """Scores against the size of the training set, as a table and a figure; returns its file."""
-    scores: dict[int, dict[str, np.ndarray]] = {}
+    values: dict[int, dict[str, np.ndarray]] = {}
     for per_class in (*sizes.per_class, None) if sizes.per_class else ():
         for name in sizes.variants:
             few = records.read_all(records.of_size(paths.RUNS / name, per_class))
             images = per_class or round(few[0].n_train / few[0].probabilities.shape[1])
-            means = member_scores(records.cells(few), study.metric.score).mean(-1)
-            scores.setdefault(images, {})[name] = means
-    rows = size_rows(scores, study.metric, study.options.confidence)
+            outcomes = Outcomes.of(records.cells(few), name)
+            each = outcomes.of_each(study.metric.values).mean(axis=2)
+            values.setdefault(images, {})[name] = each
+    rules = comparison.rules_of(study.options.metric, study.options)
+    rows = size_rows(values, study.compared.split, rules)
     table = pd.DataFrame(rows, columns=SIZE_COLUMNS)
     _csv(table, paths.COMPARE / "sizes.csv", SIZE_COLUMNS)
     if not rows:
@@ -194,12 +318,12 @@ def _sizes(study: Study, sizes) -> list:
     return _save({"sizes": sizes_figure(title, study.metric, rows)})
 
 
-def _write_plots(study: Study, labels: pd.Series) -> None:
+def _write_plots(study: Study) -> None:
     """What `dvc plots` shows: effects, learning curves of each variant, one confusion matrix."""
     m = study.metric
     shown = [
         {"effect": f"{row['technique']} ({row['kind']})", "change": row["effect"] * m.scale}
-        for row in study.compared.primary
+        for row in study.primary
     ]
     _csv(shown, paths.PLOTS / "effects.csv", ["effect", "change"])
     for name, of_variant in study.trials.items():
@@ -207,13 +331,11 @@ def _write_plots(study: Study, labels: pd.Series) -> None:
         path = paths.PLOTS / "curves" / f"{name}.csv"
         path.parent.mkdir(exist_ok=True)
         _csv(curves.groupby("epoch", as_index=False).mean(), path, [])
-    scores = study.compared.scores[study.options.metric]
-    best = comparison.best(scores, list(study.grids), m)
-    answers = [cell[0] for cell in study.grids[best][0]]  # of the first repeat: each image once
-    classes = np.array(sorted(labels.unique(), key=pool.natural))
-    actual = classes[np.concatenate([a.labels for a in answers])]
-    predicted = classes[np.concatenate([a.probabilities.argmax(axis=1) for a in answers])]
-    table = pd.DataFrame({"actual": actual, "predicted": predicted})
+    values = study.compared.values[study.options.metric]
+    best = study.compared.outcomes[comparison.best(values, study.real, m)]
+    classes = np.array(study.dev.classes)
+    first = best.probabilities[0, 0].argmax(axis=1)  # of the first repeat: each image once
+    table = pd.DataFrame({"actual": classes[best.labels], "predicted": classes[first]})
     _csv(table, paths.PLOTS / "confusion.csv", [])
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 
 from cnnlab import look, params, paths, records, tracking
-from cnnlab.compare import Judgement, judge
+from cnnlab.compare.judgement import Judgement, judge
 from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.look.effects import calibration_figure
@@ -68,7 +68,8 @@ def main() -> None:
     answer = SimpleNamespace(labels=test.labels, probabilities=predicted)
     files = _draw(study, chosen["name"], judged, answer, dev.classes)
     facts = _write(chosen["name"], judged, options.metric)
-    section = report.section(candidates, judged, options, final, files)
+    counts = dev.manifest["label"].value_counts().to_dict()
+    section = report.section(candidates, judged, options, final, files, counts)
     paths.FINAL_REPORT.write_text(section)
     card = report.card(study, chosen, recipe, dev, done[0], section)
     paths.MODEL_CARD.write_text(card)

@@ -11,19 +11,8 @@ from cnnlab.recipe.variants import Sections
 from cnnlab.report import charts, html
 from cnnlab.report.convergence import convergence_table
 from cnnlab.report.readings import readings
+from cnnlab.report.words import TITLES, amount, headlines
 from stages import run
-
-TITLES = {
-    "alone": "Added to the baseline",
-    "removed": "Lost when removed from the full recipe",
-    "together": "All at once",
-    "start": "How training starts: on average over the techniques",
-    "main": "Main effects: on average over the others",
-    "interaction": "Interactions: half of what adding one does to the effect of the other",
-    "shapley": "Shapley values: each one's share of what all do",
-    "ensemble": "Averaging the members",
-    "pair": "Asked for besides",
-}
 
 
 def main() -> None:
@@ -45,8 +34,9 @@ def main() -> None:
     recipes = {name: sections.recipe(on) for name, on in variants.every.items()}
     facts = {
         "study": study,
-        **_of_effects(effects, options),
-        **_of_variants(effects, options, folds, data),
+        **_of_effects(effects, options, folds, train, data),
+        **_of_classes(),
+        **_of_variants(options, folds, train, data),
         "backbone": _backbone(data, backbone) if variants.transfer else "",
         "everywhere": train.techniques,
         **_of_training(curves, options, [k for k, recipe in recipes.items() if recipe.schedule]),
@@ -69,45 +59,85 @@ def main() -> None:
         run.attach([page, single, paths.REPORTS / "ablation.csv"], "report")
 
 
-def _of_effects(every: pd.DataFrame, options) -> dict:
+def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
     """What the report says of the effects."""
     metric, confidence = options.metric, options.confidence
-    m, effects = METRICS[metric], every[every["metric"] == options.metric]
+    words = {
+        name: report.words_of(name, options.estimate, folds.repeats, every, data["images"]["dev"])
+        for name in dict.fromkeys([metric, *report.QUESTIONS])
+    }
+    effects = every[every["metric"] == metric]
     scores = _read(paths.COMPARE / "ablation_scores.csv")
     candidates = _read(paths.RECOMMENDED)
     recommended = candidates.loc[candidates["recommended"], "name"].item()
-    conditional = _read(paths.COMPARE / "ablation_conditional.csv")
     mechanisms = _read(paths.COMPARE / "mechanisms.csv")
+    placebo = effects[effects["kind"] == "placebo"]
+    kinds = [kind for kind in effects["kind"].unique() if kind != "placebo"] or ["placebo"]
+    first = headlines(kinds) or kinds
+    estimates = _read(paths.COMPARE / "estimates.csv") if len(effects) else effects
+    tables = {}
+    for kind in kinds if len(effects) else ():
+        of_kind = effects[effects["kind"] == kind]
+        table = pd.concat([of_kind, placebo]).drop_duplicates()
+        text = report.effects_table(table, words[metric], confidence)
+        count = report.decided(of_kind, estimates, options.estimate)
+        tables[kind] = (TITLES[kind], text, count, report.aliases(of_kind))
+    others = [words[name] for name in report.QUESTIONS if name != metric]
+    asked = every[every["kind"].isin([*first, "placebo"])]
     return {
-        "answer": report.answer(scores, effects, metric, recommended),
-        "effects": [
-            (kind, TITLES[kind], report.effects_table(table, metric, confidence))
-            for kind, table in effects.groupby("kind", sort=False)
-        ],
-        "readings": readings(effects.to_dict("records"), m, confidence),
+        "answer": report.answer(scores, effects, words[metric], recommended),
+        "primary": words[metric].m.title,
+        "effects": len(effects),
+        "first": [table for kind, table in tables.items() if kind in first],
+        "behind": [table for kind, table in tables.items() if kind not in first],
+        "evidence": len(effects) and report.evidence(effects, words[metric]),
+        "trainings": int(scores["repeats"].sum()) * folds.k * train.members,
+        "placebo": len(placebo) > 0,
+        "readings": readings(effects.to_dict("records"), words[metric]),
+        "questions": len(asked) and report.questions_table(asked, others),
         "every_metric": len(every) and report.metrics_table(every),
-        "conditional": len(conditional) and report.conditional_table(conditional, confidence),
-        "ablation_figures": _shown(paths.COMPARE, "ablation_*.png"),
+        **{
+            f"{name}_figures": _shown(paths.COMPARE, f"ablation_{name}.png")
+            for name in ("effects", "interactions", "calibration")
+        },
         "mechanisms": len(mechanisms) and report.mechanisms_table(mechanisms, confidence),
         "mechanism_figures": _shown(paths.COMPARE, "mechanisms.png")
         + _shown(paths.COMPARE, "preactivations_*.png"),
-        "rope": f"±{getattr(options.rope, metric) * m.scale:g} {m.step}",
+        "estimate": options.estimate,
+        "guard": options.guard,
+        "rope": f"±{amount(getattr(options.rope, metric), words[metric].m)}",
         "alpha": options.alpha,
         "probability": f"{options.probability:.0%}",
+        "looks": len(effects) and bool(effects["look"].max()),
     }
 
 
-def _of_variants(effects: pd.DataFrame, options, folds, data) -> dict:
+def _of_classes() -> dict:
+    """What it says of single classes and images."""
+    techniques = _read(paths.COMPARE / "sides.csv")["technique"].unique()
+    files = {name: paths.COMPARE / f"sides_{name.replace(' ', '')}.png" for name in techniques}
+    return {
+        "class_effects": report.classes_table(_read(paths.COMPARE / "classes.csv")),
+        "classes_figures": _shown(paths.COMPARE, "classes.png"),
+        "sides": [(name, report.picture(path, paths.REPORTS)) for name, path in files.items()],
+    }
+
+
+def _of_variants(options, folds, train, data) -> dict:
     """What it says of the variants and of how they were evaluated."""
     scores = _read(paths.COMPARE / "ablation_scores.csv")
+    trainings = folds.k * folds.repeats * train.members
+    least = "at least " if scores["repeats"].max() > folds.repeats else ""
+    repeats = report.plural(folds.repeats, "repeat")
     return {
-        "repeats": folds.repeats,
-        "folds": folds.k,
-        "n": folds.repeats * folds.k,
+        "cross_validation": f"Cross-validation: {folds.k} folds × {least}{repeats}, "
+        f"{least}{report.plural(trainings, 'training')} a variant",
         "images": data["images"],
         "classes": len(data["classes"]),
         "shape": "×".join(map(str, data["shape"])),
         "variants": report.scores_table(scores, options.metric, options.confidence),
+        "scores_figures": _shown(paths.COMPARE, "ablation_scores.png")
+        + _shown(paths.COMPARE, "ablation_cost.png"),
     }
 
 
@@ -130,7 +160,7 @@ def _of_training(curves: pd.DataFrame, options, scheduled: list[str]) -> dict:
         "curves": _shown(paths.CURVES, "*.png"),
         "convergence": convergence_table(curves, ropes, scheduled),
         "scheduled": bool(scheduled),
-        "accuracy_rope": f"±{options.rope.accuracy * 100:g} points",
+        "accuracy_rope": f"±{amount(options.rope.accuracy, METRICS['accuracy'])}",
     }
 
 
@@ -181,8 +211,8 @@ def _charts(effects, curves, shown, confidence) -> dict[str, html.Chart]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    text = {"name": str, "mark": str, "technique": str, "variant": str, "minus": str}
-    return pd.read_csv(path, keep_default_na=False, dtype=text)
+    text = ["name", "mark", "technique", "variant", "minus", "class", "why", "aliases"]
+    return pd.read_csv(path, keep_default_na=False, dtype=dict.fromkeys(text, str))
 
 
 def _shown(folder: Path, pattern: str) -> list[str]:

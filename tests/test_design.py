@@ -1,14 +1,18 @@
 """`make design` and stages.check: the variants of params.yaml are those of its design."""
 
 import difflib
+import json
 import re
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from cnnlab import design, params, tracking
-from cnnlab.compare import designs
+from cnnlab import design, params, paths, tracking
+from cnnlab.compare import designs, tables
+from cnnlab.compare.inference import Split
 from cnnlab.errors import UserError
 from stages import check
 
@@ -88,7 +92,7 @@ def test_a_set_that_is_there_keeps_its_name_and_its_comment(study):
 def test_starts_are_crossed_with_the_techniques_and_each_variant_is_in_its_group(study, capsys):
     study.edit(
         design={"kind": "factorial", "techniques": ["augment"], "starts": ["freeze", "finetune"]}
-        | {"resolution": 5},
+        | {"resolution": 5, "placebo": False},
         visualize__variants=["freeze"],
         sizes__variants=["freeze", "finetune"],
     )
@@ -132,7 +136,7 @@ def test_a_group_that_has_no_variant_is_written_as_empty(study):
     design.main()
     assert re.search(r"(?m)^  train: \{\}( +#.*)?$", study.path.read_text())
     assert list(params.read().variants.every) == [
-        *("freeze", "freeze-augment", "freeze-dropout", "freeze-all")
+        *("freeze", "freeze-placebo", "freeze-augment", "freeze-dropout", "freeze-all")
     ]
 
 
@@ -191,3 +195,101 @@ def test_time_is_told_from_what_trials_took(study, monkeypatch):
     assert "4.0 s" in said and "3 that MLflow has" in said
     monkeypatch.setattr(tracking, "trial_seconds", lambda study: [])
     assert "known once a variant is trained" in design.cost(two, {"a": []})
+
+
+# Placebo, and what a design needs -----------------------------------------------------------------
+
+
+def test_the_placebo_stands_after_the_first_variant_and_comes_and_goes(study, capsys):
+    assert list(params.read().variants.every)[:2] == ["baseline", "placebo"]
+    study.edit(design__placebo=False)
+    design.main()
+    assert "placebo" not in params.read().variants.every
+    assert "gone: placebo" in capsys.readouterr().out
+    check.main()
+    study.edit(design__placebo=True)
+    with pytest.raises(UserError, match="needs variants with just placebo; run `make design`"):
+        check.main()
+    design.main()
+    assert list(params.read().variants.every)[:2] == ["baseline", "placebo"]
+    assert "new: placebo" in capsys.readouterr().out
+    check.main()
+
+
+@pytest.fixture
+def facts(study):
+    """What the stage prepare leaves: 300 images for development."""
+    paths.DATA_FACTS.parent.mkdir()
+    paths.DATA_FACTS.write_text(json.dumps({"images": {"dev": 300, "test": 100}}))
+
+
+def test_a_design_says_how_many_trainings_its_main_effects_need(study, facts):
+    """The numbers of a star of five at two points; see tests/compare/test_power.py."""
+    study.edit(compare__rope__accuracy=0.02)
+    whole = params.read()
+    said = design.powered(whole, whole.variants.every)
+    assert said.startswith(
+        "a main effect of 2 points (the rope) is told in 80% of studies by 6 rep"
+    )
+    assert "6 repeats, 360 trainings: 300 images, 5% after Holm's correction over 5" in said
+    assert said.endswith("variances as of a small network on digits")
+
+
+def test_where_images_are_too_few_a_design_says_so(study, facts):
+    study.edit(compare__rope__accuracy=0.002)
+    whole = params.read()
+    said = design.powered(whole, whole.variants.every)
+    assert re.search(r"of 0.2 points \(the rope\) takes more than \d{5} images to be told", said)
+    assert "there are 300: variances" in said
+
+
+def test_nothing_is_said_of_a_metric_that_nothing_is_known_of(study, facts):
+    study.edit(compare__metric="nll")
+    whole = params.read()
+    assert "run the study once" in design.powered(whole, whole.variants.every)
+    study.edit(compare__metric="accuracy", compare__rope__accuracy=0.0)
+    whole = params.read()
+    assert "run the study once" in design.powered(whole, whole.variants.every)
+    study.edit(design__techniques=["augment"], design__kind="custom")
+    one = params.read()
+    assert design.powered(one, {"baseline": [], "augment": ["augment"]}) == ""
+
+
+def test_a_study_s_own_variances_count_where_its_table_has_them(study, facts):
+    """Once it had none, as by the corrected t, empty cells were taken for text."""
+    study.edit(compare__rope__accuracy=0.02)
+    whole = params.read()
+    sets = designs.sets_of(**dict(whole.design))
+    contrasts = designs.effects(whole.variants.every, sets, whole.design.techniques, 1)
+    rng = np.random.default_rng(0)
+    n, repeats = 300, 2
+    fold = np.stack([rng.permutation(np.arange(n) % 5) for _ in range(repeats)])
+    values = {name: rng.normal(0, 0.2, (repeats, n)) for name in whole.variants.every}
+    for estimate, source in (
+        ("crossed", "variances as in reports/ablation.csv"),
+        ("corrected_t", "variances as of a small network on digits"),
+    ):
+        rules = tables.Rules(estimate=estimate)
+        rows = tables.effect_rows(contrasts, values, Split(fold, np.arange(n)), rules)
+        pd.DataFrame(rows).to_csv(paths.REPORTS / "ablation.csv", index=False)
+        said = design.powered(whole, whole.variants.every)
+        assert said.endswith(source)
+
+
+@pytest.mark.parametrize(
+    ("kind", "better"), [("factorial", "star"), ("star", None), ("fraction", "star")]
+)
+def test_the_design_of_fewest_trainings_is_proposed_where_it_is_another(study, kind, better):
+    study.edit(design__kind=kind, **ONE)
+    lines = design.explained(params.read().design)
+    proposals = [line for line in lines if line.startswith("the fewest trainings")]
+    expected = f"the fewest trainings for main effects alone: design.kind: {better}"
+    assert proposals == ([expected] if better else [])
+
+
+def test_aliases_of_a_fraction_of_resolution_three_are_said(study):
+    study.edit(design__kind="fraction", design__resolution=3, **ONE)
+    study.edit(design__techniques=["augment", "dropout", "l2"])
+    said = design.explained(params.read().design)
+    assert any("resolution 3; an effect holds also those it is aliased with" in s for s in said)
+    assert any(re.fullmatch(r"  augment = −?dropout × l2", line) for line in said)

@@ -13,6 +13,7 @@ from cnnlab import new_study
 
 ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+NAMES_IN_ORDER = list(STAGES)
 NAMES = sorted(STAGES)
 
 # Plumbing: it checks, shows and logs, and cannot change what a stage writes.
@@ -121,6 +122,15 @@ def test_code_listed_is_code_imported(name):
 def test_test_images_are_read_by_final_alone(name):
     reads = "data/prepared" in stage(name)["deps"] or "data/prepared/test" in stage(name)["deps"]
     assert reads == (name == "final")
+
+
+def test_further_repeats_come_after_training_and_before_anything_is_compared():
+    """Of both groups of variants; what looks at the runs of all variants alike reads none."""
+    assert NAMES_IN_ORDER.index("decide") == NAMES_IN_ORDER.index("compare") - 1
+    assert "data/runs" in stage("decide")["deps"]
+    (out,) = stage("decide")["outs"]
+    assert out == {"data/decided": {"persist": True}}  # finished trials are kept
+    assert [name for name in NAMES if "data/decided" in stage(name)["deps"]] == ["compare"]
 
 
 def test_what_people_review_is_in_git_and_the_rest_is_not():

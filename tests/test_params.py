@@ -156,6 +156,11 @@ def test_a_number_below_its_range_or_not_finite_is_refused_at_every_key(refusal,
         ("compare.confidence", 0.4, "0.5"),
         ("compare.confidence", 1.0, "0.999"),
         ("compare.alpha", 0.6, "0.5"),
+        ("compare.estimate", "bootstrap", "'crossed' or 'corrected_t'"),
+        ("compare.guard", 0.9, "1"),
+        ("compare.guard", 10.5, "10"),
+        ("decide.max_repeats", 1, "2"),
+        ("decide.max_repeats", 101, "100"),
         ("visualize.images", 0, "1"),
         ("visualize.images", 9, "8"),
         ("visualize.variants", [], "at least 1"),
@@ -167,7 +172,7 @@ def test_a_number_below_its_range_or_not_finite_is_refused_at_every_key(refusal,
         ("backbone.sha256", "abc", "[0-9a-f]{64}"),
         ("backbone.features", 1001, "1000"),
         ("execution.gpus", 1.5, "whole number"),
-        ("final.rule", "nope", "simplest"),
+        ("final.rule", "nope", "best, simplest"),
         ("model.vgg.filters", [], "at least 1"),
         ("model.vgg.filters", [16, 0], "1"),
         ("model.vgg.kernel", 16, "15"),
@@ -353,6 +358,7 @@ def test_two_nets_are_refused():
         ("design.techniques", ["nope"], "techniques with hyperparameters"),
         ("design.techniques", [ANY, ANY], "each technique once"),
         ("design.resolution", 2, "3"),
+        ("design.techniques", ["placebo"], "no placebo: design.placebo asks for it"),
         ("train.techniques", ["nope"], "techniques with hyperparameters"),
         ("train.techniques", [ANY, ANY], "each technique once"),
         ("train.techniques", [ANY], f"none of train.techniques, which every variant has: {ANY}"),
@@ -366,6 +372,23 @@ def test_two_nets_are_refused():
 def test_a_bad_design_or_comparison_is_refused(refusal, key, bad, allowed):
     message = refusal({key: bad})
     assert key in message and allowed in message
+
+
+def test_a_placebo_needs_its_place_among_the_techniques(refusal, edited):
+    absent = {"techniques.placebo": ABSENT, "variants.train.placebo": ABSENT}
+    message = refusal(absent)
+    assert "design.placebo = True: allowed: false, or placebo: {} under techniques" in message
+    assert not params.read(edited(absent | {"design.placebo": False})).design.placebo
+
+
+def test_repeats_are_only_added_to_those_that_all_have(refusal, edited):
+    first = CONTENT["folds"]["repeats"]
+    assert params.read(edited({"decide.max_repeats": None})).decide.max_repeats is None
+    assert params.read(edited({"decide.max_repeats": first + 1})).decide.max_repeats == first + 1
+    for most in range(2, first + 1):
+        message = refusal({"decide.max_repeats": most})
+        allowed = f"allowed: more than folds.repeats = {first}, or null"
+        assert f"decide.max_repeats = {most}: {allowed}" in message
 
 
 @pytest.mark.parametrize("name", ["a b", "../x", "-x", "x.y", "", "x" * 65])

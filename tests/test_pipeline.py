@@ -52,8 +52,10 @@ def shrink(path):
     p["design"].update(kind="factorial", techniques=["augment", "dropout"], starts=["scratch"])
     variants = {"baseline": [], "dropout": ["dropout"], "augment": ["augment"]}
     variants["both"] = ["augment", "dropout"]  # every set of two techniques
+    variants["placebo"] = ["placebo"]
     p["variants"] = {"train": variants, "transfer": {"freeze": ["freeze"]}}
     p["compare"].update(draws=200, pairs=[["augment", "dropout"]])
+    p["decide"]["max_repeats"] = 2
     p["backbone"]["epochs"] = 2
     p["techniques"]["freeze"]["epochs"] = 2
     p["sizes"].update(per_class=[2], steps=4, variants=["baseline", "freeze"])

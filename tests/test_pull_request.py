@@ -13,14 +13,20 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from cnnlab import pull_request
-from cnnlab.compare import METRICS, mean_interval, tables
-from cnnlab.compare.change import standard_error
+from cnnlab.compare import tables
 from cnnlab.compare.contrasts import Contrast
+from cnnlab.compare.inference import Split
+from cnnlab.compare.metrics import METRICS
 from cnnlab.errors import UserError
 from cnnlab.look.figure import Picture, save
 
 URL = "https://forge.example/o/r"
-BASELINE = np.random.default_rng(0).normal(0.5, 0.01, (3, 5))
+IMAGES, REPEATS, FOLDS = 300, 3, 5
+SPLIT = Split(
+    fold=np.array([np.random.default_rng(i).permutation(IMAGES) % FOLDS for i in range(REPEATS)]),
+    group=np.arange(IMAGES),
+)
+BASELINE = np.random.default_rng(0).normal(0.5, 0.1, (REPEATS, IMAGES))
 
 
 class Repository:
@@ -61,7 +67,7 @@ class Repository:
         rng = np.random.default_rng(seed)
         scores = {"baseline": BASELINE}
         for name, gain in gains.items():
-            scores[name] = BASELINE + gain + rng.normal(0, 0.005, BASELINE.shape)
+            scores[name] = BASELINE + gain + rng.normal(0, 0.08, BASELINE.shape)
         rules = tables.Rules(
             metric="accuracy",
             higher_is_better=True,
@@ -71,10 +77,10 @@ class Repository:
             probability=0.95,
         )
         asked = [Contrast(n, "alone", {n: 1.0, "baseline": -1.0}) for n in gains]
-        effects = pd.DataFrame(tables.effect_rows(asked, scores, rules))
+        effects = pd.DataFrame(tables.effect_rows(asked, scores, SPLIT, rules))
         effects.to_csv(folder / "ablation.csv", index=False, float_format="%.6g")
         of = {name: [] for name in scores}
-        rows = tables.variant_rows({"accuracy": scores}, of, 0.95)
+        rows = tables.variant_rows({"accuracy": scores}, of, SPLIT, rules)
         pd.DataFrame(rows).to_csv(folder / "compare/ablation_scores.csv", index=False)
         (folder / "report.md").write_text(f"# {gains}\n")
         (folder / "data.json").write_text(json.dumps({"images": {"dev": 300}}))
@@ -126,10 +132,11 @@ def test_params_and_effects_before_and_after_with_a_verdict(repository):
         "| techniques.dropout.rate | 0.3 | 0.5 |" in text and "| train.epochs | 60 | 90 |" in text
     )
     before, now, change, verdict = row(text, "dropout alone")
-    assert before.startswith("+2.") and now.startswith("+9.") and change.startswith("+7.")
-    assert all(
-        re.fullmatch(r"[+−][\d.]+ \[[+−][\d.]+, [+−][\d.]+\]", c) for c in (before, now, change)
-    )
+    number = r"[+−][\d.]+ \[−?[\d.]+, −?[\d.]+\]"
+    assert re.fullmatch(rf"helps: {number}", before) and re.fullmatch(rf"helps: {number}", now)
+    assert re.fullmatch(number, change)
+    assert change.startswith("+7.0 ")
+    assert f"- **dropout** {now.replace(' [', ' points [')}, added to the baseline.\n" in text
     assert verdict == "**real change, better**"
     assert row(text, "l2 alone")[-1] == row(text, "baseline")[-1] == "unchanged"
     assert "**Real change: dropout alone.** Unchanged: 1." in text
@@ -212,23 +219,32 @@ def test_another_backbone_and_other_code_of_training_are_named(repository):
 
 def test_scores_are_compared_by_their_standard_error_not_their_lopsided_interval(repository):
     """Intervals of shares are asymmetric near 1, so that their ends do not give the error back."""
-    gain = 0.47
-    repository.reports({"dropout": gain, "l2": 0.0})
+    repository.reports({"dropout": 0.47, "l2": 0.0})
     study = pull_request.Study(
         pull_request.Revision.named(repository.root, repository.commit()), ""
     )
     score = pull_request.scores(study, "accuracy")["dropout"]
     assert score["high"] < 1 and score["high"] - score["effect"] < score["effect"] - score["low"]
-    noise = np.random.default_rng(1).normal(0, 0.005, BASELINE.shape)
-    expected = mean_interval(BASELINE + gain + noise, 0.95).standard_error
-    assert score["error"] == pytest.approx(expected)
-    from_ends = standard_error(score["low"], score["high"], score["df"], 0.95)
-    assert abs(from_ends / expected - 1) > 0.01
-    base = {**score, "effect": score["effect"] - 0.1, "error": 0.0}
+    table = study.table(pull_request.paths.COMPARE / "ablation_scores.csv").set_index("name")
+    assert score["se"] == table.loc["dropout", "accuracy_se"]
+    assert score["df"] == REPEATS * (FOLDS - 1)
+    base = {**score, "effect": score["effect"] - 0.1}
     rules = {"confidence": 0.95, "alpha": 0.05, "rope": 0.01}
-    change = pull_request.compared({"x": base}, {"x": score}, (0.95, 0.95), rules)["x"]
-    half = standard_error(change.low, change.high, score["df"], 0.95)
-    assert (change.mean, half) == pytest.approx((0.1, expected))
+    change = pull_request.compared({"x": base}, {"x": score}, rules)["x"]
+    half = 2.1788128 * 2**0.5 * score["se"]  # t, 0.975, of 12 degrees of freedom
+    assert (change.mean, change.high - change.mean) == pytest.approx((0.1, half))
+
+
+def test_effects_are_compared_by_the_tables_errors_and_degrees_of_freedom(repository):
+    study = pull_request.Study(pull_request.Revision.named(repository.root, "HEAD"), "")
+    row = pull_request.effects(study, "accuracy")["alone", "dropout"]
+    other = {**row, "effect": row["effect"] + 0.1, "df": 7.5}
+    rules = {"confidence": 0.95, "alpha": 0.05, "rope": 0.01}
+    change = pull_request.compared({"x": row}, {"x": other}, rules)["x"]
+    half = 2.3330396 * 2**0.5 * row["se"]  # t, 0.975, of 7.5 degrees of freedom
+    assert change.high - change.mean == pytest.approx(half, rel=1e-4)
+    flat = {**other, "why": "all folds are alike"}
+    assert pull_request.compared({"x": row}, {"x": flat}, rules)["x"].verdict == "cannot be told"
 
 
 def test_tables_are_read_by_the_confidence_they_were_made_with(repository):
@@ -255,13 +271,59 @@ def test_what_came_and_what_went(repository):
     assert row(text, "l2 alone")[1] == "–" and row(text, "l2 alone")[-1] == "gone"
 
 
-def test_reports_that_cannot_be_compared_are_said_so_and_nothing_is_made_up(repository):
+def earlier(reports):
+    """Make tables what an earlier version wrote: of folds, effects without standard errors."""
+    table = reports / "ablation.csv"
+    rows = pd.read_csv(table, keep_default_na=False)
+    new = ["se", "h", "e", "u", "why", "more", "images_needed", "look", "aliases", "approximate"]
+    rows.drop(columns=new).assign(n=15, degenerate=False).to_csv(table, index=False)
+    table = reports / "compare/ablation_scores.csv"
+    rows = pd.read_csv(table, keep_default_na=False)
+    rows.drop(columns="repeats").assign(n=15).to_csv(table, index=False)
+
+
+@pytest.mark.parametrize("side", ["before", "after", "both"])
+def test_tables_of_an_earlier_version_are_shown_and_said_to_be(repository, side):
+    shas = []
+    for gain, old in ((0.02, side != "after"), (0.12, side != "before")):
+        repository.reports({"dropout": gain, "l2": 0.0})
+        if old:
+            earlier(repository.root / "reports")
+        repository.params(seed=len(shas))
+        shas.append((repository.commit(), old))
+    text = repository.comment(base=shas[0][0])
+    for sha, old in shas:
+        said = f"{sha[:10]}: tables made by an earlier version, without standard errors"
+        assert (said in text) == old
+    assert row(text, "dropout alone")[2:] == ["", "made by an earlier version"]
+    assert row(text, "baseline")[2:] == ["", "made by an earlier version"]
+    assert row(text, "dropout alone")[1].startswith("helps: +11" if side == "before" else "+11")
+    assert "real change" not in text.split("How this tells")[0]
+    assert ("The answers now" in text) == (side == "before")
+
+
+def test_reports_that_hold_no_effects_are_said_so_and_nothing_is_made_up(repository):
     table = repository.root / "reports/ablation.csv"
-    pd.read_csv(table).drop(columns="df").to_csv(table, index=False)
+    pd.read_csv(table).drop(columns="effect").to_csv(table, index=False)
     after = repository.commit()
     text = repository.comment()
     assert f"{after[:10]}: no effects on accuracy that can be read" in text
     assert "real change" not in text.split("How this tells")[0]
+
+
+@pytest.mark.parametrize("study", ["cifar10", "transfer"])
+def test_committed_studies_of_an_earlier_layout_can_be_told_about(repository, root, study):
+    folder = repository.root / "studies" / study
+    for name in ("params.yaml", "dvc.lock", "reports/ablation.csv", "reports/data.json",
+                 "reports/compare/ablation_scores.csv"):  # fmt: skip
+        source = root / "studies" / study / name
+        if source.exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(source.read_bytes())
+    before = repository.commit()
+    (folder / "params.yaml").write_text((folder / "params.yaml").read_text() + "\n# x\n")
+    repository.commit()
+    assert "### " in repository.comment(base=before)
 
 
 def test_several_studies_each_for_itself(repository):

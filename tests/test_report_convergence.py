@@ -29,6 +29,14 @@ def test_the_error_is_the_standard_error_of_the_slope():
     assert found.error == pytest.approx(4 * (1.8 / 2 / 5) ** 0.5)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.3, 1.0, 1 / 3, 97.3])
+def test_a_constant_curve_is_level_and_has_no_scatter(value):
+    found = trend(EPOCHS, np.full(60, value))
+    assert (found.change, found.error) == (0.0, 0.0)
+    table = convergence_table(curves(flat=0.0), ROPES)
+    assert "| +0.0 ± 0.0 | +0.000 ± 0.000 | level |" in table and "nan" not in table
+
+
 @pytest.mark.parametrize("epochs", [[60], [20, 40, 60], range(1, 13)])
 def test_three_points_are_no_trend(epochs):
     assert trend(list(epochs), [0.5] * len(epochs)) is None

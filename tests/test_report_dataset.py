@@ -72,6 +72,43 @@ def test_it_says_how_uneven_the_classes_are():
     assert "5.0 times as many development images" in page(inventory=uneven)
 
 
+def pools(dev, test):
+    """An inventory with so many images of each class in the pools dev and test."""
+    rows = [
+        {"label": name, "pool": pool}
+        for pool, counts in (("dev", dev), ("test", test))
+        for name, count in zip(("cat", "d|og"), counts, strict=True)
+        for _ in range(count)
+    ]
+    first = INVENTORY.iloc[:1].drop(columns=["label", "pool"]).to_dict("records")[0]
+    return pd.DataFrame([{**first, **row} for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("dev", "test", "words"),
+    [
+        ((80, 40), (20, 10), "Test images have the same shares."),  # by test_share
+        ((81, 40), (20, 10), "Test images have the same shares."),  # but for rounding
+        (
+            (30, 30),
+            (90, 50),
+            "`data.dev_per_class` draws them so, 30 of each. Test images have the",
+        ),
+        ((80, 40), (20, 20), "Test images have other shares than development images, so accuracy"),
+    ],
+)
+def test_classes_of_both_pools_are_compared_as_they_were_drawn(dev, test, words):
+    counts = {"dev": sum(dev), "pretrain": 0, "test": sum(test)}
+    text = page(inventory=pools(dev, test), facts={**FACTS, "images": counts})
+    assert words in text
+    assert ("same shares" in text) != ("accuracy on the two is not of the same mix" in text)
+
+
+def test_without_test_images_there_is_nothing_to_compare():
+    facts = {**FACTS, "images": {"dev": 60, "pretrain": 0, "test": 0}}
+    assert "shares" not in page(inventory=pools((30, 30), (0, 0)), facts=facts)
+
+
 def test_findings_are_listed_by_kind_and_conflicts_come_first():
     found = findings(
         *[("broken link", f"a_{i}", "left out", "") for i in range(25)],

@@ -6,19 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnlab.compare import METRICS, judge
+from cnnlab import paths
+from cnnlab.compare.judgement import judge
+from cnnlab.compare.metrics import METRICS
 from cnnlab.report import final as report
 
 M = METRICS["accuracy"]
-ROPE = "1 points"
+ROPE = "1 point"
 
 
 def candidates(recommended="plain"):
-    """Three variants; the best is `both`, 2 points before `plain` and 20 before `poor`."""
+    """Four variants; the best is `both`, 2 points before `plain`, 1 before `half`, 20 before
+    `poor`."""
     rows = [
         ("plain", "", 0.90, 0.02, 0.6),
         ("poor", "x", 0.72, 0.2, 0.99),
         ("both", "x y", 0.92, 0, 0),
+        ("half", "y", 0.91, 0.01, 0.4),
     ]
     return pd.DataFrame(
         {
@@ -44,29 +48,50 @@ def why(recommended, rule="simplest", m=M):
     return report.why(candidates(recommended), m, final, ROPE)
 
 
-def test_it_says_what_is_given_up_for_simplicity():
-    said = why("plain")
-    assert said.startswith("**plain** is recommended: out of fold 90.0 [87.0, 93.0] %.")
-    assert "the simplest of 2 variants that are level with the best, both (92.0" in said
-    assert "leads it by +2.0 points [+1.0, +3.0], by more than 1 points" in said
-    assert "a probability of 60%; 95% would pass it over" in said
+def test_simplicity_says_what_it_costs_in_expectation():
+    text = why("plain")
+    assert text.startswith("**plain** is recommended: out of fold 90.0 [87.0, 93.0] %.")
+    assert (
+        "the simplest of 3 variants that are too close to call with the best mean, **both**" in text
+    )
+    assert (
+        "**Simplicity costs 2.0 points in expectation against the best mean** [1.0, 3.0]; the cost "
+        "is above 1 point with a probability of 60%, and 95% would pass the variant over."
+    ) in text
+    assert "one-standard-error" not in text and "level" not in text
+
+
+def test_the_best_says_what_it_leaves_out():
+    assert why("half", "best") == (
+        "**half** is recommended: out of fold 91.0 [88.0, 94.0] %. It is the best mean, **both** "
+        "(92.0 [89.0, 95.0] %), without x: that this loses no more than 1 point is more likely "
+        "than not (60%). It costs 1.0 points [0.0, 2.0] in expectation."
+    )
 
 
 def test_it_says_when_the_best_is_taken():
-    assert why("both").endswith(
-        "No variant has a better mean, and nothing simpler is level with it."
+    start = "**both** is recommended: out of fold 92.0 [89.0, 95.0] %, the best mean of 4 variants."
+    assert why("both") == f"{start} None that is too close to it to call is simpler."
+    assert why("both", "best") == (
+        f"{start} It keeps all its techniques: each variant with only some of them loses more than "
+        "1 point, more likely than not."
     )
-    assert why("both", "best").endswith("No variant has a better mean.")
+    only = candidates("both").query("name == 'both'")
+    final = SimpleNamespace(rule="best", probability=0.95)
+    assert report.why(only, M, final, ROPE).endswith("the best mean of 1 variant.")
 
 
 def test_the_table_of_variants_has_the_best_first():
-    lines = report.candidates_table(candidates(), M, 0.95, ROPE).splitlines()
+    lines = report.candidates_table(candidates(), M, 0.95, ROPE, "simplest").splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == [
-        *("**both**", "**plain** (recommended)", "**poor**")
+        *("**both**", "**half**", "**plain** (recommended)", "**poor**")
     ]
-    assert "| 92.0 [89.0, 95.0] | – | 0% | yes | 4.00 × |" in lines[2]
-    assert "| – | 90.0 [87.0, 93.0] | +2.0 [+1.0, +3.0] | 60% | yes | 1.00 × |" in lines[3]
-    assert "| no | 2.00 × |" in lines[4]
+    assert "by more than 1 point?" in lines[0] and lines[0].endswith("| too close to call? |")
+    assert lines[2].endswith("| 92.0 [89.0, 95.0] | – | 0% | 4.00 × | yes |")
+    assert lines[4].endswith("| – | 90.0 [87.0, 93.0] | +2.0 [1.0, 3.0] | 60% | 1.00 × | yes |")
+    assert lines[5].endswith("| 2.00 × | no |")
+    by_mean = report.candidates_table(candidates(), M, 0.95, ROPE, "best").splitlines()
+    assert "too close" not in by_mean[0] and len({line.count("|") for line in by_mean}) == 1
 
 
 @pytest.fixture
@@ -75,6 +100,19 @@ def found():
     shares = np.where(np.eye(3)[said] > 0, 0.8, 0.1)
     names = ["cat", "d|g", "eel"]
     return judge(labels, shares, np.arange(4), names, confidence=0.95, draws=10, seed=0)
+
+
+@pytest.mark.parametrize(("dev", "alike"), [((20, 20, 0), True), ((20, 0, 0), False)])
+def test_other_shares_of_classes_in_test_are_said(found, dev, alike, monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
+    options = SimpleNamespace(
+        metric="accuracy", rope=SimpleNamespace(accuracy=0.01), confidence=0.95
+    )
+    final = SimpleNamespace(rule="best", probability=0.95)
+    counts = dict(zip(("cat", "d|g", "eel"), dev, strict=True))
+    text = report.section(candidates("half"), found, options, final, [], counts)
+    assert ("The test images have other shares of the classes" in text) != alike
+    assert "by more than 1 point?" in text
 
 
 def test_the_table_of_classes_is_safe_and_holds_no_nan(found):

@@ -17,6 +17,7 @@ from cnnlab.look.peaks import Peaks
 from cnnlab.report import charts, html
 
 VARIANTS = ["baseline", "a_b"]
+LINKS = r"data:image/|#|model_card.md$|compare/\w+.csv$|$"
 WORDS = {"alone": "Added", "removed": "Removed"}
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -25,7 +26,7 @@ CHROMIUM = next(
 
 def effects():
     common = {"p_holm": 0.2, "rope": 0.01, "verdict": "undecided", "clear": False, "low": -0.02}
-    common |= {"high": 0.04, "low_all": -0.03, "high_all": 0.05, "effect": 0.01}
+    common |= {"why": "", "high": 0.04, "low_all": -0.03, "high_all": 0.05, "effect": 0.01}
     return pd.DataFrame(
         {"metric": metric, "technique": technique, "kind": kind, **common}
         for metric in ("accuracy", "nll")
@@ -74,31 +75,43 @@ def study(tmp_path_factory):
         drawn(root / f"figures/gradcam/{v}.png", f"gradcam {v}")
     drawn(root / "compare/ablation_effects.png", "forest plot")
     drawn(root / "compare/ablation_scores.png", 'scores "<b>" & more')
+    for name in ("ablation_calibration", "classes", "sides_c"):
+        drawn(root / f"compare/{name}.png", name)
     drawn(root / "curves/accuracy.png", "curves")
     return root
 
 
 def facts(root):
     lists = ("overview", "augmentation", "features", "kernels", "peaks", "grad_cam")
-    lists += ("mechanism_figures", "overtaking", "inside", "everywhere")
+    lists += ("mechanism_figures", "overtaking", "inside", "everywhere", "interactions_figures")
     text = dict.fromkeys(("shape", "backbone", "rope", "probability", "accuracy_rope"), "T")
     text |= {"convergence": "| | held-out |\n|---|---|\n| **c** | level |", "scheduled": False}
     text |= {"final": "## The recommended recipe\n\n**c** is recommended."}
-    names = ("ablation_effects", "ablation_scores")
+    text |= {"estimate": "crossed", "evidence": "300 images", "cross_validation": "5 folds"}
+    text |= {"primary": "accuracy", "placebo": True, "looks": False}
+    table = "| | change |\n|---|---|\n| **c** | +1.0 [−2.0, 3.0] |"
+    names = ("effects", "scores", "calibration")
+    pictures = {n: [report.picture(root / f"compare/ablation_{n}.png", root)] for n in names}
+    classes = report.picture(root / "compare/classes.png", root)
     return {
         **{name: [] for name in lists},
         **text,
-        **dict.fromkeys(("repeats", "folds", "n", "classes", "alpha"), 3),
-        **dict.fromkeys(("conditional", "mechanisms", "sizes", "affinity"), 0),
+        **dict.fromkeys(("classes", "alpha", "guard", "trainings", "effects"), 3),
+        **dict.fromkeys(("mechanisms", "sizes", "affinity"), 0),
         "study": "tiny",
         "answer": "- Best mean: **a_b**, 97.2 [94.5, 99.9] %.",
         "images": {"dev": 1, "test": 2},
         "data": "## The images\n\n| class | dev |\n|---|---:|\n| \\<script\\>x | 30 |",
         "variants": "| | score |\n|---|---|\n| **a_b** | 1.0 |",
-        "effects": [("alone", "Added", "| | change |\n|---|---|\n| **c** | +1.0 [−2.0, +3.0] |")],
+        "first": [("Added", table, "0 of 1 effect is decided.", [])],
+        "behind": [("Removed", table, "0 of 1 effect is decided.", [])],
         "readings": ["**c**: nothing"],
         "every_metric": "| | accuracy |\n|---|---|\n| **c** | +1.0 |",
-        "ablation_figures": [report.picture(root / f"compare/{n}.png", root) for n in names],
+        "questions": "| | NLL |\n|---|---|\n| **c** | helps: +1.0 |",
+        "class_effects": "| | gain |\n|---|---|\n| **c** | 7 +1.0 |",
+        "classes_figures": [classes],
+        "sides": [("c", report.picture(root / "compare/sides_c.png", root))],
+        **{f"{name}_figures": found for name, found in pictures.items()},
         "curves": [report.picture(root / "curves/accuracy.png", root)],
     }
 
@@ -135,9 +148,7 @@ def test_the_same_study_makes_the_same_bytes(study, page):
 def test_it_is_valid_and_asks_for_nothing_from_elsewhere(page, tree):
     for element in tree.iter():
         for name in ("src", "href", "srcset", "action", "data"):
-            assert re.match(r"data:image/|#|model_card.md$|$", element.get(name, "")), (
-                element.attrib
-            )
+            assert re.match(LINKS, element.get(name, "")), element.attrib
     styles = "".join(element.text for element in tree.iter("style"))
     assert "url(" not in styles and "@import" not in styles
     policy = tree.find(".//meta[@http-equiv]").get("content")
@@ -178,10 +189,11 @@ def test_a_screen_reader_finds_its_way(tree):
 
 def test_words_and_figures_are_those_of_the_markdown_report(tree):
     text = " ".join("".join(tree.find("body/main").itertext()).split())
-    for told in ("Best mean: a_b, 97.2 [94.5, 99.9] %", "c: nothing", "<script>x", "How to read"):
+    for told in ("Best mean: a_b, 97.2 [94.5, 99.9] %", "c: nothing", "<script>x", "How sure is"):
         assert told in text
     alts = [image.get("alt") for image in tree.iter("img")]
     assert 'scores "<b>" & more' in alts
+    assert all(alts.count(name) == 1 for name in ("ablation_calibration", "classes", "sides_c"))
     assert alts.count("gradcam a_b") == alts.count("peaks a_b") == 1
     # What charts show is there as a figure only where scripts are not run.
     instead = [image.get("alt") for part in tree.iter("noscript") for image in part.iter("img")]
@@ -196,20 +208,33 @@ def test_without_charts_it_holds_the_figures_and_no_script(study):
     assert 'alt="forest plot"' in page and 'alt="curves"' in page
 
 
-def test_charts_hold_what_the_tables_say():
-    spec = charts.effects_chart(effects(), WORDS, 0.95)
-    rows = [row for layer in spec["layer"] for row in layer["data"].get("values", ())] or [
+def _rows(spec):
+    """The data of a chart."""
+    return [row for layer in spec["layer"] for row in layer["data"].get("values", ())] or [
         row for rows in spec["datasets"].values() for row in rows
     ]
-    rows = [row for row in rows if row.get("technique") == "a_b"]
+
+
+def test_charts_hold_what_the_tables_say():
+    spec = charts.effects_chart(effects(), WORDS, 0.95)
+    rows = [row for row in _rows(spec) if row.get("technique") == "a_b"]
     assert {(r["kind"], r["lane"]) for r in rows} == {("Added", -0.5), ("Removed", 0.5)}
     assert {(r["effect"], r["change"], r["interval"]) for r in rows} == {
-        (1.0, "+1.0 points", "[−2.0, +4.0]"),
-        (0.01, "+0.010 nats", "[−0.020, +0.040]"),
+        (1.0, "+1.0 points", "[−2.0, 4.0]"),
+        (0.01, "+0.010 nats", "[−0.020, 0.040]"),
     }
     spec = charts.curves_chart(curves(), ["a_b"], "variant")
     boxes = {p["bind"]["name"]: p["value"] for p in spec["params"] if p["name"].startswith("show")}
     assert boxes == {"baseline": False, "a_b": True}
+
+
+def test_what_company_does_to_a_technique_stands_beside_its_other_effects():
+    company = effects().head(1).assign(kind="interaction", technique="a_b × the others")
+    words = {**WORDS, "interaction": "Interactions: half"}
+    spec = charts.effects_chart(pd.concat([effects(), company]), words, 0.95)
+    rows = _rows(spec)
+    (found,) = {r["technique"] for r in rows if r.get("kind") == "Interactions"}
+    assert found == "a_b"
 
 
 def test_a_number_that_json_lacks_is_refused():
@@ -302,9 +327,9 @@ def test_the_explorer_shows_what_is_chosen(opened):
 
 def test_the_charts_answer(opened):
     tab = opened()
-    labels = "[...document.querySelectorAll('#effects-chart [aria-label*=undecided]')]"
+    labels = "[...document.querySelectorAll('#effects-chart [aria-label*=\"too close\"]')]"
     labels += ".map((mark) => mark.getAttribute('aria-label'))"
-    assert "a_b, Added: +1.0 points [−2.0, +4.0], undecided" in tab.evaluate(labels)
+    assert "a_b, Added: +1.0 points [−2.0, 4.0], too close to call" in tab.evaluate(labels)
     tab.select_option("#effects-controls select", index=1)
     tab.wait_for_function(f"{labels}[0].includes('nats')")
     lines = "document.querySelectorAll('#curves-chart .mark-line path[aria-label]').length"

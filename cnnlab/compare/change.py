@@ -1,11 +1,12 @@
 """Did an estimate change from one study to another, or is the difference noise?
 
-All that is known of either study is what its tables hold: mean, interval and degrees of freedom.
-What was measured fold by fold is not in them, so the two cannot be paired. Their difference is
-tested as if they were independent: standard errors add in squares, and the smaller number of
-degrees of freedom counts. Studies of the same images move together, so their difference is steadier
-than that: a real change may stay undetected, but noise is called a change no more often than
-`alpha`.
+All that is known of either study is what its tables hold: mean, standard error and degrees of
+freedom. What was measured image by image is not in them, so the two cannot be paired. Their
+difference is tested on two assumptions: that the studies are independent, so that standard errors
+add in squares, and that these errors are right. The smaller number of degrees of freedom counts.
+Where both hold, noise is called a change about as often as `alpha` says. Studies that share images
+move together, so that their difference is steadier than assumed: of them the test is cautious, and
+misses real changes sooner than it invents one. Where the errors are too small, it invents more.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from scipy.special import stdtr, stdtrit
 
 from cnnlab.compare.inference import holm
 
-Verdict = Literal["unchanged", "no practical change", "real change", "within noise"]
+Verdict = Literal[
+    "unchanged", "no practical change", "real change", "within noise", "cannot be told"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What a table says of an estimate, in the metric's units; df at least 1."""
+    """What a table says of an estimate, in the metric's units."""
 
     mean: float
-    error: float  # standard error, on the corrected scale
-    df: int
+    error: float  # standard error; 0 where nothing is known of it, as where all folds are alike
+    df: float  # at least 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,24 +53,26 @@ def changes(
     confidence: of the intervals, in (0, 1). alpha: significance after Holm's correction over all
     pairs that are not equal. rope: what makes no practical difference, at least 0.
 
-    "unchanged": the same numbers. "no practical change": the whole interval within +-rope.
-    "real change": p_holm below alpha. Else "within noise".
+    "unchanged": the same numbers. "cannot be told": an error is not known. "no practical change":
+    the whole interval within +-rope. "real change": p_holm below alpha. Else "within noise".
     """
     moved = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    differences = {name: _difference(*pair, confidence) for name, pair in moved.items()}
+    known = {name: pair for name, pair in moved.items() if pair[0].error and pair[1].error}
+    differences = {name: _difference(*pair, confidence) for name, pair in known.items()}
     p_values = [p for *_, p in differences.values()]
     corrected = dict(zip(differences, holm(p_values), strict=True))
     result = {}
-    for name in pairs:
-        if name not in differences:
-            result[name] = Change(mean=0.0, low=0.0, high=0.0, p_holm=1.0, verdict="unchanged")
-            continue
-        mean, low, high, _ = differences[name]
-        p = float(corrected[name])
-        if -rope <= low and high <= rope:
-            verdict: Verdict = "no practical change"
-        else:
+    for name, (before, after) in pairs.items():
+        mean = low = high = after.mean - before.mean
+        p, verdict = 1.0, "unchanged"
+        if name in differences:
+            mean, low, high, _ = differences[name]
+            p = float(corrected[name])
             verdict = "real change" if p < alpha else "within noise"
+            if -rope <= low and high <= rope:
+                verdict = "no practical change"
+        elif name in moved:
+            verdict = "cannot be told"
         result[name] = Change(mean=mean, low=low, high=high, p_holm=p, verdict=verdict)
     return result
 
@@ -77,16 +82,5 @@ def _difference(before: Known, after: Known, confidence: float) -> tuple[float, 
     mean = after.mean - before.mean
     error = math.hypot(before.error, after.error)
     df = min(before.df, after.df)
-    if error == 0:  # all folds of both agree
-        return mean, mean, mean, float(mean == 0)
-    half = error * _quantile(df, confidence)
+    half = error * float(stdtrit(df, (1 + confidence) / 2))
     return mean, mean - half, mean + half, float(2 * stdtr(df, -abs(mean) / error))
-
-
-def standard_error(low: float, high: float, df: int, confidence: float) -> float:
-    """Of an estimate with a symmetric interval, from the ends of that."""
-    return (high - low) / 2 / _quantile(df, confidence)
-
-
-def _quantile(df: int, confidence: float) -> float:
-    return float(stdtrit(df, (1 + confidence) / 2))

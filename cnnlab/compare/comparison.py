@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from cnnlab.compare.contrasts import Contrast, averaged, ensemble
+from cnnlab.compare.contrasts import Contrast, aliased, averaged, ensemble
+from cnnlab.compare.inference import Split
 from cnnlab.compare.metrics import METRICS, Metric
 from cnnlab.compare.options import Compare
-from cnnlab.compare.scores import Grid, check, correct, ensemble_scores, member_scores
-from cnnlab.compare.tables import Members, Rules, Scores, conditional_rows, effect_rows
+from cnnlab.compare.scores import Grid, Outcomes, split_of
+from cnnlab.compare.tables import Looks, Members, Rules, Values, effect_rows
 
 
 @dataclass(frozen=True)
@@ -20,66 +20,71 @@ class Comparison:
     """What was asked, and the answers; rows as `tables` documents them."""
 
     contrasts: Sequence[Contrast]
-    scores: Mapping[str, Scores]  # metric -> variant, or its ensemble -> (repeats, folds)
-    members: Mapping[str, Members]  # metric -> variant -> (repeats, folds, members)
+    outcomes: Mapping[str, Outcomes]
+    split: Split
+    values: Mapping[str, Values]  # metric -> variant, or its ensemble -> (repeats, images)
+    members: Mapping[str, Members]  # metric -> variant -> (repeats, images, members)
     effects: list[dict]
-    primary: list[dict]  # the effects on the primary metric
+
+    def of(self, metric: str) -> list[dict]:
+        """The effects on a metric."""
+        return [row for row in self.effects if row["metric"] == metric]
 
 
 def compare(
-    grids: Mapping[str, Grid], contrasts: Sequence[Contrast], options: Compare
+    grids: Mapping[str, Grid],
+    contrasts: Sequence[Contrast],
+    options: Compare,
+    groups: Mapping[int, object],
+    looks: Looks | None = None,
+    metrics: Sequence[str] = tuple(METRICS),
 ) -> Comparison:
     """Score every variant by every metric and estimate every contrast, the primary metric first.
 
     A variant's score is the mean of its members'. Where there are several, each variant's ensemble
-    is compared with that, one contrast of kind "ensemble" each. Raises Incomparable for answers
-    that cannot be compared.
+    is compared with that, one contrast of kind "ensemble" each. `groups`: image_id -> group.
+    `looks`: at the primary metric, where repeats were added. Raises Incomparable for answers that
+    cannot be compared.
     """
-    check(grids)
+    outcomes = {name: Outcomes.of(grid, name) for name, grid in grids.items()}
+    split = split_of(outcomes, groups)
     several = [name for name, grid in grids.items() if len(grid[0][0]) > 1]
     contrasts = [*contrasts, *map(ensemble, several)]
-    metrics = dict.fromkeys([options.metric, *METRICS])
-    scores, members, rows = {}, {}, []
-    for metric in metrics:
-        score = METRICS[metric].score
-        members[metric] = {name: member_scores(grid, score) for name, grid in grids.items()}
-        scores[metric] = {name: cells.mean(axis=2) for name, cells in members[metric].items()}
-        for name in several:
-            scores[metric][averaged(name)] = ensemble_scores(grids[name], score)
-        rules = rules_of(metric, options)
-        rows += effect_rows(contrasts, scores[metric], rules, members[metric])
-    primary = [row for row in rows if row["metric"] == options.metric]
-    return Comparison(contrasts, scores, members, rows, primary)
+    values, members, rows = {}, {}, []
+    for name in dict.fromkeys([options.metric, *metrics]):
+        of_each = METRICS[name].values
+        members[name] = {variant: o.of_each(of_each) for variant, o in outcomes.items()}
+        values[name] = {variant: each.mean(axis=2) for variant, each in members[name].items()}
+        for variant in several:
+            values[name][averaged(variant)] = outcomes[variant].together(of_each)
+        rules = rules_of(name, options, looks if name == options.metric else None)
+        rows += effect_rows(contrasts, values[name], split, rules, members[name])
+    return Comparison(contrasts, outcomes, split, values, members, rows)
 
 
-def rules_of(metric: str, options: Compare) -> Rules:
+def rules_of(metric: str, options: Compare, looks: Looks | None = None) -> Rules:
     """The rules of tests and verdicts on a metric."""
     return Rules(
         metric=metric,
         higher_is_better=METRICS[metric].higher_is_better,
         rope=getattr(options.rope, metric),
-        confidence=options.confidence,
-        alpha=options.alpha,
-        probability=options.probability,
+        looks=looks,
+        **options.model_dump(include={"confidence", "alpha", "probability", "estimate", "guard"}),
     )
 
 
-def conditional(
-    done: Comparison, grids: Mapping[str, Grid], groups: pd.Series, options: Compare, seed: int
-) -> list[dict]:
-    """The conditional table of a comparison. `groups`: image_id -> group, sorted by image_id."""
-    if not grids:
-        return []
-    first = next(iter(grids.values()))
-    held_out = np.sort(np.concatenate([cell[0].image_id for cell in first[0]]))
-    return conditional_rows(
-        done.contrasts,
-        {name: correct(grid, held_out) for name, grid in grids.items()},
-        groups.loc[held_out].to_numpy(),
-        draws=options.draws,
-        confidence=options.confidence,
-        seed=seed,
-    )
+def note_aliases(
+    rows: Sequence[dict],
+    contrasts: Sequence[Contrast],
+    variants: Mapping[str, Sequence[str]],
+    techniques: Sequence[str],
+) -> None:
+    """Say in the rows of main effects which interactions of `techniques` they hold besides."""
+    main = {c.name: c for c in contrasts if c.kind == "main"}
+    names = {name: ", ".join(aliased(c, variants, techniques)) for name, c in main.items()}
+    for row in rows:
+        if row["kind"] == "main":
+            row["aliases"] = names[row["technique"]]
 
 
 def with_ensembles(costs: Mapping[str, float], members: int) -> dict[str, float]:
@@ -89,7 +94,7 @@ def with_ensembles(costs: Mapping[str, float], members: int) -> dict[str, float]
     return {**costs, **(ensembles if members > 1 else {})}
 
 
-def best(scores: Scores, names: Sequence[str], metric: Metric) -> str:
+def best(values: Values, names: Sequence[str], metric: Metric) -> str:
     """The name with the best mean score; the first of equals."""
     sign = 1 if metric.higher_is_better else -1
-    return max(names, key=lambda name: sign * float(np.mean(scores[name])))
+    return max(names, key=lambda name: sign * float(np.mean(values[name])))

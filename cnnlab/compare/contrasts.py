@@ -1,14 +1,14 @@
-"""An effect is a contrast: a weighted sum of variant scores, taken within each fold.
+"""An effect is a contrast: a weighted sum of variants' scores, taken image by image.
 
-Variants share folds and differ only in their techniques, so what a fold adds to every score
-cancels. Main effects, interactions and Shapley values are other weights of the same kind.
+Variants share images and folds and differ only in their techniques, so what an image adds to every
+score cancels. Main effects, interactions and Shapley values are other weights of the same kind.
 
 Here `variants` maps a name to the techniques that are on.
 """
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -30,8 +30,7 @@ class Contrast:
     """An effect to be estimated.
 
     name: what a table shows, such as the technique.
-    kind: which question it answers: "alone", "removed", "together", "start", "main",
-        "interaction", "shapley", "ensemble" or "pair".
+    kind: which question it answers, one of `designs.KINDS`.
     weights: variant -> weight; finite, summing to 0.
 
     Raises ValueError, naming the contrast, for weights that are empty, not finite, or sum to
@@ -70,6 +69,11 @@ def pair(a: str, b: str) -> Contrast:
     return _minus(f"{a} - {b}", "pair", a, b)
 
 
+def placebo(variant: str, baseline: str) -> Contrast:
+    """The baseline under other seeds minus itself: what no technique at all looks like."""
+    return _minus("placebo", "placebo", variant, baseline)
+
+
 def ensemble(variant: str) -> Contrast:
     """The gain from averaging the members' probabilities over the mean score of one member."""
     return _minus(variant, "ensemble", averaged(variant), variant)
@@ -84,48 +88,84 @@ def averaged_over(contrasts: Sequence[Contrast]) -> Contrast:
     return replace(contrasts[0], weights=weights)
 
 
+def plus_and_minus(contrast: Contrast) -> tuple[str, str]:
+    """The variants that are weighed up, and those weighed down, each separated by blanks."""
+    plus = " ".join(v for v, weight in contrast.weights.items() if weight > 0)
+    return plus, " ".join(v for v, weight in contrast.weights.items() if weight < 0)
+
+
 def averaged(variant: str) -> str:
     """What the ensemble of a variant's members is called among scores."""
     return f"{variant}+ensemble"
 
 
-def factorial(effect: Sequence[str], variants: Mapping[str, Sequence[str]]) -> Contrast:
-    """A main effect (one technique) or an interaction (several), of an orthogonal set of variants.
+def least_squares(technique: str, variants: Mapping[str, Collection[str]]) -> Contrast:
+    """A main effect by least squares over all variants: what having the technique does, on average
+    over having the others or not.
 
-    A main effect is the mean score with the technique minus that without it. An interaction is
-    half the change that one technique's effect undergoes when another is added, and so on for
+    The fit is additive: a constant and each technique's effect, on or off (pseudo-inverse). In an
+    orthogonal set of variants it is the mean score with the technique minus that without. Raises
+    Incomparable where the variants do not tell the effect from those of other techniques.
+    """
+    techniques = sorted({t for on in variants.values() for t in on} | {technique})
+    levels = np.array([[1.0, *(t in on for t in techniques)] for on in variants.values()])
+    if np.linalg.matrix_rank(levels) <= len(techniques):
+        raise Incomparable(
+            f"the {len(variants)} variants do not tell the main effects of {', '.join(techniques)}"
+            " from each other"
+        )
+    row = np.linalg.pinv(levels)[1 + techniques.index(technique)]
+    row[np.abs(row) < 1e-12] = 0.0
+    return Contrast(technique, "main", dict(zip(variants, row.tolist(), strict=True)))
+
+
+def interaction(effect: Sequence[str], variants: Mapping[str, Collection[str]]) -> Contrast:
+    """An interaction of several techniques, of an orthogonal set of variants.
+
+    It is half the change that one technique's effect undergoes when another is added, and so on for
     higher orders (Box, Hunter and Hunter, Statistics for Experimenters, 2005). In a fraction of all
     sets the estimate holds, besides, the effects aliased with it; those of the same order are in
     its name, "a × b + c × d", and those of higher order are taken to be nothing.
 
     Raises Incomparable where the variants do not tell the effect: its levels go together, wholly
-    or in part, with the levels of another effect of its order or a lower one, or never change.
+    or in part, with the levels of another effect of a lower order, or in part with one of its own.
     """
-    order = len(set(effect))
-    name = " × ".join(effect)
+    order, names = len(set(effect)), [" × ".join(effect)]
     techniques = sorted({t for on in variants.values() for t in on} | set(effect))
     signs = _signs(effect, variants)
-    names = [name]
     for size in range(order + 1):
         for other in itertools.combinations(techniques, size):
-            if set(other) == set(effect):
-                continue
             together = float(signs @ _signs(other, variants)) / len(signs)
-            if together == 0:
+            if set(other) == set(effect) or together == 0:
                 continue
             alias = " × ".join(other) or "the mean"
-            if abs(together) < 1 or size < order or order == 1:
+            if abs(together) < 1 or size < order:
                 raise Incomparable(
-                    f"the {len(variants)} variants do not tell the effect of {name} from {alias}: "
-                    f"the correlation of their levels is {together:+.2f}"
+                    f"the {len(variants)} variants do not tell the effect of {names[0]} from "
+                    f"{alias}: the correlation of their levels is {together:+.2f}"
                 )
             names.append(f"{'+' if together > 0 else '−'} {alias}")
     weights = signs / np.sum(signs > 0)
-    kind = "main" if order == 1 else "interaction"
-    return Contrast(" ".join(names), kind, dict(zip(variants, weights.tolist(), strict=True)))
+    weighed = dict(zip(variants, weights.tolist(), strict=True))
+    return Contrast(" ".join(names), "interaction", weighed)
 
 
-def _signs(effect: Sequence[str], variants: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
+def aliased(
+    contrast: Contrast, variants: Mapping[str, Collection[str]], techniques: Sequence[str]
+) -> list[str]:
+    """The two-way interactions of `techniques` that a main effect's estimate holds besides, as
+    text: "b × c", "−a × d", or with the share that it holds of them, "0.33 a × b"."""
+    names = []
+    for pair in itertools.combinations(techniques, 2):
+        signs = _signs(pair, {v: variants[v] for v in contrast.weights})
+        share = float(np.dot(list(contrast.weights.values()), signs)) / 2
+        if abs(share) > 1e-9 and contrast.name not in pair:
+            size = "" if abs(abs(share) - 1) < 1e-9 else f"{abs(share):.2f} "
+            names.append(f"{'−' if share < 0 else ''}{size}{' × '.join(pair)}")
+    return names
+
+
+def _signs(effect: Sequence[str], variants: Mapping[str, Collection[str]]) -> NDArray[np.float64]:
     """The levels of an effect, ±1 a variant: the product of ±1 for each technique on or off."""
     return np.array([math.prod(1 if t in on else -1 for t in effect) for on in variants.values()])
 
@@ -159,49 +199,54 @@ def _minus(name: str, kind: str, plus: str, minus: str) -> Contrast:
     return Contrast(name, kind, {plus: 1.0, minus: -1.0})
 
 
-def differences(contrast: Contrast, scores: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
-    """The contrast in each fold, in the units of the metric.
+def differences(contrast: Contrast, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+    """The contrast image by image, in the units of the metric.
 
-    scores: variant -> (repeats, folds) of one metric, averaged over members. Variants that the
-        contrast does not weigh are ignored.
+    values: variant -> (repeats, images) of one metric, the same images in the same order. Variants
+        that the contrast does not weigh are ignored; repeats that not all others have are left out.
 
-    Returns float64 (repeats, folds). A difference no larger than the rounding error of its terms
+    Returns float64 (repeats, images). A difference no larger than the rounding error of its terms
     is returned as exactly 0.
 
-    Raises Incomparable for a variant that is missing, that lacks a repeat or fold which another
-    has, or that holds a score which is not finite; repeats and folds are counted from 0.
+    Raises Incomparable for a variant that is missing or has other images than another, or that
+    holds a value which is not finite; repeats and images are counted from 0.
     """
-    missing = [variant for variant in contrast.weights if variant not in scores]
+    used = {v: weight for v, weight in contrast.weights.items() if weight}
+    missing = [variant for variant in used if variant not in values]
     if missing:
         raise Incomparable(
             f"contrast '{contrast.name}' needs the scores of variant '{missing[0]}'; "
-            f"there are scores for {sorted(scores)}"
+            f"there are scores for {sorted(values)}"
         )
-    arrays = {v: finite_matrix(scores[v], f"variant '{v}'") for v in contrast.weights}
-    repeats, folds = np.max([array.shape for array in arrays.values()], axis=0)
-    for variant, (r, k) in ((v, array.shape) for v, array in arrays.items()):
-        if (r, k) != (repeats, folds):
-            repeat, fold = (r, 0) if r < repeats else (0, k)
+    arrays = {v: finite_matrix(values[v], f"variant '{v}'") for v in used}
+    repeats, images = np.min([array.shape for array in arrays.values()], axis=0)
+    for variant, array in arrays.items():
+        if array.shape[1] != images:
             raise Incomparable(
-                f"variant '{variant}' has no score at repeat {repeat}, fold {fold}: it holds "
-                f"{r} x {k} (repeats x folds), contrast '{contrast.name}' needs "
-                f"{repeats} x {folds}"
+                f"variant '{variant}' has scores of {array.shape[1]} images, another of "
+                f"contrast '{contrast.name}' of {images}"
             )
-    terms = np.stack([weight * arrays[v] for v, weight in contrast.weights.items()])
-    sums = terms.sum(axis=0)
-    return np.where(np.abs(sums) <= ROUNDING * np.abs(terms).sum(axis=0), 0.0, sums)
+    total, size = np.zeros((repeats, images)), np.zeros((repeats, images))
+    for variant, weight in used.items():
+        term = weight * arrays[variant][:repeats]
+        total += term
+        size += np.abs(term)
+    total[np.abs(total) <= ROUNDING * size] = 0.0
+    return total
 
 
 def finite_matrix(values: ArrayLike, what: str) -> NDArray[np.float64]:
-    """`values` as float64 (repeats, folds), or an Incomparable that begins with `what`."""
+    """`values` as float64, a row a repeat, or an Incomparable that begins with `what`."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 2 or not array.size:
-        raise Incomparable(f"{what}: shape {array.shape}; it must be (repeats, folds), not empty")
+        raise Incomparable(
+            f"{what}: shape {array.shape}; it must be two-dimensional, a row a repeat, not empty"
+        )
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
-        repeat, fold = bad[0]
+        repeat, column = bad[0]
         raise Incomparable(
-            f"{what}: {array[repeat, fold]} at repeat {repeat}, fold {fold} (counted from 0); "
+            f"{what}: {array[repeat, column]} at repeat {repeat}, column {column} (from 0); "
             "values must be finite"
         )
     return array

@@ -12,13 +12,17 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from cnnlab.compare.contrasts import (
     Contrast,
     Incomparable,
     alone,
     averaged_over,
-    factorial,
+    interaction,
+    least_squares,
     pair,
+    placebo,
     removed,
     shapley,
 )
@@ -28,13 +32,17 @@ Variants = Mapping[str, Iterable[str]]
 Sets = list[frozenset[str]]
 
 # The questions that a contrast may answer, in the order of tables.
-KINDS = ["alone", "removed", "together", "start", "main", "interaction", "shapley", "pair"]
+KINDS = ["main", "start", "together", "alone", "removed", "interaction", "shapley", "ensemble"]
+KINDS += ["pair", "placebo"]
+PLACEBO = "placebo"  # the technique that changes nothing but seeds
 
 
 def star(techniques: Sequence[str], resolution: int = 0) -> Sets:
     """None, each alone, all, all but each: 2 K + 2 sets (fewer where K < 3).
 
-    Tells what each adds to nothing and what the full recipe has from it, not how two interact.
+    Tells what each adds to nothing, what the full recipe has from it, and by least squares what it
+    does on average over having the others or not: no two-way interaction hides in that, though
+    which two interact is not told.
     """
     single = [{t} for t in techniques]
     but_one = [set(techniques) - {t} for t in techniques]
@@ -92,11 +100,26 @@ DESIGNS: dict[str, Callable[[Sequence[str], int], Sets]] = {
 }
 
 
-def sets_of(kind: str, techniques: Sequence[str], starts: Sequence[str], resolution: int) -> Sets:
-    """The sets that a design asks for: those of its techniques, with each start; none for a custom
-    one."""
+def sets_of(
+    kind: str,
+    techniques: Sequence[str],
+    starts: Sequence[str],
+    resolution: int,
+    placebo: bool = False,
+) -> Sets:
+    """The sets that a design asks for: those of its techniques, with each start, and after the
+    first one the placebo; none for a custom one."""
     sets = DESIGNS[kind](techniques, resolution)
-    return [on | ({start} - {SCRATCH}) for start in starts for on in sets]
+    sets = [on | ({start} - {SCRATCH}) for start in starts for on in sets]
+    if placebo and sets:
+        sets.insert(1, frozenset({PLACEBO, starts[0]} - {SCRATCH}))
+    return sets
+
+
+def proposed(techniques: int) -> tuple[str, int]:
+    """The kind and resolution of the design that tells the main effects of so many techniques with
+    the fewest trainings: star up to five, then a fraction of resolution IV."""
+    return ("star", 5) if techniques <= 5 else ("fraction", 4)
 
 
 def missing(sets: Sets, order: Sequence[str], variants: Variants) -> list[str]:
@@ -159,11 +182,13 @@ def effects(
 
     `sets`: the design's, of which there must be a variant each; empty: those of all variants that
     use no other than its `techniques` and `starts`, which are the names of techniques that are one.
-    Where they are orthogonal in each block (a full factorial, or a regular fraction), main effects
-    and the interactions up to `order` that nothing of lower order is aliased with are added,
-    averaged over the blocks (without a design's sets: over those that have the sets of the first);
-    where they are every set of at least three techniques, Shapley values (of two they are the main
-    effects).
+    Main effects are by least squares over the sets of each block, where these are orthogonal (a
+    full factorial, or a regular fraction) or there are more of them than effects. Where they are
+    orthogonal, interactions up to `order` that nothing of lower order is aliased with are added;
+    else, for each technique that is both alone and removed, whether that differs. All are averaged
+    over the blocks (without a design's sets: over those that have the sets of the first). Where
+    they are every set of at least three techniques there are Shapley values (of two they are the
+    main effects).
 
     Raises Incomparable for a set without a variant, or a pair that names none.
     """
@@ -174,19 +199,26 @@ def effects(
                 f"no variant has just {', '.join(sorted(on)) or 'no technique'}, which the design "
                 "needs"
             )
-    sets = sets or [on for on in by_set if on <= {*techniques, *starts}]
-    blocks = in_blocks(variants, starts)
+    real = {name: on for name, on in variants.items() if PLACEBO not in on}
+    sets = sets or [frozenset(on) for on in real.values() if {*on} <= {*techniques, *starts}]
+    blocks = in_blocks(real, starts)
     contrasts = [c for start in blocks for c in _in_block(start, blocks[start], len(blocks))]
     contrasts += _of_starts(blocks)
-    design = in_blocks({by_set[on]: variants[by_set[on]] for on in sets}, starts)
-    contrasts += _of_design(list(design.values()), techniques, order)
+    studied = {by_set[on]: on for on in sets if PLACEBO not in on}
+    design = list(in_blocks(studied, starts).values())
+    contrasts += _of_design(design, techniques, order)
     if order > 1:
+        contrasts += _in_company(contrasts)
         contrasts += _of_starts_and(techniques, blocks)
     for a, b in pairs:
         for name in (a, b):
             if name not in variants:
                 raise Incomparable(f"pair [{a}, {b}]: there is no variant {name}")
         contrasts.append(pair(a, b))
+    for on in by_set:
+        if PLACEBO in on and on - {PLACEBO} in by_set:
+            contrasts.append(placebo(by_set[on], by_set[on - {PLACEBO}]))
+            break
     return sorted(contrasts, key=lambda c: KINDS.index(c.kind))
 
 
@@ -243,19 +275,30 @@ def _of_design(
     of the first one."""
     sets = list(blocks[0].values()) if blocks else []
     blocks = [block for block in blocks if set(block.values()) == set(sets)]
-    if not techniques or not orthogonal(sets, techniques):
+    saturated = len(sets) <= 1 + len(techniques)
+    if not techniques or (saturated and len(blocks) < 2 and not _fractional(sets, techniques)):
+        return []  # such as of one technique: its main effect is what it adds alone
+    levels = [[1, *(t in on for t in techniques)] for on in sets]
+    if np.linalg.matrix_rank(levels) <= len(techniques):
         return []
-    if len(techniques) < 2 and len(blocks) < 2:
-        return []  # its main effect is what it adds alone
-    each = [_factorials(block, techniques, order) for block in blocks]
-    if len(sets) == 2 ** len(techniques) > 4:
-        for contrasts, block in zip(each, blocks, strict=True):
+    each = []
+    for block in blocks:
+        contrasts = [least_squares(t, block) for t in techniques]
+        if orthogonal(sets, techniques):
+            contrasts += _interactions(block, techniques, order)
+        if len(sets) == 2 ** len(techniques) > 4:
             contrasts += [shapley(t, block) for t in techniques]
+        each.append(contrasts)
     return [averaged_over(same_effect) for same_effect in zip(*each, strict=True)]
 
 
-def _factorials(inside: Variants, techniques: Sequence[str], order: int) -> list[Contrast]:
-    """Main effects and interactions; of effects aliased with each other, the first speaks."""
+def _fractional(sets: Sets, techniques: Sequence[str]) -> bool:
+    """Whether they are an orthogonal part of every set of several techniques."""
+    return len(techniques) > 1 and orthogonal(sets, techniques)
+
+
+def _interactions(inside: Variants, techniques: Sequence[str], order: int) -> list[Contrast]:
+    """Of effects that are aliased with each other, the first speaks."""
     contrasts: list[Contrast] = []
     levels = set()
     for size in range(1, order + 1):
@@ -264,8 +307,25 @@ def _factorials(inside: Variants, techniques: Sequence[str], order: int) -> list
             key = tuple(s * signs[0] for s in signs)
             if key not in levels and len(set(key)) > 1:
                 levels.add(key)
-                contrasts.append(factorial(effect, inside))
+                if size > 1:
+                    contrasts.append(interaction(effect, inside))
     return contrasts
+
+
+def _in_company(contrasts: Iterable[Contrast]) -> list[Contrast]:
+    """For each technique that is alone and removed, half of what all others do to its effect; not
+    where two-way interactions are told one by one."""
+    by = {(c.kind, c.name): c for c in contrasts}
+    if any(kind == "interaction" for kind, _ in by):
+        return []
+    company = []
+    for (kind, name), single in by.items():
+        if kind == "alone" and ("removed", name) in by:
+            weights = {v: w / 2 for v, w in by["removed", name].weights.items()}
+            for variant, weight in single.weights.items():
+                weights[variant] = weights.get(variant, 0.0) - weight / 2
+            company.append(Contrast(f"{name} × the others", "interaction", weights))
+    return company
 
 
 def orthogonal(sets: Sets, techniques: Sequence[str]) -> bool:

@@ -1,34 +1,49 @@
-"""What repeated k-fold cross-validation lets one say about an effect.
+"""What repeated k-fold cross-validation lets one say about an effect: the estimates.
 
-Training sets overlap, so fold differences are correlated and the plain variance of their mean is
-too small. Every interval, test and probability here but the bootstrap uses one corrected scale:
+**The crossed estimate** (`crossed`) is made from values of single images. For image i in repeat r,
+predicted by the network of its fold,
 
-    standard error = sd * sqrt(1 / (folds * repeats) + n_test / n_train)
+    value[i, r] = mean + h_i + u_(r, fold) + e[i, r]
 
-with n_test / n_train = 1 / (folds - 1), and folds * repeats - 1 degrees of freedom. The second
-term does not shrink with more repeats.
+where three things vary: which images there are (h), which network was trained (u), and their
+interplay (e). What it speaks of: *these training images, averaged over seeds and splits, judged on
+new images of the same kind*. How much other training sets would change cannot be seen in one data
+set (Bengio and Grandvalet, JMLR 5, 2004); `guard` times the images' part is the allowance for it.
+Related: Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007; Cameron, Gelbach
+and Miller, "Robust inference with multiway clustering", Journal of Business & Economic Statistics
+29, 2011; Bayle et al., "Cross-validation confidence intervals for test error", NeurIPS 2020.
 
-Arrays are (repeats, folds): float64, finite, at least 2 folds, in the units of the metric;
-anything else raises a ValueError that says where. A spread below `FLAT` times the largest
-absolute value is rounding and counts as zero: the result is then flagged `degenerate` and holds
-no NaN.
+**The corrected resampled t** (`corrected_t`) is made from means of folds. It assumes that folds are
+correlated by 1 / folds, since training sets overlap:
 
-Sources: C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52,
-2003; for repeats, R. Bouckaert and E. Frank, "Evaluating the Replicability of Significance Tests
-for Comparing Learning Algorithms", PAKDD 2004.
+    standard error = sd * sqrt(1 / (folds * repeats) + 1 / (folds - 1))
+
+with folds * repeats - 1 degrees of freedom. C. Nadeau and Y. Bengio, "Inference for the
+Generalization Error", Machine Learning 52, 2003; for repeats, R. Bouckaert and E. Frank, PAKDD
+2004.
+Real networks show far less correlation, so that it is too careful (see reports/validity).
+
+Intervals, p and the probabilities of a verdict all come from one t distribution: (mean, error, df)
+of an `Estimate`. The posterior is the Bayesian correlated t-test's (G. Corani and A. Benavoli,
+Machine Learning 100, 2015; A. Benavoli et al., JMLR 18, 2017): the same evidence seen otherwise.
 """
+
+from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 from scipy.special import (  # scipy.stats is slow to import
     bdtr,  # binomial
     chdtrc,  # chi-squared, upper tail
     expit,  # inverse of the logit
+    ndtri,  # quantile of the normal distribution
     stdtr,  # Student's t
     stdtrit,  # its quantile
 )
@@ -37,154 +52,349 @@ from cnnlab.compare.contrasts import finite_matrix
 
 Verdict = Literal["helps", "no practical difference", "hurts", "undecided"]
 
-FLAT = 1e-9
+FLAT = 1e-9  # a spread below it, times the largest value, is rounding and counts as none
+FEWEST_IMAGES = 20  # with fewer, or fewer trainings than the next, nothing is decided
+FEWEST_TRAININGS = 4
+PRIOR_DF = 8  # of the networks' variance over the contrasts of a study (Smyth 2004)
 MOST_REPEATS = 2**40  # where the search for enough repeats ends
+LARGEST = 700.0  # exponent: that of a larger one is no float
+
+
+@dataclass(frozen=True)
+class Split:
+    """How the images of a study were held out.
+
+    fold: int (repeats, images), 0 .. folds - 1. group: int (images,); images of one group (near
+    duplicates, one patient) are never in two folds of a repeat.
+    """
+
+    fold: NDArray[np.int64]
+    group: NDArray[np.int64]
+
+    @property
+    def folds(self) -> int:
+        return int(self.fold.max()) + 1
+
+    @property
+    def units(self) -> int:
+        """How many images, or groups of them, there are."""
+        return int(self.group.max()) + 1
+
+    def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean of each fold, float64 (repeats, folds); `values`: (repeats, images), of the first
+        repeats or all. NaN for a fold without images."""
+        rows = self.fold[: len(values)] + self.folds * np.arange(len(values))[:, None]
+        size = len(values) * self.folds
+        counts = np.bincount(rows.ravel(), minlength=size)
+        sums = np.bincount(rows.ravel(), weights=np.ravel(values), minlength=size)
+        with np.errstate(invalid="ignore"):
+            return (sums / counts).reshape(len(values), self.folds)
+
+    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A value of each fold, (repeats, folds), as one of each image, (repeats, images)."""
+        return np.take_along_axis(values, self.fold[: len(values)], axis=1)
+
+    def of(self, images: NDArray) -> Split:
+        """The split of some of the images; `images`: rows, or a mask."""
+        return Split(self.fold[:, images], np.unique(self.group[images], return_inverse=True)[1])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A mean over folds and repeats with its two-sided confidence interval, low <= mean <= high.
+class Parts:
+    """Variances of the crossed model, in squared units of the metric."""
 
-    sd: spread of the n values (ddof = 1). standard_error: of the mean, corrected.
-    df: n - 1. degenerate: the spread is zero, so sd = standard_error = 0 and low = high = mean.
+    images: float  # h: of an image, whichever network; 0 where it is not known (one repeat)
+    interplay: float  # e: of an image by a single network, beyond that
+    networks: float  # u: of a training run, at least 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """An estimate from repeated cross-validation; t with `df` degrees of freedom round `mean`.
+
+    n: images, or groups of them. why: where nothing can be decided from it, the reason, else "".
+    parts: of the crossed estimate. after: the same estimate after another number of repeats, taking
+    the variances seen here for the truth; math.inf gives what no repeat can lower.
     """
 
     mean: float
-    sd: float
-    standard_error: float
-    low: float
-    high: float
-    df: int
+    error: float  # standard error, >= 0
+    df: float  # >= 1
     n: int
-    degenerate: bool
+    repeats: int
+    folds: int
+    why: str = ""
+    parts: Parts | None = None
+    after: Callable[[float], tuple[float, float]]  # repeats -> (error, df)
+
+    @property
+    def t(self) -> float:
+        """mean / error; 0 where there is no spread to compare with."""
+        return self.mean / self.error if self.error else 0.0
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of the mean being 0, not adjusted for other tests; 1 where `why` says so."""
+        return 1.0 if self.why else float(2 * stdtr(self.df, -abs(self.t)))
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Two-sided, `confidence` in (0, 1). Without any spread both ends are the mean."""
+        half = quantile(self.df, confidence) * self.error
+        return self.mean - half, self.mean + half
+
+    def half_width(self, repeats: float, confidence: float) -> float:
+        """Of the interval after so many repeats."""
+        error, df = self.after(repeats)
+        return quantile(df, confidence) * error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate(Interval):
-    """An interval for an effect, and the test that the effect is 0.
+def crossed(values: ArrayLike, split: Split, guard: float, prior: float | None = None) -> Estimate:
+    """The crossed estimate of a mean over images, from values of each in each repeat.
 
-    t: mean / standard_error. p: two-sided, not adjusted for other tests.
-    If degenerate: t = 0 and p = 1 where the mean is 0, else t = +-inf and p = 0.
+    values: (repeats, images), finite, one contrast of variants' scores or one variant's. guard: at
+    least 1, times the images' part of the variance. prior: with one repeat, what `prior_ratio`
+    gives for the study: the spread of folds, seen in few of them, is moderated by it (G. Smyth,
+    Statistical Applications in Genetics and Molecular Biology 3, 2004), unless images of a fold
+    are all alike, as where a value is the network's own.
+
+    Images of one group count as one. Raises Incomparable for values that are not finite, ValueError
+    where there are not two folds.
     """
+    d = finite_matrix(values, "values")
+    seen = spreads(d, split)
+    n, k, repeats = seen.n, split.folds, len(d)
+    between, df_between = seen.between, k - 1  # a repeat
+    if prior is not None and repeats == 1 and seen.within:
+        before = prior * seen.within * k / n
+        between = (PRIOR_DF * before + df_between * between) / (PRIOR_DF + df_between)
+        df_between += PRIOR_DF
+    m = n / k
+    images = seen.images if repeats > 1 else 0.0  # of one repeat alone it is not known
+    networks = max(between - seen.within / m, 0.0)
 
-    t: float
-    p: float
+    def after(repeats: float) -> tuple[float, float]:
+        part = guard * (images + (seen.within - images) / repeats) / n
+        variance = part + networks / (repeats * k)
+        if not networks or not variance:
+            return math.sqrt(variance), max(n - 1.0, 1.0)
+        # Shares of the variance that folds show, and that they do not.
+        folds = between / (repeats * k) / variance
+        rest = max(part - seen.within / (m * repeats * k), 0.0) / variance
+        df = 1 / (rest**2 / (n - 1) + folds**2 / (repeats * df_between))
+        return math.sqrt(variance), max(df, 1.0)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Posterior:
-    """Probabilities that an effect lies below -rope, within +-rope, or above rope; they sum to 1.
-
-    degenerate: the spread is zero and all probability lies on the mean.
-    """
-
-    below: float
-    inside: float
-    above: float
-    verdict: Verdict
-    degenerate: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bootstrap:
-    """Difference in the share of correct images and its percentile interval; groups: how many."""
-
-    mean: float
-    low: float
-    high: float
-    groups: int
-
-
-def mean_interval(scores: ArrayLike, confidence: float) -> Interval:
-    """The interval for one variant's mean score, on the corrected scale.
-
-    scores: (repeats, folds). confidence: in (0, 1).
-
-    Two such intervals may overlap although the variants clearly differ: compare variants by
-    their differences.
-    """
-    values, mean, sd = _moments(scores)
-    repeats, folds = values.shape
-    half = half_width(sd, repeats, folds, confidence)
-    return Interval(
-        mean=mean,
-        sd=sd,
-        standard_error=_standard_error(sd, repeats, folds),
-        low=mean - half,
-        high=mean + half,
-        df=values.size - 1,
-        n=values.size,
-        degenerate=sd == 0,
+    error, df = after(repeats)
+    return Estimate(
+        mean=float(d.mean()),
+        error=error,
+        df=df,
+        n=n,
+        repeats=repeats,
+        folds=k,
+        why=_why(seen, between, repeats * k),
+        parts=Parts(images=images, interplay=seen.within - images, networks=networks),
+        after=after,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spreads:
+    """Mean squares of one contrast: `within` folds, over images; `between` the folds of a repeat;
+    `images`: what of `within` an image keeps from repeat to repeat (0 with one). n: images, or
+    groups."""
+
+    within: float
+    between: float
+    images: float
+    n: int
+
+
+def spreads(values: NDArray[np.float64], split: Split) -> Spreads:
+    """The mean squares of values (repeats, images)."""
+    repeats, k = len(values), split.folds
+    means = split.means(values)
+    if k < 2 or not np.isfinite(means).all():
+        raise ValueError(f"{k} folds, some without images; there must be at least 2, with images")
+    w = values - np.take_along_axis(means, split.fold[:repeats], axis=1)
+    w[np.abs(w) <= FLAT * np.abs(values).max()] = 0.0  # rounding
+    n = split.units
+    if n < values.shape[1]:
+        size = n / values.shape[1]
+        w = size * np.array([np.bincount(split.group, weights=row, minlength=n) for row in w])
+    within = float((w**2).sum() / (repeats * max(n - k, 1)))
+    spread = means.std(axis=1, ddof=1)
+    spread[spread <= FLAT * np.abs(means).max()] = 0.0
+    images = 0.0
+    if repeats > 1:
+        # Twice the sum over pairs of repeats, from which chance and network drop out.
+        cross = float(((w.sum(axis=0) ** 2) - (w**2).sum(axis=0)).sum())
+        cross /= n * repeats * (repeats - 1)
+        m = n / k
+        kept = 1 - 2 / m + (1 + (m - 1) ** 2 / (n - 1)) / m**2  # of h, fold means taken off
+        images = min(max(cross / kept, 0.0), within) if kept > 0 else 0.0
+    return Spreads(within=within, between=float((spread**2).mean()), images=images, n=n)
+
+
+def prior_ratio(contrasts: Iterable[Spreads], folds: int) -> float | None:
+    """How many times wider than chance over images the folds of a study spread, for `crossed` with
+    one repeat: mean over contrasts, each at least 1. None where none varies over images."""
+    ratios = [s.between * s.n / (s.within * folds) for s in contrasts if s.within > 0]
+    return float(np.mean(np.maximum(ratios, 1.0))) if ratios else None
+
+
+def corrected_t(differences: ArrayLike) -> Estimate:
+    """The estimate of the corrected resampled t from means of folds, (repeats, folds).
+
+    Raises Incomparable as `crossed`.
+    """
+    array = finite_matrix(differences, "values")
+    repeats, folds = array.shape
+    if folds < 2:
+        raise ValueError(f"values: shape {array.shape}; there must be at least 2 folds")
+    sd = float(array.std(ddof=1))
+    if sd <= FLAT * np.abs(array).max():
+        sd = 0.0
+
+    def after(repeats: float) -> tuple[float, float]:
+        error = sd * math.sqrt(1 / (repeats * folds) + 1 / (folds - 1))
+        return error, repeats * folds - 1
+
+    error, df = after(repeats)
+    return Estimate(
+        mean=float(array.mean()),
+        error=error,
+        df=df,
+        n=array.size,
+        repeats=repeats,
+        folds=folds,
+        why="" if sd else "all folds are alike",
+        after=after,
+    )
+
+
+def _why(seen: Spreads, between: float, trainings: int) -> str:
+    """Why nothing can be decided from an estimate; "" where something can."""
+    if not seen.within and not between:
+        return "all folds are alike"
+    if seen.n < FEWEST_IMAGES:
+        return f"fewer than {FEWEST_IMAGES} images"
+    return f"fewer than {FEWEST_TRAININGS} trainings" if trainings < FEWEST_TRAININGS else ""
+
+
+def quantile(df: float, confidence: float) -> float:
+    """Half the width of a two-sided interval in standard errors; confidence in (0, 1)."""
+    _check("confidence", confidence, 0, 1)
+    return float(stdtrit(df, (1 + confidence) / 2))
 
 
 def score_interval(
-    scores: ArrayLike, confidence: float, bounds: tuple[float, float] | None
-) -> Interval:
-    """As `mean_interval`, of scores that lie within `bounds`: low and high do, too.
+    estimate: Estimate, confidence: float, bounds: tuple[float, float] | None
+) -> tuple[float, float]:
+    """The interval of a score that lies within `bounds`: its ends do, too.
 
-    bounds: the least and the largest possible score, finite; None: any number is possible. The
-    interval is made on the logit scale and taken back (delta method); mean, sd and standard_error
-    are those of the scores. Raises ValueError for scores outside the bounds.
+    bounds: the least possible score and the largest, which may be inf; None: any number is
+    possible. The interval is made on the logit scale, or on the log scale where there is no largest
+    score, and taken back (delta method). Scores that are all alike give no spread: their interval
+    is Wilson's for so many images. Raises ValueError for a mean outside the bounds.
     """
-    interval = mean_interval(scores, confidence)
+    low, high = estimate.interval(confidence)
     if bounds is None:
-        return interval
+        return low, high
     least, most = bounds
-    slack = FLAT * (most - least)  # rounding, of a mean over images or members
-    if np.min(scores) < least - slack or np.max(scores) > most + slack:
-        raise ValueError(
-            f"scores from {np.min(scores):g} to {np.max(scores):g}; possible: {least:g} to {most:g}"
-        )
-    if interval.degenerate:
-        return interval
-    above, below = (max(room, slack**2) for room in (interval.mean - least, most - interval.mean))
-    centre = math.log(above / below)
-    half = (interval.high - interval.mean) * (most - least) / (above * below)
-    low, high = least + (most - least) * expit([centre - half, centre + half])
-    return replace(
-        interval, low=min(float(low), interval.mean), high=max(float(high), interval.mean)
-    )
-
-
-def corrected_t(differences: ArrayLike, confidence: float) -> Estimate:
-    """The corrected resampled t-test of mean difference 0 (Nadeau and Bengio 2003).
-
-    differences: (repeats, folds), one contrast. confidence: in (0, 1).
-
-    The correction takes the correlation between folds to be 1 / folds. With less correlation the
-    test rejects a true null less often than it claims: it is conservative.
-    """
-    interval = mean_interval(differences, confidence)
-    if interval.degenerate:
-        t = math.copysign(math.inf, interval.mean) if interval.mean else 0.0
+    mean, half = estimate.mean, high - estimate.mean
+    slack = FLAT * max(1.0, abs(mean))  # rounding, of a mean over images or members
+    if not least - slack <= mean <= most + slack:
+        raise ValueError(f"a mean score of {mean:g}; possible: {least:g} to {most:g}")
+    above, below = max(mean - least, FLAT**2), max(most - mean, FLAT**2)
+    if math.isinf(most):
+        factor = math.exp(min(half / above, LARGEST))
+        low, high = least + above / factor, least + above * factor
+    elif not half:
+        share = min(above / (most - least), 1.0)
+        z = float(ndtri((1 + confidence) / 2)) ** 2 / estimate.n
+        centre = (share + z / 2) / (1 + z)
+        reach = math.sqrt(z * share * (1 - share) + z**2 / 4) / (1 + z)
+        low, high = (least + (most - least) * (centre + side * reach) for side in (-1, 1))
     else:
-        t = interval.mean / interval.standard_error
-    return Estimate(**vars(interval), t=t, p=float(2 * stdtr(interval.df, -abs(t))))
+        centre = math.log(above / below)
+        reach = half * (most - least) / (above * below)
+        low, high = least + (most - least) * expit([centre - reach, centre + reach])
+    return min(float(low), mean), max(float(high), mean)
 
 
-def half_width(sd: float, repeats: float, folds: int, confidence: float) -> float:
-    """Half the width of the corrected interval, in the units of `sd`.
+def probabilities(estimate: Estimate, rope: float) -> tuple[float, float, float]:
+    """Probabilities that a mean lies below -rope, within +-rope, and above rope; they sum to 1.
 
-    repeats = math.inf gives the floor: what is left however often the folds are drawn anew. Only
-    more folds lower it. For one of m simultaneous intervals pass 1 - (1 - confidence) / m.
+    rope: half-width of the region around 0 that makes no practical difference, at least 0, in the
+    units of the metric. An estimate without any spread says nothing: a third each.
     """
-    if not (repeats >= 1 and folds >= 2):
-        raise ValueError(f"repeats = {repeats}, folds = {folds}; they must be at least 1 and 2")
-    return _margin(_standard_error(sd, repeats, folds), repeats * folds - 1, confidence)
+    _check_rope(rope)
+    if not estimate.error:
+        return 1 / 3, 1 / 3, 1 / 3
+    return _areas(estimate.mean, estimate.error, estimate.df, rope)
 
 
-def simultaneous(estimate: Estimate, m: int, confidence: float) -> Estimate:
-    """`estimate` with bounds that hold for all m effects of a family at once (Bonferroni).
+def _areas(mean: float, error: float, df: float, rope: float) -> tuple[float, float, float]:
+    """What a t distribution has below -rope, within +-rope, and above rope; error above 0."""
+    cut = np.array([-rope - mean, rope - mean]) / error
+    below, up_to_rope = (float(area) for area in stdtr(df, cut))
+    return below, max(0.0, up_to_rope - below), float(stdtr(df, -cut[1]))
 
-    m: the size of the family, at least 1. confidence: of the family as a whole, in (0, 1).
-    t and p stay as they are: `holm` adjusts p, from all m of them.
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """What it takes to decide an effect: a two-sided p below `alpha` tells it from 0, and a
+    probability of at least `probability` (above 0.5) that it lies within +-`rope` calls it no
+    practical difference."""
+
+    alpha: float
+    probability: float
+    rope: float
+
+    def reaches(self, mean: float, error: float, df: float) -> bool:
+        """Whether an estimate would be decided."""
+        if abs(mean) >= quantile(df, 1 - self.alpha) * error:
+            return True
+        return _areas(mean, error, df, self.rope)[1] >= self.probability
+
+    def widest(self, mean: float, df: float) -> float:
+        """The largest standard error at which an estimate would be decided; 0: there is none."""
+        differs = abs(mean) / quantile(df, 1 - self.alpha)
+        room = self.rope - abs(mean)
+        if room <= 0:
+            return differs
+        # Between what both sides of the rope would allow, were they as near as the nearer one, and
+        # what that one would allow alone.
+        least = 0.999 * room / quantile(df, self.probability)
+        most = 1.001 * room / quantile(df, 2 * self.probability - 1)
+        same = brentq(
+            lambda error: _areas(mean, error, df, self.rope)[1] - self.probability, least, most
+        )
+        return max(differs, same)
+
+
+def repeats_to_decide(estimate: Estimate, bar: Bar) -> int | None:
+    """The smallest number of repeats, in all, that should decide an effect.
+
+    The mean and the variances seen are taken for the truth: a guide to planning, not a promise.
+    From one repeat it is the least number, since what an image keeps from repeat to repeat is not
+    known. None: no number would, since the images alone leave too much open.
     """
-    _check("confidence", confidence, 0, 1)
-    if m < 1:
-        raise ValueError(f"m = {m}: a family has at least 1 member")
-    half = _margin(estimate.standard_error, estimate.df, 1 - (1 - confidence) / m)
-    return replace(estimate, low=estimate.mean - half, high=estimate.mean + half)
+
+    def decides(repeats: float) -> bool:
+        return bar.reaches(estimate.mean, *estimate.after(repeats))
+
+    if not decides(MOST_REPEATS):
+        return None
+    return 1 + bisect_left(range(1, MOST_REPEATS), True, key=decides)
+
+
+def images_to_decide(estimate: Estimate, bar: Bar) -> float:
+    """About how many images, in all, should decide an effect however often they are split; inf
+    where the mean lies on the edge of what would."""
+    error, df = estimate.after(math.inf)
+    needed = bar.widest(estimate.mean, df)
+    return estimate.n * (error / needed) ** 2 if needed > 0 else math.inf
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -206,73 +416,14 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return np.minimum(adjusted, 1.0)
 
 
-def correlated_t_rope(
-    differences: ArrayLike, rope: float, probability: float, *, higher_is_better: bool
-) -> Posterior:
-    """The Bayesian correlated t-test with a region of practical equivalence (rope).
+@dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+    """Difference in the share of correct images and its percentile interval; groups: how many."""
 
-    differences: (repeats, folds), one contrast. rope: half-width of the region around 0 that
-    makes no practical difference, at least 0, in the units of the metric. probability: what a
-    verdict needs, in (0.5, 1). higher_is_better: of the metric; False for a loss, where an effect
-    below -rope helps.
-
-    With correlation 1 / folds the posterior is the t distribution behind `corrected_t`: the same
-    evidence seen otherwise, not more of it.
-
-    G. Corani and A. Benavoli, "A Bayesian approach for comparing cross-validated algorithms on
-    multiple data sets", Machine Learning 100, 2015; A. Benavoli et al., "Time for a Change",
-    Journal of Machine Learning Research 18, 2017.
-    """
-    _check("probability", probability, 0.5, 1)
-    _check_rope(rope)
-    values, mean, sd = _moments(differences)
-    if sd == 0:
-        below, inside, above = float(mean < -rope), float(abs(mean) <= rope), float(mean > rope)
-    else:
-        error = _standard_error(sd, *values.shape)
-        cut = np.array([-rope - mean, rope - mean]) / error
-        below, up_to_rope = (float(area) for area in stdtr(values.size - 1, cut))
-        inside = max(0.0, up_to_rope - below)
-        above = float(stdtr(values.size - 1, -cut[1]))
-    helps, hurts = (above, below) if higher_is_better else (below, above)
-    chances: dict[Verdict, float] = {
-        "helps": helps,
-        "no practical difference": inside,
-        "hurts": hurts,
-    }
-    return Posterior(
-        below=below,
-        inside=inside,
-        above=above,
-        verdict=next((v for v, chance in chances.items() if chance >= probability), "undecided"),
-        degenerate=sd == 0,
-    )
-
-
-def repeats_to_decide(differences: ArrayLike, rope: float, confidence: float) -> int | None:
-    """The smallest number of repeats, in all, at which the interval should decide.
-
-    It decides when it lies wholly outside +-rope or wholly within. That takes a half-width of
-    at most ||mean| - rope|, with the mean and sd of these differences taken as the truth: a guide
-    to planning, not a promise, the less so the fewer folds it rests on. Where this interval
-    decides, `correlated_t_rope` reaches a verdict too at any probability up to `confidence`.
-
-    differences: (repeats, folds), one contrast. rope: at least 0, in the units of the metric.
-    confidence: of the interval, in (0, 1).
-
-    Returns at least 1, and 1 if the spread is zero; None if no number of repeats is enough,
-    because `half_width` with infinitely many is still too wide.
-    """
-    _check_rope(rope)
-    values, mean, sd = _moments(differences)
-    folds, target = values.shape[1], abs(abs(mean) - rope)
-
-    def decides(repeats: float) -> bool:
-        return half_width(sd, repeats, folds, confidence) <= target
-
-    if not decides(MOST_REPEATS):
-        return None
-    return 1 + bisect_left(range(1, MOST_REPEATS), True, key=decides)
+    mean: float
+    low: float
+    high: float
+    groups: int
 
 
 def cluster_bootstrap(
@@ -375,24 +526,6 @@ def spread(values: ArrayLike) -> Spread:
     return Spread(
         folds=math.sqrt(max(0.0, between - seeds / array.shape[2])), seeds=math.sqrt(seeds)
     )
-
-
-def _moments(values: ArrayLike) -> tuple[NDArray[np.float64], float, float]:
-    """The checked values, their mean, and their sd: exactly 0 where there is only rounding."""
-    array = finite_matrix(values, "values")
-    if array.shape[1] < 2:
-        raise ValueError(f"values: shape {array.shape}; there must be at least 2 folds")
-    sd = float(array.std(ddof=1))
-    return array, float(array.mean()), sd if sd > FLAT * np.abs(array).max() else 0.0
-
-
-def _standard_error(sd: float, repeats: float, folds: int) -> float:
-    return sd * math.sqrt(1 / (repeats * folds) + 1 / (folds - 1))
-
-
-def _margin(standard_error: float, df: float, confidence: float) -> float:
-    _check("confidence", confidence, 0, 1)
-    return float(stdtrit(df, (1 + confidence) / 2)) * standard_error
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:

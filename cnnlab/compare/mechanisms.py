@@ -6,8 +6,8 @@ Columns of the table of mechanisms:
     claim                     what the technique should do, in words
     quantity, way             what should move by it, and "lower" or "higher"
     without, with             means over folds and repeats
-    change, low, high         mean of with - without over folds, and its corrected interval
-    p, p_holm                 corrected t test; after Holm's correction over the table
+    change, low, high         mean of with - without, and its interval
+    p, p_holm                 two-sided; after Holm's correction over the table
     holds                     "yes": it moved as claimed, significant; "no": the other way;
                               "not shown": neither
 
@@ -19,15 +19,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from cnnlab.compare.contrasts import Contrast, differences
-from cnnlab.compare.inference import corrected_t, holm
-from cnnlab.compare.metrics import METRICS
-from cnnlab.compare.scores import Grid, ensemble_scores, member_scores
+from cnnlab.compare.contrasts import Contrast, averaged, differences
+from cnnlab.compare.inference import holm
+from cnnlab.compare.metrics import METRICS, ece, right
+from cnnlab.compare.scores import Grid
 from cnnlab.records.trial import Record
+from cnnlab.scoring import nll_of_each
+
+if TYPE_CHECKING:
+    from cnnlab.compare.comparison import Comparison
+    from cnnlab.compare.tables import Rules
 
 COLUMNS = ["technique", "kind", "claim", "quantity", "way", "without", "with", "change", "low"]
 COLUMNS += ["high", "p", "p_holm", "holds"]
@@ -114,6 +119,15 @@ QUANTITIES = {
 }
 
 
+# Those that are means over held-out images: their sign, and the value of each image.
+OF_IMAGES = {
+    "gap": (-1.0, right),
+    "nll": (1.0, nll_of_each),
+    "ece": (1.0, ece),
+    "confidence": (1.0, lambda labels, probabilities: probabilities.max(axis=1)),
+}
+
+
 def measured(grid: Grid, quantity: str) -> np.ndarray:
     """A quantity of one variant's records, float64 (repeats, folds), averaged over members."""
     of = QUANTITIES[quantity].of
@@ -124,8 +138,10 @@ DIVERSITY = Claim("what is trained on is harder than the plain images", "objecti
 
 
 def claims(technique: ModuleType) -> list[Claim]:
-    """What the file of a technique says that it does; an augmentation should also bring diversity:
-    a higher final training loss (Gontijo-Lopes et al. 2021)."""
+    """What the file of a technique says that it does, a placebo's nothing; an augmentation should
+    also bring diversity: a higher final training loss (Gontijo-Lopes et al. 2021)."""
+    if not hasattr(technique, "CLAIM"):
+        return []
     made = [Claim(technique.CLAIM, *technique.EVIDENCE)]
     return (
         [*made, DIVERSITY]
@@ -141,10 +157,17 @@ def _augments(technique: ModuleType) -> bool:
 def sides(
     contrast: Contrast, grids: Mapping[str, Grid], quantity: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A quantity without and with what a contrast adds, each (repeats, folds)."""
-    values = {name: measured(grids[name], quantity) for name in contrast.weights}
+    """A quantity without and with what a contrast adds, each (repeats, folds), of the repeats that
+    all its variants have."""
+    values = {v: measured(grids[v], quantity) for v, weight in contrast.weights.items() if weight}
+    repeats = min(map(len, values.values()))
+    size = sum(w for w in contrast.weights.values() if w > 0)
     without, with_it = (
-        sum(sign * w * values[v] for v, w in contrast.weights.items() if sign * w > 0)
+        sum(
+            abs(contrast.weights[v]) / size * x[:repeats]
+            for v, x in values.items()
+            if sign * contrast.weights[v] > 0
+        )
         for sign in (-1, 1)
     )
     return without, with_it
@@ -169,85 +192,74 @@ def preactivations(
 
 
 def mechanism_rows(
-    contrasts: Sequence[Contrast],
+    compared: Comparison,
     claims: Mapping[str, Sequence[Claim]],
     grids: Mapping[str, Grid],
-    confidence: float,
-    alpha: float,
+    rules: Rules,
 ) -> list[dict]:
-    """One row a claim of a technique, from its contrast alone, a start's from that with scratch,
-    else its main effect, else what is lost when it is removed; and where there are several members
-    one for their ensemble, from the variant that is first. `claims`: technique -> what it should
-    do."""
-    order = ["alone", "start", "main", "removed"]
+    """One row a claim of a technique, from its main effect, a start's from that with scratch, else
+    from its contrast alone, else what is lost when it is removed; and where there are several
+    members one for their ensemble, from the variant that is first. `claims`: technique -> what it
+    should do. `rules`: of estimates and significance."""
+    order = ["main", "start", "alone", "removed"]
     chosen: dict[str, Contrast] = {}
     for contrast in sorted(
-        (c for c in contrasts if c.kind in order), key=lambda c: order.index(c.kind)
+        (c for c in compared.contrasts if c.kind in order), key=lambda c: order.index(c.kind)
     ):
         if contrast.name in claims:
             chosen.setdefault(contrast.name, contrast)
-    table = [
-        _row(c, claim, grids, confidence) for name, c in chosen.items() for claim in claims[name]
-    ]
-    table += _ensemble(grids, confidence)
-    for row, p in zip(table, holm([row["p"] for row in table]), strict=True):
-        row["p_holm"] = float(p)
+    table, values = [], []
+    for name, contrast in chosen.items():
+        for claim in claims[name]:
+            used = [v for v, weight in contrast.weights.items() if weight]
+            images = {v: _of_images(compared, v, grids[v], claim.quantity) for v in used}
+            values.append(differences(contrast, images))
+            without, with_it = sides(contrast, grids, claim.quantity)
+            table.append(_row(name, contrast.kind, claim, without, with_it))
+    first, grid = next(iter(grids.items()), ("", []))
+    if grid and len(grid[0][0]) > 1:
+        single, together = (compared.values["nll"][v] for v in (first, averaged(first)))
+        values.append(together - single)
+        words = f"members err differently (disagreement {_disagreement(grid):.2f} of their error)"
+        claim = Claim(words, "nll", "lower")
+        table.append(_row(f"ensemble of {first}", "ensemble", claim, single, together))
+    estimates = rules.estimates(values, compared.split)
+    adjusted = holm([estimate.p for estimate in estimates])
+    for row, estimate, p in zip(table, estimates, adjusted, strict=True):
+        row["change"], row["p"], row["p_holm"] = estimate.mean, estimate.p, float(p)
+        row["low"], row["high"] = estimate.interval(rules.confidence)
         as_claimed = (row["change"] < 0) == (row["way"] == "lower")
-        row["holds"] = ("yes" if as_claimed else "no") if p < alpha else "not shown"
-    return table
+        row["holds"] = ("yes" if as_claimed else "no") if p < rules.alpha else "not shown"
+    return [{column: row[column] for column in COLUMNS} for row in table]
 
 
-def _ensemble(grids: Mapping[str, Grid], confidence: float) -> list[dict]:
-    """What averaging the members of a variant's trials does to their negative log likelihood, and
-    how much they disagree: share of images on which two of them differ, over their error (Fort et
-    al. 2019; 1 is what independent errors come to)."""
-    name, grid = next(iter(grids.items()), ("", []))
-    if not grid or len(grid[0][0]) < 2:
-        return []
-    score = METRICS["nll"].score
-    single, together = member_scores(grid, score).mean(axis=2), ensemble_scores(grid, score)
-    disagreements = [[_disagreement(cell) for cell in row] for row in grid]
-    words = f"members err differently (disagreement {np.mean(disagreements):.2f} of their error)"
-    estimate = corrected_t(together - single, confidence)
-    return [
-        {
-            "technique": f"ensemble of {name}",
-            "kind": "ensemble",
-            "claim": words,
-            "quantity": "nll",
-            "way": "lower",
-            "without": float(single.mean()),
-            "with": float(together.mean()),
-            "change": estimate.mean,
-            "low": estimate.low,
-            "high": estimate.high,
-            "p": estimate.p,
-        }
-    ]
+def _of_images(compared: Comparison, name: str, grid: Grid, quantity: str) -> np.ndarray:
+    """A quantity of a variant as a value of each image in each repeat, (repeats, images): that of
+    the training run that held it out; where held-out images make it, with what is the image's own.
+    """
+    values, split = measured(grid, quantity), compared.split
+    if quantity not in OF_IMAGES:
+        return split.spread(values)
+    sign, of_each = OF_IMAGES[quantity]
+    each = sign * compared.outcomes[name].of_each(of_each).mean(axis=2)
+    return split.spread(values - split.means(each)) + each
 
 
-def _disagreement(cell: Sequence[Record]) -> float:
+def _row(name: str, kind: str, claim: Claim, without: np.ndarray, with_it: np.ndarray) -> dict:
+    row = {"technique": name, "kind": kind, "claim": claim.words, "quantity": claim.quantity}
+    row |= {"way": claim.way, "without": float(without.mean()), "with": float(with_it.mean())}
+    return row
+
+
+def _disagreement(grid: Grid) -> float:
+    """Share of images on which two members differ, over their error, mean over trials (Fort et al.
+    2019; 1 is what independent errors come to)."""
+    return float(np.mean([_of_cell(cell) for row in grid for cell in row]))
+
+
+def _of_cell(cell: Sequence[Record]) -> float:
     predicted = np.array([r.probabilities.argmax(axis=1) for r in cell])
     pairs = np.triu_indices(len(predicted), 1)
     differ = (predicted[pairs[0]] != predicted[pairs[1]]).mean()
     wrong = (predicted != cell[0].labels).mean()
     return float(differ / wrong) if wrong else 0.0
-
-
-def _row(contrast: Contrast, claim: Claim, grids: Mapping[str, Grid], confidence: float) -> dict:
-    values = {name: measured(grids[name], claim.quantity) for name in contrast.weights}
-    estimate = corrected_t(differences(contrast, values), confidence)
-    without, with_it = sides(contrast, grids, claim.quantity)
-    return {
-        "technique": contrast.name,
-        "kind": contrast.kind,
-        "claim": claim.words,
-        "quantity": claim.quantity,
-        "way": claim.way,
-        "without": float(without.mean()),
-        "with": float(with_it.mean()),
-        "change": estimate.mean,
-        "low": estimate.low,
-        "high": estimate.high,
-        "p": estimate.p,
-    }

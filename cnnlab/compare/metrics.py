@@ -1,8 +1,11 @@
 """What may be compared: metrics of out-of-fold probabilities, and how they read.
 
-A metric scores what networks said of one fold: `labels` int (n,), 0 .. classes - 1, and
-`probabilities` float (n, classes) whose rows sum to 1 up to float32 rounding. Adding a metric is
-one entry in `METRICS` and its rope in params.yaml.
+A metric gives each image a value, of which it is the mean: `labels` int (n,), 0 .. classes - 1, and
+`probabilities` float (n, classes) whose rows sum to 1 up to float32 rounding give float64 (n,). For
+one that is no mean over images the values are the influence of each: the metric, plus what the
+jackknife says that the image adds (B. Efron and C. Stein, Annals of Statistics 9, 1981); how well
+intervals made from these are calibrated is not shown, so they are called approximate. Adding a
+metric is one entry in `METRICS` and its rope in params.yaml.
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnlab.scoring import LEAST, accuracy, nll
+from cnnlab.scoring import nll_of_each
 
 BINS = 15  # of the calibration error
 
-Score = Callable[[NDArray[np.int64], NDArray[np.float64]], float]
+Values = Callable[[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -32,48 +35,113 @@ class Metric:
     unit: str
     step: str
     digits: int
-    score: Score
+    values: Values
     bounds: tuple[float, float]  # the least and the largest value that is possible
+    approximate: bool = False  # whether it is no mean over images
+
+    def score(self, labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:
+        """The metric of these images."""
+        return float(np.mean(self.values(labels, np.asarray(probabilities, np.float64))))
 
 
-def balanced_accuracy(labels, probabilities):
-    """Mean over classes of the share of their images that is right, in [0, 1]."""
-    right = probabilities.argmax(axis=1) == labels
+def right(labels, probabilities):
+    """1 where the most probable class is the image's, else 0: their mean is the accuracy."""
+    return (probabilities.argmax(axis=1) == labels).astype(np.float64)
+
+
+def balanced(labels, probabilities):
+    """The mean over classes that are there of the share of their images that is right, in [0, 1],
+    plus how far each image is above it or below, weighted so that each class counts the same."""
     counts = np.bincount(labels)
-    present = counts > 0
-    return float(np.mean(np.bincount(labels, weights=right)[present] / counts[present]))
-
-
-def macro_f1(labels, probabilities):
-    """Mean over classes of the harmonic mean of precision and recall, in [0, 1]."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(labels, probabilities.argmax(axis=1), average="macro", zero_division=0))
-
-
-def mcc(labels, probabilities):
-    """Matthews correlation of true and predicted class, in [-1, 1]; 0 is chance (Gorodkin 2004)."""
-    from sklearn.metrics import matthews_corrcoef
-
-    return float(matthews_corrcoef(labels, probabilities.argmax(axis=1)))
+    weight = len(labels) / ((counts > 0).sum() * counts[labels])  # 1 on average
+    hit = right(labels, probabilities)
+    whole = np.mean(weight * hit)
+    return whole + weight * (hit - whole)
 
 
 def brier(labels, probabilities):
-    """Mean squared distance of the probabilities from the truth, summed over classes, in [0, 2]
+    """Squared distance of the probabilities from the truth, summed over classes, in [0, 2]
     (Brier 1950)."""
     truth = np.eye(probabilities.shape[1])[labels]
-    return float(np.mean(np.sum((probabilities - truth) ** 2, axis=1)))
+    return np.sum((probabilities - truth) ** 2, axis=1)
+
+
+def macro_f1(labels, probabilities):
+    """Influence on the mean over classes of the harmonic mean of precision and recall, which is in
+    [0, 1]; a class that is neither there nor predicted is left out."""
+    c = _counts(labels, probabilities)
+    f1 = _f1(c.right, c.true + c.predicted)
+    sizes = (c.true + c.predicted > 0).sum()
+    without = f1.sum() - f1[labels]
+    hit = labels == c.guess
+    # Without an image its class has one image less, and the class it is taken for one guess less.
+    other = _f1(c.right, c.true + c.predicted - 1)
+    both = _f1(c.right - 1, c.true + c.predicted - 2)
+    without += np.where(hit, both[labels], other[labels] + other[c.guess] - f1[c.guess])
+    return _influence(f1.sum() / sizes, without / sizes)
+
+
+def mcc(labels, probabilities):
+    """Influence on the Matthews correlation of true and predicted class, which is in [-1, 1]; 0 is
+    chance (Gorodkin, Computational Biology and Chemistry 28, 2004)."""
+    c, n = _counts(labels, probabilities), len(labels)
+    hits, products = c.right.sum(), c.true @ c.predicted
+    squares = [float(counts @ counts) for counts in (c.true, c.predicted)]
+    hit = labels == c.guess
+    without = _correlation(
+        n - 1,
+        hits - hit,
+        products - c.predicted[labels] - c.true[c.guess] + hit,
+        squares[0] - 2 * c.true[labels] + 1,
+        squares[1] - 2 * c.predicted[c.guess] + 1,
+    )
+    return _influence(float(_correlation(n, hits, products, *squares)), without)
 
 
 def ece(labels, probabilities, edges=None):
-    """Expected calibration error: mean distance of confidence from the share that is right.
+    """Influence on the expected calibration error, the mean distance of confidence from the share
+    that is right, in [0, 1].
 
-    In [0, 1], over `BINS` bins that hold equally many images, or over bins with the given `edges`
-    (Naeini et al. 2015; equal mass: Nixon et al. 2019). It reads high where bins hold few images,
-    so compare it between variants that are evaluated on equally many.
+    Over `BINS` bins that hold equally many images, or over bins with the given `edges` (Naeini et
+    al. 2015; equal mass: Nixon et al. 2019). It reads high where bins hold few images, so compare
+    it between variants that are evaluated on equally many.
     """
-    bins = reliability(labels, probabilities, edges)
-    return float(np.sum(bins.share * np.abs(bins.confidence - bins.accuracy)))
+    bin_of = _bins(probabilities, edges)
+    gaps = probabilities.max(axis=1) - right(labels, probabilities)
+    sums = np.bincount(bin_of, weights=gaps)
+    total = np.abs(sums).sum()
+    n, own = len(labels), sums[bin_of]
+    without = (total - np.abs(own) + np.abs(own - gaps)) / max(n - 1, 1)
+    return _influence(total / n, without)
+
+
+def _influence(whole: float, without: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values with mean `whole` from the metric without each image."""
+    return whole + (len(without) - 1) * (without.mean() - without)
+
+
+class _Counts(NamedTuple):
+    guess: NDArray[np.int64]  # of each image, (n,); the others are of each class, float64
+    true: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    right: NDArray[np.float64]
+
+
+def _counts(labels, probabilities) -> _Counts:
+    guess, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+    each = (labels, guess, labels[guess == labels])
+    return _Counts(guess, *(np.bincount(i, minlength=classes).astype(float) for i in each))
+
+
+def _f1(right, sizes):
+    """Harmonic means of precision and recall; 0 for a class that is not there."""
+    return np.divide(2 * right, sizes, out=np.zeros_like(right), where=sizes > 0)
+
+
+def _correlation(n, hits, products, true, predicted):
+    room = np.sqrt(np.maximum((n**2 - true) * (n**2 - predicted), 0.0))
+    top = np.asarray(hits * n - products, float)
+    return np.divide(top, room, out=np.zeros_like(top), where=room > 0)
 
 
 class Reliability(NamedTuple):
@@ -90,30 +158,33 @@ def reliability(labels, probabilities, edges=None) -> Reliability:
     `edges`: increasing; a bin is open below and closed above. None: `BINS` bins of equal mass.
     Images of equal confidence stay in one bin, so the order of images does not matter.
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    if edges is None:
-        edges = np.quantile(confidence, np.linspace(0, 1, BINS + 1))
-    bin_of = np.searchsorted(np.unique(edges)[1:-1], confidence, side="left")
+    bin_of = _bins(probabilities, edges)
     counts = np.bincount(bin_of)
     filled = counts > 0
-    sums = (np.bincount(bin_of, weights=w)[filled] for w in (confidence, right))
+    each = (probabilities.max(axis=1), right(labels, probabilities))
+    sums = (np.bincount(bin_of, weights=w)[filled] for w in each)
     return Reliability(*(s / counts[filled] for s in sums), counts[filled] / len(labels))
 
 
+def _bins(probabilities, edges):
+    """The bin of each image, (n,)."""
+    confidence = probabilities.max(axis=1)
+    if edges is None:
+        edges = np.quantile(confidence, np.linspace(0, 1, BINS + 1))
+    return np.searchsorted(np.unique(edges)[1:-1], confidence, side="left")
+
+
 SHARE = (0.0, 1.0)
-NATS = (0.0, -math.log(LEAST))
+NATS = (0.0, math.inf)
 
 METRICS = {
-    "accuracy": Metric("accuracy", True, 100, "%", "points", 1, accuracy, SHARE),
-    "nll": Metric("negative log likelihood", False, 1, "nats", "nats", 3, nll, NATS),
-    "balanced_accuracy": Metric(
-        "balanced accuracy", True, 100, "%", "points", 1, balanced_accuracy, SHARE
-    ),
-    "macro_f1": Metric("macro F1", True, 100, "%", "points", 1, macro_f1, SHARE),
-    "mcc": Metric("Matthews correlation", True, 1, "of 1", "of 1", 3, mcc, (-1.0, 1.0)),
+    "accuracy": Metric("accuracy", True, 100, "%", "points", 1, right, SHARE),
+    "nll": Metric("negative log likelihood", False, 1, "nats", "nats", 3, nll_of_each, NATS),
+    "balanced_accuracy": Metric("balanced accuracy", True, 100, "%", "points", 1, balanced, SHARE),
+    "macro_f1": Metric("macro F1", True, 100, "%", "points", 1, macro_f1, SHARE, True),
+    "mcc": Metric("Matthews correlation", True, 1, "of 1", "of 1", 3, mcc, (-1.0, 1.0), True),
     "brier": Metric("Brier score", False, 1, "of 2", "of 2", 3, brier, (0.0, 2.0)),
-    "ece": Metric("calibration error", False, 100, "%", "points", 1, ece, SHARE),
+    "ece": Metric("calibration error", False, 100, "%", "points", 1, ece, SHARE, True),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, create_model
 
@@ -17,10 +17,13 @@ class Design(Options):
     techniques: list[str] = Field(max_length=20)
     starts: list[str] = Field(min_length=1)
     resolution: int = Field(ge=3, le=8)
+    placebo: bool
 
 
 class Compare(Options):
     metric: one_of("metric", METRICS)
+    estimate: Literal["crossed", "corrected_t"]
+    guard: float = Field(ge=1, le=10)
     confidence: float = Field(ge=0.5, le=0.999)
     alpha: float = Field(ge=0.001, le=0.5)
     probability: float = Field(gt=0.5, le=0.999)
@@ -28,6 +31,10 @@ class Compare(Options):
     order: int = Field(ge=1, le=5)
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     draws: int = Field(ge=100, le=1_000_000)
+
+
+class Decide(Options):
+    max_repeats: int | None = Field(ge=2, le=100)
 
 
 class Final(Options):

@@ -1,9 +1,14 @@
 """Which variant to take home, by a rule that is declared before the scores are known.
 
-`simplest`, the default, is the one-standard-error rule (Breiman et al., Classification and
-Regression Trees, 1984) with a test in the place of the error bar: a technique has to earn its
-place. What passes a variant over is not p but the probability that the best is better *by more than
-the rope*: with many folds p would also pass over one that is surely behind by nothing that matters.
+`best`, the default, is the best mean, less what it can do without: of the variants that are part of
+the best one (none of their techniques is not in it), the one of fewest techniques of which it is
+more likely than not that it loses nothing that matters, up to the rope. In 160 studies of known
+outcome the best mean lost 0.05 points of true accuracy on average, and leaving out by such odds
+0.12.
+
+`simplest` passes over a variant only where the best is better by more than the rope at a declared
+probability, and takes the simplest of those that are left. It is for whom simplicity is worth
+accuracy: at a probability of 0.95 it lost 3.9 points in those studies.
 """
 
 from __future__ import annotations
@@ -14,67 +19,75 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnlab.compare.contrasts import differences, pair
-from cnnlab.compare.inference import corrected_t, correlated_t_rope, score_interval
+from cnnlab.compare.inference import Estimate, Split, probabilities, score_interval
 from cnnlab.compare.metrics import bounds_of
 
 if TYPE_CHECKING:
-    from cnnlab.compare.tables import Rules, Scores
+    from cnnlab.compare.tables import Rules, Values
 
 COLUMNS = ["name", "techniques", "score", "low", "high", "cost", "behind", "behind_low"]
 COLUMNS += ["behind_high", "p_worse", "level", "recommended"]
+EVEN = 0.5  # odds above which the rule `best` keeps a technique
 
-# A rule: the rows of variants that are level with the best -> how good each is; least comes first.
-RULES: dict[str, Callable[[Mapping], tuple]] = {
-    "best": lambda row: (row["behind"],),
-    "simplest": lambda row: (len(row["techniques"].split()), row["cost"], row["behind"]),
-}
+
+def _best(rows: Sequence[Mapping]) -> Mapping:
+    top = set(min(rows, key=lambda row: row["behind"])["techniques"].split())
+    parts = [row for row in rows if set(row["techniques"].split()) <= top]
+    enough = [row for row in parts if row["p_worse"] < EVEN]
+    return min(enough, key=lambda row: (len(row["techniques"].split()), row["behind"]))
+
+
+def _simplest(rows: Sequence[Mapping]) -> Mapping:
+    level = [row for row in rows if row["level"]]
+    return min(level, key=lambda row: (len(row["techniques"].split()), row["cost"], row["behind"]))
+
+
+# A rule: from the rows of all variants, the one that is recommended; the first of equals.
+RULES: dict[str, Callable[[Sequence[Mapping]], Mapping]] = {"best": _best, "simplest": _simplest}
 
 
 def recommend(
     rule: str,
-    scores: Scores,
+    values: Values,
     techniques: Mapping[str, Sequence[str]],
     costs: Mapping[str, float],
+    split: Split,
     rules: Rules,
 ) -> list[dict]:
-    """One row a variant, one of which is recommended; the first of equals.
+    """One row a variant, one of which is recommended.
 
-    scores: variant -> (repeats, folds) on the metric of `rules`. techniques: variant -> what is on.
-    costs: variant -> what one training takes, at least 0. rules: `probability` is the one at which
-    a variant is passed over.
+    values: variant -> (repeats, images) on the metric of `rules`. techniques: variant -> what is
+    on. costs: variant -> what one training takes, at least 0. rules: `probability` is the one at
+    which the rule `simplest` passes over a variant.
 
     Columns, besides name, techniques and cost: `score`, `low`, `high` (its interval); `behind`,
     `behind_low`, `behind_high` (the best one's lead over it, in the metric's units, with its
     interval; what is positive is worse, whatever the metric); `p_worse` (probability that the lead
-    is larger than the rope); `level` (that is below `rules.probability`: not distinguishable from
-    the best); `recommended`. Raises Incomparable for scores that differ in folds.
+    is larger than the rope); `level` (that is below `rules.probability`: too close to the best to
+    call); `recommended`. Raises Incomparable for scores of other images.
     """
     sign = 1.0 if rules.higher_is_better else -1.0
-    best = max(scores, key=lambda name: sign * float(np.mean(scores[name])))
+    best = max(values, key=lambda name: sign * float(np.mean(values[name])))
+    others = [name for name in values if name != best]
+    leads = [sign * differences(pair(best, name), values) for name in others]
+    leads = dict(zip(others, rules.estimates(leads, split), strict=True))
+    scores = dict(zip(values, rules.estimates(list(values.values()), split), strict=True))
     rows = []
-    for name, values in scores.items():
-        interval = score_interval(values, rules.confidence, bounds_of(rules.metric))
-        lead = np.zeros_like(np.asarray(values, np.float64))
-        if name != best:
-            lead = sign * differences(pair(best, name), scores)
-        behind = corrected_t(lead, rules.confidence)
-        p_worse = correlated_t_rope(
-            lead, rules.rope, rules.probability, higher_is_better=True
-        ).above
-        rows.append(
-            {
-                "name": name,
-                "techniques": " ".join(techniques[name]),
-                "score": interval.mean,
-                "low": interval.low,
-                "high": interval.high,
-                "cost": costs[name],
-                "behind": behind.mean,
-                "behind_low": behind.low,
-                "behind_high": behind.high,
-                "p_worse": p_worse,
-                "level": p_worse < rules.probability,
-            }
-        )
-    chosen = min((row for row in rows if row["level"]), key=RULES[rule])
+    for name, score in scores.items():
+        low, high = score_interval(score, rules.confidence, bounds_of(rules.metric))
+        row = {"name": name, "techniques": " ".join(techniques[name]), "score": score.mean}
+        row |= {"low": low, "high": high, "cost": costs[name]}
+        row |= {"behind": 0.0, "behind_low": 0.0, "behind_high": 0.0, "p_worse": 0.0}
+        if name in leads:
+            row["behind"] = leads[name].mean
+            row["behind_low"], row["behind_high"] = leads[name].interval(rules.confidence)
+            row["p_worse"] = _behind(leads[name], rules.rope)
+        rows.append({**row, "level": row["p_worse"] < rules.probability})
+    chosen = RULES[rule](rows)
     return [{**row, "recommended": row is chosen} for row in rows]
+
+
+def _behind(lead: Estimate, rope: float) -> float:
+    """The probability that the best one's lead is larger than the rope; where all folds are alike,
+    whether it is: a choice has to be made, and there is nothing better to go by."""
+    return probabilities(lead, rope)[2] if lead.error else float(lead.mean > rope)

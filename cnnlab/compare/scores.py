@@ -1,19 +1,22 @@
-"""From what networks predicted for the images of each fold to scores.
+"""From what networks predicted for held-out images to values of single images.
 
 A variant's answers are a grid, `[repeat][fold][member]`, of objects with `image_id` int (n,),
-`labels` int (n,) and `probabilities` float (n, classes), such as records.
+`labels` int (n,) and `probabilities` float (n, classes), such as records. `Outcomes` are the same
+in the order of images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab.compare.contrasts import Incomparable
-from cnnlab.compare.metrics import Score
+from cnnlab.compare.inference import Split
+from cnnlab.compare.metrics import Values
 
 
 class Answer(Protocol):
@@ -27,62 +30,90 @@ class Answer(Protocol):
 Grid = Sequence[Sequence[Sequence[Answer]]]
 
 
-def member_scores(grid: Grid, score: Score) -> NDArray[np.float64]:
-    """The score of each network, float64 (repeats, folds, members)."""
-    return np.array(
-        [[[score(a.labels, _sound(a.probabilities)) for a in c] for c in row] for row in grid]
-    )
+@dataclass(frozen=True)
+class Outcomes:
+    """What a variant's networks predicted for each image when it was held out, images sorted by
+    id."""
+
+    image_id: NDArray[np.int64]  # (images,)
+    labels: NDArray[np.int64]  # (images,)
+    fold: NDArray[np.int64]  # (repeats, images)
+    probabilities: NDArray[np.floating]  # (repeats, members, images, classes)
+
+    @classmethod
+    def of(cls, grid: Grid, name: str) -> Outcomes:
+        """The outcomes of a variant called `name`. Raises Incomparable, naming it and the place,
+        where an image is not held out once a repeat, or a probability is not finite."""
+        first = [cell[0] for cell in grid[0]]
+        ids = np.sort(np.concatenate([answer.image_id for answer in first]))
+        labels = np.empty(len(ids), np.int64)
+        fold = np.full((len(grid), len(ids)), -1)
+        members, classes = len(grid[0][0]), first[0].probabilities.shape[1]
+        probabilities = np.full((len(grid), members, len(ids), classes), np.nan, np.float32)
+        for (repeat, number), cell in (
+            ((r, f), cell) for r, row in enumerate(grid) for f, cell in enumerate(row)
+        ):
+            if len(cell) != members:
+                raise Incomparable(
+                    f"variant {name}: repeat {repeat}, fold {number} has {len(cell)} members, "
+                    f"another {members}"
+                )
+            for member, answer in enumerate(cell):
+                where = np.searchsorted(ids, answer.image_id).clip(max=len(ids) - 1)
+                place = f"variant {name}: repeat {repeat}, fold {number}, member {member}"
+                before = number if member else -1
+                if not np.array_equal(ids[where], answer.image_id):
+                    raise Incomparable(f"{place} was evaluated on other images than repeat 0")
+                if (fold[repeat, where] != before).any():
+                    raise Incomparable(f"{place} was evaluated on images of another fold")
+                if not np.isfinite(answer.probabilities).all():
+                    raise Incomparable(f"{place} holds probabilities that are not finite")
+                labels[where], fold[repeat, where] = answer.labels, number
+                probabilities[repeat, member, where] = answer.probabilities
+        if np.isnan(probabilities).any():
+            raise Incomparable(f"variant {name}: not every image is held out once a repeat")
+        return cls(ids, labels, fold, probabilities)
+
+    def of_each(self, values: Values) -> NDArray[np.float64]:
+        """A value of each image, by each member: float64 (repeats, images, members)."""
+        return np.stack(
+            [
+                np.stack([values(self.labels, _sound(p)) for p in repeat], axis=1)
+                for repeat in self.probabilities
+            ]
+        )
+
+    def together(self, values: Values) -> NDArray[np.float64]:
+        """The same of the members' averaged probabilities, (repeats, images): it costs as many
+        trainings, and passes at prediction, as there are members."""
+        return np.stack(
+            [
+                values(self.labels, np.mean([_sound(p) for p in repeat], axis=0))
+                for repeat in self.probabilities
+            ]
+        )
 
 
-def ensemble_scores(grid: Grid, score: Score) -> NDArray[np.float64]:
-    """The score of the members' averaged probabilities, float64 (repeats, folds).
+def split_of(outcomes: Mapping[str, Outcomes], groups: Mapping[int, object]) -> Split:
+    """How the images of several variants were held out; `groups`: image_id -> group.
 
-    It costs as many trainings, and passes at prediction, as there are members.
+    Raises Incomparable, naming the variant, where one has other images, folds or members than
+    another. They may differ in how many repeats they have.
     """
-    return np.array(
-        [
-            [score(c[0].labels, np.mean([_sound(a.probabilities) for a in c], axis=0)) for c in row]
-            for row in grid
-        ]
-    )
-
-
-def check(grids: Mapping[str, Grid]) -> None:
-    """Whether the answers of several variants can be compared fold by fold.
-
-    Raises Incomparable, naming variant, repeat and fold (counted from 0), where one lacks a fold or
-    member that another has, was evaluated on other images, or holds probabilities that are not
-    finite.
-    """
-    shapes = {name: (len(grid), len(grid[0]), len(grid[0][0])) for name, grid in grids.items()}
-    for name, shape in shapes.items():
-        first, expected = next(iter(shapes.items()))
-        if shape != expected:
-            shown, needed = ("{} x {} x {}".format(*s) for s in (shape, expected))
+    longest = max(outcomes.values(), key=lambda o: len(o.fold))
+    shape = longest.probabilities.shape[1:]
+    for name, o in outcomes.items():
+        if not np.array_equal(o.image_id, longest.image_id):
+            raise Incomparable(f"variant {name} was evaluated on other images than another")
+        if not np.array_equal(o.fold, longest.fold[: len(o.fold)]):
+            raise Incomparable(f"variant {name} was evaluated in other folds than another")
+        if o.probabilities.shape[1:] != shape:
             raise Incomparable(
-                f"variant {name}: answers of {shown} (repeats x folds x members), variant {first}: "
-                f"{needed}"
+                f"variant {name}: {o.probabilities.shape[1]} members and "
+                f"{o.probabilities.shape[3]} classes, another: {shape[0]} and {shape[2]}"
             )
-        for repeat, fold, member in np.ndindex(*shape):
-            answer, other = (grids[n][repeat][fold][member] for n in (name, first))
-            place = f"variant {name}: repeat {repeat}, fold {fold}, member {member}"
-            if not np.array_equal(answer.image_id, other.image_id):
-                raise Incomparable(f"{place} was evaluated on other images than variant {first}")
-            if not np.isfinite(answer.probabilities).all():
-                raise Incomparable(f"{place} holds probabilities that are not finite")
-
-
-def correct(grid: Grid, image_ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of members that were right about each image, float64 (repeats, images), in [0, 1].
-
-    `image_ids`: (images,), sorted; each is held out once a repeat.
-    """
-    shares = np.full((len(grid), len(image_ids)), np.nan)
-    for repeat, row in enumerate(grid):
-        for cell in row:
-            right = np.mean([a.probabilities.argmax(axis=1) == a.labels for a in cell], axis=0)
-            shares[repeat, np.searchsorted(image_ids, cell[0].image_id)] = right
-    return shares
+    group = [groups[image] for image in longest.image_id.tolist()]
+    return Split(longest.fold, np.unique(group, return_inverse=True)[1])
 
 
 def pooled(grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

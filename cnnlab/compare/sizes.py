@@ -6,33 +6,37 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cnnlab.compare.inference import corrected_t, score_interval
-from cnnlab.compare.metrics import Metric
+from cnnlab.compare.inference import Split, score_interval
+from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.tables import Rules
 
 SIZE_COLUMNS = ["variant", "per_class", "mean", "mean_low", "mean_high", "minus", "effect"]
 SIZE_COLUMNS += ["low", "high", "p", "n"]
 
 
 def size_rows(
-    scores: Mapping[int, Mapping[str, np.ndarray]], metric: Metric, confidence: float
+    values: Mapping[int, Mapping[str, np.ndarray]], split: Split, rules: Rules
 ) -> list[dict]:
     """One row a variant and size, smallest first: mean score with its interval, and the paired
     difference from the first variant with its own (nothing in that variant's rows).
 
-    `scores`: training images per class -> variant -> (repeats, folds). Values of p are not
-    corrected for their number.
+    `values`: training images per class -> variant -> (repeats, images), of the metric of `rules`.
+    Values of p are not corrected for their number.
     """
-    rows = []
-    for size in sorted(scores):
-        first = next(iter(scores[size]))
-        for name, values in scores[size].items():
-            interval = score_interval(values, confidence, metric.bounds)
-            row = {"variant": name, "per_class": size, "n": interval.n, "mean": interval.mean}
-            row |= {"mean_low": interval.low, "mean_high": interval.high}
+    rows, bounds = [], METRICS[rules.metric].bounds
+    for size in sorted(values):
+        first, *others = values[size]
+        scores = rules.estimates(list(values[size].values()), split)
+        lessened = [values[size][name] - values[size][first] for name in others]
+        effects = dict(zip(others, rules.estimates(lessened, split), strict=True))
+        for name, score in zip(values[size], scores, strict=True):
+            low, high = score_interval(score, rules.confidence, bounds)
+            row = {"variant": name, "per_class": size, "n": score.n, "mean": score.mean}
+            row |= {"mean_low": low, "mean_high": high}
             if name != first:
-                effect = corrected_t(values - scores[size][first], confidence)
+                effect = effects[name]
                 row |= {"minus": first, "effect": effect.mean, "p": effect.p}
-                row |= {"low": effect.low, "high": effect.high}
+                row["low"], row["high"] = effect.interval(rules.confidence)
             rows.append(row)
     return rows
 
@@ -56,5 +60,6 @@ def overtakes(rows: Sequence[Mapping], variant: str, sign: int) -> tuple[int | N
 
 
 def clear(row: Mapping) -> bool:
-    """Whether the interval of a row's difference leaves zero out."""
-    return row["low"] > 0 or row["high"] < 0
+    """Whether the interval of a row's difference leaves zero out, and is to be believed: p is 1
+    where nothing can be said, such as where all folds are alike."""
+    return (row["low"] > 0 or row["high"] < 0) and row["p"] < 1

@@ -119,6 +119,7 @@ class Recipe:
     phases: tuple[Phase, ...] = ()  # from a backbone's weights; (): from random weights
     features: int | None = None  # phases of the head alone learn from stored features of the clean
     # image and of so many augmented draws of it; None: every image passes the backbone each time
+    stream: int = 0  # of seeds: trials of one stream share them, those of another have other ones
 
     @property
     def frozen(self) -> bool:

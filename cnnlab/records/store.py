@@ -11,6 +11,7 @@ written whole or not at all, and the JSON last: where it is, all is.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import shutil
 import zipfile
@@ -72,35 +73,36 @@ def read(folder: Path, key: str) -> Record:
         ) from None
 
 
-def read_all(folder: Path) -> list[Record]:
-    """The records of one variant, in the order of repeat, fold and member."""
-    records = [read(folder, path.stem) for path in sorted(folder.glob("r*_f*_m*.json"))]
+def read_all(folder: Path, *more: Path) -> list[Record]:
+    """The records of one variant, in the order of repeat, fold and member; those in the folders
+    `more` besides, where there are any."""
+    paths = [path for at in (folder, *more) for path in sorted(at.glob("r*_f*_m*.json"))]
+    records = [read(path.parent, path.stem) for path in paths]
     if not records:
         raise UserError(f"{folder}: holds no trial records; run `dvc repro` first")
     return sorted(records, key=lambda r: r.trial)
 
 
 def cells(records: list[Record]) -> list[list[list[Record]]]:
-    """One variant's records as a grid, `[repeat][fold][member]`.
+    """One variant's records as a grid, `[repeat][fold][member]`, from the first repeat that there
+    is.
 
     Raises UserError that names the first trial that is missing.
     """
     by_cell: dict[tuple[int, int], dict[int, Record]] = {}
     for r in records:
         by_cell.setdefault((r.trial.repeat, r.trial.fold), {})[r.trial.member] = r
-    repeats, folds = (1 + max(k[i] for k in by_cell) for i in (0, 1))
+    repeats = range(min(r for r, _ in by_cell), 1 + max(r for r, _ in by_cell))
+    folds = range(1 + max(f for _, f in by_cell))
     members = max(len(v) for v in by_cell.values())
-    for repeat, fold in np.ndindex(repeats, folds):
+    for repeat, fold in itertools.product(repeats, folds):
         present = len(by_cell.get((repeat, fold), {}))
         if present < members:
             raise UserError(
                 f"variant {records[0].trial.variant}: repeat {repeat}, fold {fold} has {present}"
                 f" of {members} trials; run `dvc repro`"
             )
-    return [
-        [[by_cell[r, f][m] for m in sorted(by_cell[r, f])] for f in range(folds)]
-        for r in range(repeats)
-    ]
+    return [[[by_cell[r, f][m] for m in sorted(by_cell[r, f])] for f in folds] for r in repeats]
 
 
 def scores(records: list[Record], metric: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,16 +15,25 @@ from PIL import Image
 from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS, Metric
 from cnnlab.compare.sizes import overtakes
+from cnnlab.report.words import (
+    HELPS,
+    HURTS,
+    ORDER,
+    SAME,
+    UNDECIDED,
+    Words,
+    bounds,
+    effect,
+    estimate,
+    headlines,
+    plural,
+    signed,
+)
 
-SAME = "no practical difference"  # the verdict
-ANSWERS = {  # the kinds of effect that the answer tells, and the question of each
-    "alone": "Added to the baseline",
-    "main": "On average over the others",
-    "removed": "Lost when removed from the full recipe",
-    "together": "All at once",
-    "start": "How training starts",
-    "ensemble": "Averaging the members",
-}
+PLACEBO = "**placebo**: only seeds differ"  # how its row is called
+ESTIMATES = {"crossed": "crossed estimate", "corrected_t": "corrected resampled t"}
+QUESTIONS = ("nll", "brier")  # other ones than the primary metric's: are probabilities right?
+MARKS = {UNDECIDED: " ?", SAME: " ≈"}  # in a table of numbers; what helps or hurts is bold
 
 
 def render(**facts: Any) -> str:
@@ -100,16 +108,18 @@ def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
     """The table of variants in Markdown, best first."""
     m = METRICS[metric]
     ordered = best_first(scores, metric, m)
+    uneven = scores["repeats"].nunique() > 1
     lines = [
         f"| | techniques | {m.title} ({m.unit}), mean [{confidence:.0%} CI] | fold sd "
-        "| training accuracy (%) | gap (points) | NLL |",
-        "|---|---|---|---|---|---|---|",
+        f"| training accuracy (%) | gap (points) | NLL |{' repeats |' if uneven else ''}",
+        "|---|---|---|---|---|---|---|" + "---:|" * uneven,
     ]
     for row in ordered.to_dict("records"):
         lines.append(
             f"| **{row['name']}** | {row['techniques'] or '–'} | {estimate(row, metric, m)} "
             f"| {row[f'{metric}_sd'] * m.scale:.{m.digits}f} | {row['train_accuracy'] * 100:.1f} "
             f"| {row['gap'] * 100:.1f} | {row['nll']:.3f} |"
+            + (f" {row['repeats']} |" if uneven else "")
         )
     return "\n".join(lines)
 
@@ -148,40 +158,118 @@ def overtaking(sizes: pd.DataFrame, metric: str) -> list[str]:
     return lines
 
 
-def effects_table(effects: pd.DataFrame, metric: str, confidence: float) -> str:
-    """The table of effects on one metric in Markdown, largest first."""
-    m = METRICS[metric]
-    ordered = best_first(effects, "effect", m)
+def effects_table(effects: pd.DataFrame, words: Words, confidence: float) -> str:
+    """The table of effects of one kind on one metric in Markdown, the best first, the placebo's
+    row, where there is one, last."""
+    m, interval = words.m, f"{confidence:.0%} CI"
+    interval += ", approximate" if effects["approximate"].any() else ""
     lines = [
-        f"| | change ({m.step}) [{confidence:.0%} CI] | [all at once] | p | p (Holm) "
-        "| helps / same / hurts (%) | verdict | repeats to decide |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| | change ({m.step}) [{interval}] | [all at once] | p | p (Holm) "
+        "| helps / same / hurts (%) | answer |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for row in ordered.to_dict("records"):
+    ordered = best_first(effects, "effect", m).to_dict("records")
+    for row in sorted(ordered, key=lambda row: row["kind"] == "placebo"):
+        name = PLACEBO if row["kind"] == "placebo" else f"**{row['technique']}**"
         chances = " / ".join(f"{row[k] * 100:.0f}" for k in ("p_helps", "p_same", "p_hurts"))
-        repeats = "no number" if math.isinf(row["repeats"]) else f"{row['repeats']:.0f}"
+        wide = bounds(row, m, "_all") if row["low_all"] < row["high_all"] else "–"
         lines.append(
-            f"| **{row['technique']}** | {effect(row, m)} | {bounds(row, m, '_all')} "
-            f"| {row['p']:.3f} | {row['p_holm']:.3f} | {chances} "
-            f"| {row['verdict']}{' (all folds agree)' if row['degenerate'] else ''} | {repeats} |"
+            f"| {name} | {effect(row, m)} | {wide} | {_p(row['p'])} | {_p(row['p_holm'])} "
+            f"| {chances} | {words.brief(row)} |"
         )
     return "\n".join(lines)
 
 
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def aliases(effects: pd.DataFrame) -> list[str]:
+    """Which interactions main effects hold besides, a line an effect."""
+    rows = effects[effects["aliases"] != ""].to_dict("records")
+    return [f"**{row['technique']}** holds {row['aliases']} besides" for row in rows]
+
+
+def words_of(metric: str, estimate: str, repeats: int, effects: pd.DataFrame, dev: int) -> Words:
+    """The words for effects on a metric. `estimate`: `compare.estimate`; `repeats`: that all
+    variants have; `effects`: the table of effects; `dev`: development images."""
+    grouped = estimate == "crossed" and len(effects) and effects["n"].max() < dev
+    images = "groups of images" if grouped else "images"
+    return Words(metric=metric, estimate=estimate, repeats=repeats, images=images)
+
+
+def evidence(effects: pd.DataFrame, words: Words) -> str:
+    """From how much effects come, in words: such as "300 images, 3 repeats"."""
+    n, low, high = (int(e) for e in (effects["n"].max(), *effects["repeats"].agg(["min", "max"])))
+    repeats = plural(high, "repeat") if low == high else f"{low} to {high} repeats"
+    if words.estimate != "crossed":  # which counts folds
+        return f"{n // high} folds × {repeats}"
+    return f"{n} {words.images}, {repeats}"
+
+
+def decided(effects: pd.DataFrame, estimates: pd.DataFrame, own: str) -> str:
+    """How many effects of a kind are decided, and by the other estimate on the same records.
+
+    `estimates`: how many each decides, rows of estimate, kind, effects and decided; `own`: the
+    study's."""
+    text = f"Decided: {(effects['verdict'] != UNDECIDED).sum()} of {len(effects)}."
+    of_kind = estimates[estimates["kind"] == effects["kind"].iloc[0]]
+    for row in of_kind.to_dict("records"):
+        if row["estimate"] != own:
+            name = ESTIMATES[row["estimate"]]
+            text += f" On the same records the {name} decides {row['decided']}."
+    return text
+
+
 def metrics_table(effects: pd.DataFrame) -> str:
-    """Every effect on every metric in Markdown. · marks what is not significant."""
+    """Every effect on every metric in Markdown: bold what helps or hurts, with ≈ what makes no
+    practical difference, with ? what is too close to call."""
     metrics = [METRICS[name] for name in effects["metric"].unique()]
     head = [
-        f"{m.title} ({m.step}){'' if m.higher_is_better else ', less is better'}" for m in metrics
+        f"{m.title} ({m.step}{', approximate' if m.approximate else ''})"
+        f"{'' if m.higher_is_better else ', less is better'}"
+        for m in metrics
     ]
     lines = [f"| | {' | '.join(head)} |", "|---" * (len(metrics) + 1) + "|"]
     for (kind, technique), rows in effects.groupby(["kind", "technique"], sort=False):
-        cells = [
-            f"{signed(row['effect'], m)}{'' if row['clear'] else ' ·'}"
-            for row, m in zip(rows.to_dict("records"), metrics, strict=True)
-        ]
-        lines.append(f"| **{technique}** {kind} | {' | '.join(cells)} |")
+        cells = []
+        for row, m in zip(rows.to_dict("records"), metrics, strict=True):
+            bold = "**" if row["verdict"] in (HELPS, HURTS) else ""
+            cells.append(f"{bold}{signed(row['effect'], m)}{bold}{MARKS.get(row['verdict'], '')}")
+        name = PLACEBO if kind == "placebo" else f"**{technique}** {kind}"
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def questions_table(effects: pd.DataFrame, every: Sequence[Words]) -> str:
+    """The answers to other questions in Markdown, a column a metric; `every`: the words of each.
+
+    `effects`: those that answer first, and the placebo's; on all metrics."""
+    heads = (f"{words.m.title} ({words.m.step})" for words in every)
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(every) + 1) + "|"]
+    for (kind, technique), rows in effects.groupby(["kind", "technique"], sort=False):
+        by = rows.set_index("metric").to_dict("index")
+        cells = (words.cell(by[words.metric]) for words in every)
+        name = PLACEBO if kind == "placebo" else f"**{technique}**"
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def classes_table(rows: pd.DataFrame) -> str:
+    """The classes that gain or lose significantly by a technique in Markdown, a row a technique
+    that has any; "" where none has. `rows`: the table of classes, of accuracy."""
+    m = METRICS["accuracy"]
+    lines = [f"| | gain ({m.step}) | lose ({m.step}) |", "|---|---|---|"]
+    for technique, of_name in rows.groupby("technique", sort=False):
+        cells = []
+        for verdict in (HELPS, HURTS):
+            decided = of_name[of_name["verdict"] == verdict]
+            ordered = decided.sort_values("effect", ascending=verdict == HURTS, kind="stable")
+            each = [f"**{escaped(r['class'])}** {effect(r, m)}" for r in ordered.to_dict("records")]
+            cells.append("; ".join(each) or "–")
+        if cells != ["–", "–"]:
+            lines.append(f"| **{technique}** | {' | '.join(cells)} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def mechanisms_table(rows: pd.DataFrame, confidence: float) -> str:
@@ -197,7 +285,7 @@ def mechanisms_table(rows: pd.DataFrame, confidence: float) -> str:
             f"{row[column] * q.scale:{form}.{q.digits}f}".replace("-", "−")
             for column, form in (("without", ""), ("with", ""), ("change", "+"))
         ]
-        low, high = (f"{row[k] * q.scale:+.{q.digits}f}".replace("-", "−") for k in ("low", "high"))
+        low, high = (f"{row[k] * q.scale:.{q.digits}f}".replace("-", "−") for k in ("low", "high"))
         unit = f" ({q.unit})" if q.unit else ""
         title = q.title.replace("|", "\\|")  # which would end the cell
         lines.append(
@@ -217,87 +305,41 @@ def affinity_table(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def conditional_table(rows: pd.DataFrame, confidence: float) -> str:
-    """The conditional table in Markdown."""
-    m = METRICS["accuracy"]
-    lines = [f"| | difference in accuracy ({m.step}) [{confidence:.0%}] |", "|---|---|"]
-    for row in rows.to_dict("records"):
-        words = f"{signed(row['difference'], m)} {bounds(row, m)}"
-        lines.append(f"| **{row['technique']}** {row['kind']} | {words} |")
-    return "\n".join(lines)
-
-
-def answer(scores: pd.DataFrame, effects: pd.DataFrame, metric: str, recommended: str) -> str:
-    """The findings, a line a question: what helps, what hurts, what makes no practical difference,
-    what is not significant; then the best variant, and the recommended one."""
-    m = METRICS[metric]
+def answer(scores: pd.DataFrame, effects: pd.DataFrame, words: Words, recommended: str) -> str:
+    """The findings, a line an effect that answers first; interactions that are clear; the best
+    variant, and the recommended one."""
+    metric, m = words.metric, words.m
 
     def named(row: Mapping) -> str:
         return f"**{row['name']}**, {estimate(row, metric, m)} {m.unit}"
 
-    lines = []
-    for kind, opening in ANSWERS.items():
-        rows = best_first(effects[effects["kind"] == kind], "effect", m).to_dict("records")
-        if findings := _findings(rows, m):
-            lines.append(f"- {opening}: {'; '.join(findings)}.")
+    lines = answers(effects, words)
     variants = best_first(scores, metric, m).to_dict("records")
     chosen = next(row for row in variants if row["name"] == recommended)
     if len(variants) > 1:
-        lines.append(f"- Best mean: {named(variants[0])}.")
-    lines.append(f"- Recommended: {named(chosen)}; the section on it says why.")
-    return "On these images, changes in {} ({}):\n\n{}".format(m.title, m.step, "\n".join(lines))
+        lines.append(f"Best mean: {named(variants[0])}.")
+    lines.append(f"Recommended: {named(chosen)}; the section on it says why.")
+    items = "\n".join(f"- {line}" for line in lines)
+    return f"What each technique does to {m.title} on these images ({m.step}):\n\n{items}"
+
+
+def answers(effects: pd.DataFrame, words: Words) -> list[str]:
+    """The answers of a study on one metric, a sentence each: the kinds that answer first, and all
+    techniques together; interactions and ensembles where they help or hurt."""
+    first = headlines(effects["kind"])
+    by = {(row["kind"], row["technique"]): row for row in effects.to_dict("records")}
+    sentences = []
+    for kind in (*first, "together", "interaction", "ensemble"):
+        rows = best_first(effects[effects["kind"] == kind], "effect", words.m)
+        for row in sorted(rows.to_dict("records"), key=lambda r: ORDER.index(r["verdict"])):
+            clear = row["verdict"] in (HELPS, HURTS)
+            if kind == "interaction" and clear:
+                sentences.append(words.interaction(row, by))
+            elif kind in (*first, "together") or (kind == "ensemble" and clear):
+                sentences.append(words.sentence(row))
+    return sentences
 
 
 def best_first(rows: pd.DataFrame, column: str, m: Metric) -> pd.DataFrame:
     """Rows ordered by a score or a change of one, the best first."""
     return rows.sort_values(column, ascending=not m.higher_is_better, kind="stable")
-
-
-def _findings(rows: Sequence[Mapping], m: Metric) -> list[str]:
-    """Effects of one kind in words: each significant one, then the others together."""
-
-    def named(row: Mapping) -> str:
-        return f"{row['technique']} {effect(row, m)}"
-
-    findings, same, rest = [], [], []
-    for row in rows:
-        if row["clear"] or row["degenerate"]:
-            small = f", {SAME}" if row["verdict"] == SAME else ""
-            findings.append(f"**{named(row)}** ({reading(row, m)}{small})")
-        else:
-            (same if row["verdict"] == SAME else rest).append(row)
-    if same:
-        findings.append(f"{SAME}: {', '.join(map(named, same))}")
-    if rest:
-        findings.append(f"{reading(rest[0], m)}: {', '.join(map(named, rest))}")
-    return findings
-
-
-def estimate(row: Mapping, column: str, m: Metric) -> str:
-    """A mean with its interval."""
-    mean, low, high = (row[column + end] * m.scale for end in ("", "_low", "_high"))
-    return f"{mean:.{m.digits}f} [{low:.{m.digits}f}, {high:.{m.digits}f}]"
-
-
-def effect(row: Mapping, m: Metric) -> str:
-    """An effect with its interval, signed."""
-    return f"{signed(row['effect'], m)} {bounds(row, m)}"
-
-
-def bounds(row: Mapping, m: Metric, which: str = "") -> str:
-    """An interval, signed; `which` "_all": the one that holds for all effects of the kind."""
-    return f"[{signed(row['low' + which], m)}, {signed(row['high' + which], m)}]"
-
-
-def signed(value: float, m: Metric) -> str:
-    """A difference in the metric's step, with its sign and a true minus."""
-    return f"{value * m.scale:+.{m.digits}f}".replace("-", "−")
-
-
-def reading(row: Mapping, m: Metric) -> str:
-    """What may be said of an effect after Holm's correction."""
-    if row["degenerate"]:
-        return "all folds agree exactly"
-    if not row["clear"]:
-        return f"not significant in {row['n']:.0f} folds"
-    return "helps" if (row["effect"] > 0) == m.higher_is_better else "hurts"

@@ -16,7 +16,7 @@ import altair as alt
 import pandas as pd
 
 from cnnlab.compare.metrics import METRICS, Metric
-from cnnlab.report import bounds, signed
+from cnnlab.report.words import COMPANY, OPEN, UNDECIDED, bounds, signed
 
 COLOURS = [f"var(--series{i})" for i in range(1, 9)]  # of `report.html.j2`
 INK, GREY, RULE, SHADE = "var(--ink)", "var(--grey)", "var(--rule)", "var(--shade)"
@@ -62,7 +62,7 @@ def _effect_row(row: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, A
     numbers = ("effect", "low", "high", "low_all", "high_all")
     return {
         "metric": _metric_title(m),
-        "technique": row["technique"],
+        "technique": row["technique"].removesuffix(COMPANY),  # beside its other effects
         "kind": words[row["kind"]].partition(":")[0],
         **{name: round(row[name] * m.scale, 6) for name in numbers},
         "significant": "yes" if row["clear"] else "no",
@@ -70,7 +70,7 @@ def _effect_row(row: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, A
         "interval": bounds(row, m),
         "all": bounds(row, m, "_all"),
         "p": f"{row['p_holm']:.3f}",
-        "verdict": row["verdict"],
+        "verdict": OPEN if row["verdict"] == UNDECIDED else row["verdict"],
     }
 
 
@@ -262,7 +262,7 @@ def _limits(curves: pd.DataFrame, titles: Sequence[str]) -> list[dict[str, float
 
 
 def _x(column: str) -> alt.X:
-    return alt.X(f"{column}:Q", title=None)
+    return alt.X(f"{column}:Q", title=None, axis=alt.Axis(labelOverlap=True))
 
 
 def _choice(name: str, options: Sequence[str]) -> Any:

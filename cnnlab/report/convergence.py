@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from cnnlab.compare.metrics import METRICS
-from cnnlab.report import best_first, signed
+from cnnlab.report import best_first
+from cnnlab.report.words import signed
 
 LAST = 0.25  # of a curve's epochs
 FEWEST = 4  # points that a line is laid through
@@ -30,15 +31,19 @@ def trend(epochs: ArrayLike, values: ArrayLike) -> Trend | None:
 
     Epochs of one training run are not independent, so the error is a guide, not a test.
     """
-    from scipy.stats import linregress  # slow to import
-
     x, y = np.asarray(epochs, float), np.asarray(values, float)
     late = x > (1 - LAST) * x[-1]
     x, y = x[late], y[late]
     if len(x) < FEWEST:
         return None
-    line, length = linregress(x, y), LAST * np.asarray(epochs)[-1]
-    return Trend(float(line.slope * length), float(line.stderr * length))
+    length = LAST * np.asarray(epochs)[-1]
+    x, y = x - x.mean(), y - y[0]  # of a constant curve nothing is left, rounding neither
+    y = y - y.mean()
+    squares = x @ x
+    slope = (x @ y) / squares
+    rest = y - slope * x
+    error = np.sqrt(rest @ rest / (len(x) - 2) / squares)
+    return Trend(float(slope * length), float(error * length))
 
 
 def convergence_table(

@@ -45,7 +45,12 @@ def render(
         + [int((used["label"] == name).sum())]
         for name in classes
     }
-    dev = [row[pools.index("dev")] for name, row in table.items() if name in facts["classes"]]
+    dev, test = (
+        {name: row[pools.index(pool)] for name, row in table.items() if name in facts["classes"]}
+        if pool in pools
+        else {}
+        for pool in ("dev", "test")
+    )
     # What may need a decision comes first.
     kinds = sorted(set(findings["what"]), key=lambda what: (not what.endswith(CONFLICT), what))
     return page(
@@ -56,7 +61,8 @@ def render(
         pools=pools,
         classes=[(escaped(name), row) for name, row in table.items()],
         totals=[facts["images"][pool] for pool in pools] + [len(used)],
-        imbalance=max(dev) / max(1, min(dev)),
+        imbalance=max(dev.values()) / max(1, min(dev.values())),
+        shares=shares(dev, test) if test else "",
         shape="×".join(map(str, facts["shape"])),
         asked=asked,
         sizes=_sizes(used),
@@ -66,6 +72,28 @@ def render(
         conflicts=int(findings["what"].str.endswith(CONFLICT).sum()),
         pictures=pictures,
     )
+
+
+def shares(dev: Mapping[str, int], test: Mapping[str, int]) -> str:
+    """What may be said of the shares of the classes in both pools, in a sentence or two."""
+    if alike(dev, test):
+        return "Test images have the same shares."
+    other = "so accuracy on the two is not of the same mix of classes; balanced accuracy is."
+    few, many = min(dev.values()), max(dev.values())
+    if many - few <= 1 + many / 20:
+        return (
+            f"`data.dev_per_class` draws them so, {few} of each. Test images have the shares of "
+            f"the source, {other}"
+        )
+    return f"Test images have other shares than development images, {other}"
+
+
+def alike(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+    """Whether two pools hold the classes in the same shares, up to what rounding and groups do: an
+    image, and one in twenty. `one`, `other`: class -> images."""
+    totals = sum(one.values()), sum(other.values())
+    expected = {name: n * totals[1] / totals[0] for name, n in one.items()}
+    return all(abs(other.get(name, 0) - n) <= 1 + n / 20 for name, n in expected.items())
 
 
 def _sizes(used: pd.DataFrame) -> str:

@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cnnlab import paths, records
-from cnnlab.compare import Judgement
+from cnnlab.compare.judgement import Judgement
 from cnnlab.compare.metrics import METRICS, Metric
 from cnnlab.compare.options import Compare, Final
 from cnnlab.data.pool import Pool
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.records import Record
 from cnnlab.records.fingerprint import versions
-from cnnlab.report import bounds, escaped, estimate, included, page, picture, signed
+from cnnlab.report import escaped, included, page, picture
+from cnnlab.report.dataset import alike
+from cnnlab.report.words import amount, bounds, estimate, plural, signed
 
 ABOUT = 4000  # characters of the description of a registered model; MLflow's limit is 5000
 
@@ -30,15 +32,18 @@ def section(
     options: Compare,
     final: Final,
     figures: Sequence[Path],
+    dev: Mapping[str, int],
 ) -> str:
-    """What the report says of it. `candidates`: as `compare.recommend` documents its rows."""
+    """What the report says of it. `candidates`: as `compare.recommend` documents its rows; `dev`:
+    development images of each class."""
     m = METRICS[options.metric]
-    rope = f"{getattr(options.rope, options.metric) * m.scale:g} {m.step}"
+    rope = amount(getattr(options.rope, options.metric), m)
+    test = {row["class"]: row["images"] for row in evaluation.classes}
     chosen = candidates[candidates["recommended"]].iloc[0]
     return page(
         "final.md.j2",
         why=why(candidates, m, final, rope),
-        candidates=candidates_table(candidates, m, options.confidence, rope),
+        candidates=candidates_table(candidates, m, options.confidence, rope, final.rule),
         accuracy=_share(evaluation.metrics["accuracy"], evaluation.low, evaluation.high),
         cross_validated=f"{estimate(_ends(chosen), 'score', m)} {m.unit}",
         primary=m.title,
@@ -47,6 +52,7 @@ def section(
         metrics=metrics_table(evaluation),
         classes=classes_table(evaluation.classes, options.confidence),
         figures=[picture(path, paths.REPORTS) for path in figures],
+        alike=alike(dev, test),
     )
 
 
@@ -97,27 +103,49 @@ def why(candidates: pd.DataFrame, m: Metric, final: Final, rope: str) -> str:
     best = min(rows, key=lambda row: row["behind"])
     score = f"{estimate(chosen, 'score', m)} {m.unit}"
     text = f"**{chosen['name']}** is recommended: out of fold {score}."
-    if chosen["behind"] == 0 and chosen["name"] == best["name"]:
-        text += " No variant has a better mean"
-        text += "." if final.rule == "best" else ", and nothing simpler is level with it."
-        return text
+    if chosen["behind"] == 0:
+        text = f"{text[:-1]}, the best mean of {plural(len(rows), 'variant')}."
+        if final.rule == "simplest":
+            return f"{text} None that is too close to it to call is simpler."
+        parts = [row for row in rows if _techniques(row) < _techniques(chosen)]
+        if not parts:
+            return text
+        return (
+            f"{text} It keeps all its techniques: each variant with only some of them loses more "
+            f"than {rope}, more likely than not."
+        )
+    cost = f"{signed(chosen['behind'], m).lstrip('+')} {m.step}"
+    lead = f"the best mean, **{best['name']}** ({estimate(best, 'score', m)} {m.unit})"
+    if final.rule == "best":
+        dropped = ", ".join(t for t in best["techniques"].split() if t not in _techniques(chosen))
+        return (
+            f"{text} It is {lead}, without {dropped}: that this loses no more than {rope} is more "
+            f"likely than not ({1 - chosen['p_worse']:.0%}). It costs {cost} {_bounds(chosen, m)} "
+            "in expectation."
+        )
     level = sum(row["level"] for row in rows)
-    text += (
-        f" It is the simplest of {level} variants that are level with the best, {best['name']} "
-        f"({estimate(best, 'score', m)} {m.unit}): the fewest techniques, then the least to train."
-        f" The best leads it by {signed(chosen['behind'], m)} {m.step} {_bounds(chosen, m)}, by "
-        f"more than {rope} with a probability of {chosen['p_worse']:.0%}; {final.probability:.0%}"
-        " would pass it over (`final`)."
+    return (
+        f"{text} It is the simplest of {plural(level, 'variant')} that are too close to call with "
+        f"{lead}: the fewest techniques, then the least to train (`final.rule: simplest`). "
+        f"**Simplicity costs {cost} in expectation against the best mean** {_bounds(chosen, m)}; "
+        f"the cost is above {rope} with a probability of {chosen['p_worse']:.0%}, and "
+        f"{final.probability:.0%} would pass the variant over."
     )
-    return text
 
 
-def candidates_table(rows: pd.DataFrame, m: Metric, confidence: float, rope: str) -> str:
+def _techniques(row: Mapping[str, Any]) -> set[str]:
+    return set(row["techniques"].split())
+
+
+def candidates_table(rows: pd.DataFrame, m: Metric, confidence: float, rope: str, rule: str) -> str:
     """Every variant in Markdown, the best mean first."""
+    by_level = rule == "simplest"
     lines = [
         f"| | techniques | {m.title} ({m.unit}), mean [{confidence:.0%} CI] "
-        f"| behind the best ({m.step}) | by more than {rope}? | level | cost of training |",
-        "|---|---|---|---|---|---|---|",
+        f"| behind the best ({m.step}) | by more than {rope}? | cost of training |"
+        + by_level
+        * " too close to call? |",
+        "|---|---|---|---|---|---|" + by_level * "---|",
     ]
     least = rows["cost"].min()
     for _, row in rows.sort_values("behind", kind="stable").iterrows():
@@ -126,8 +154,9 @@ def candidates_table(rows: pd.DataFrame, m: Metric, confidence: float, rope: str
         behind = f"{signed(row['behind'], m)} {_bounds(row, m)}" if row["behind"] else "–"
         lines.append(
             f"| {name} | {row['techniques'] or '–'} | {estimate(row, 'score', m)} | {behind} "
-            f"| {row['p_worse']:.0%} | {'yes' if row['level'] else 'no'} "
-            f"| {row['cost'] / least if least else 1:.2f} × |"
+            f"| {row['p_worse']:.0%} | {row['cost'] / least if least else 1:.2f} × |"
+            + by_level
+            * f" {'yes' if row['level'] else 'no'} |"
         )
     return "\n".join(lines)
 

@@ -81,9 +81,9 @@ def render(
     """
     # What charts and the explorer show is not shown twice.
     again = {path.relative_to(root).as_posix() for c in charts.values() for path in c.instead}
-    images = [image for image in facts["ablation_figures"] if not any(a in image for a in again)]
+    images = [image for image in facts["effects_figures"] if not any(a in image for a in again)]
     changed = dict.fromkeys(("overview", "features", "peaks", "grad_cam", "kernels"), ())
-    changed |= {"ablation_figures": images, "curves": () if "curves" in charts else facts["curves"]}
+    changed |= {"effects_figures": images, "curves": () if "curves" in charts else facts["curves"]}
     reader = _reader(root)
     sections = {
         name: Markup(reader.render(text, reader.options["seen"]))

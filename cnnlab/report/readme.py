@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pandas as pd
 
 from cnnlab import params, paths, report
-from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.report.words import Words, headlines
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
+HEADS = {
+    "main": "on average over having the others or not",
+    "alone": "added to the baseline",
+    "removed": "lost when removed from the full recipe",
+}
 
 
-def table(scores: pd.DataFrame, effects: pd.DataFrame, m: Metric, metric: str) -> str:
-    """A row a technique: what it did alone, what the full recipe has from it, and the scores."""
+def table(scores: pd.DataFrame, effects: pd.DataFrame, words: Words) -> str:
+    """A row a technique: its answer, what it did alone and what the full recipe has from it; then
+    starts, all techniques together, the placebo; and the scores. Effects on one metric."""
     by = {(row["technique"], row["kind"]): row for row in effects.to_dict("records")}
-    score = {row["name"]: row for row in scores.to_dict("records")}
+    m, kinds = words.m, [kind for kind in HEADS if any(k == kind for _, k in by)] or ["main"]
+    answering = headlines(effects["kind"])
+    lines = [
+        f"| technique | {' | '.join(f'{HEADS[kind]} ({m.step})' for kind in kinds)} |",
+        "|---" * (len(kinds) + 1) + "|",
+    ]
 
     def cell(technique: str, kind: str) -> str:
         row = by.get((technique, kind))
-        return f"{report.effect(row, m)}{'' if row['clear'] else ' ·'}" if row else ""
+        if row is None:
+            return ""
+        return words.cell(row) if kind in answering else report.effect(row, m)
 
-    lines = [
-        f"| technique | added to the baseline ({m.step}) "
-        "| lost when removed from the full recipe |",
-        "|---|---|---|",
-    ]
-    for technique, kind in [key for key in by if key[1] == "start"]:
-        lines.append(f"| {technique} | {cell(technique, kind)} | |")
-    for technique in dict.fromkeys(t for t, kind in by if kind == "alone"):
-        lines.append(f"| {technique} | {cell(technique, 'alone')} | {cell(technique, 'removed')} |")
+    for technique in dict.fromkeys(t for t, kind in by if kind in kinds):
+        cells = (cell(technique, kind) for kind in kinds)
+        lines.append(f"| **{technique}** | {' | '.join(cells)} |")
+    for kind, column in (("start", kinds[0]), ("together", "alone"), ("placebo", "alone")):
+        for row in (row for (_, k), row in by.items() if k == kind):
+            name = report.PLACEBO if kind == "placebo" else f"**{row['technique']}**"
+            cells = dict.fromkeys(kinds, "")
+            cells[column if column in kinds else kinds[0]] = words.cell(row)
+            lines.append(f"| {name} | {' | '.join(cells.values())} |")
+    score = {row["name"]: row for row in scores.to_dict("records")}
     together = next((row for (_, kind), row in by.items() if kind == "together"), None)
     if together:
-        lines.append(f"| all of them | {cell(together['technique'], 'together')} | |")
         ends = [
-            f"{together[end]} {report.estimate(score[together[end]], metric, m)} {m.unit}"
+            f"{together[end]} {report.estimate(score[together[end]], words.metric, m)} {m.unit}"
             for end in ("minus", "plus")
         ]
-        lines += ["", f"Held-out {m.title}: {'; '.join(ends)}. · not significant."]
+        lines += ["", f"Held-out {m.title}: {'; '.join(ends)}; {report.evidence(effects, words)}."]
     return "\n".join(lines)
 
 
@@ -51,11 +65,12 @@ def update(readme: str, content: str) -> str:
 
 def current() -> str:
     """The table that the README should show now."""
-    metric = params.load("compare.metric")
+    options, repeats = params.load("compare", "folds.repeats")
     scores = pd.read_csv(paths.COMPARE / "ablation_scores.csv", keep_default_na=False)
     effects = pd.read_csv(paths.REPORTS / "ablation.csv", keep_default_na=False)
-    effects = effects[effects["metric"] == metric]
-    return table(scores, effects, METRICS[metric], metric)
+    dev = json.loads(paths.DATA_FACTS.read_text())["images"]["dev"]
+    words = report.words_of(options.metric, options.estimate, repeats, effects, dev)
+    return table(scores, effects[effects["metric"] == options.metric], words)
 
 
 if __name__ == "__main__":

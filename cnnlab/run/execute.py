@@ -1,9 +1,9 @@
-"""How many trials are run, and where: those of a job whose records are missing or out of date, by
-the backend that the params name."""
+"""How many trials are run, and where: those whose records are missing or out of date, by the
+backend that the params name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from cnnlab import records
@@ -11,7 +11,7 @@ from cnnlab.errors import UserError
 from cnnlab.plugins import Registry
 from cnnlab.records import Record
 from cnnlab.run.backends import Watcher, Work
-from cnnlab.run.job import Job, Planned
+from cnnlab.run.job import Job, Part, Planned
 
 BACKENDS = Registry("cnnlab.run.backends", needs="train")
 
@@ -29,31 +29,61 @@ def run(
 ) -> list[Record]:
     """Bring a variant's folder up to date and return its records, in the order of the plan.
 
+    As `run_all` for one job; besides, what belongs to no trial of the plan is removed from the
+    folder. `use_model`: called, in a process that may import TensorFlow, with the network of the
+    first trial when it has been trained and saved. `sizes`: of training sets whose folders are in
+    this one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    records.prune(folder, [p.trial.key for p in plan], sizes)
+    part = Part(job, plan, folder, use_model)
+    return run_all([part], watcher, backend, workers, gpus)[job.name]
+
+
+def run_all(
+    parts: Sequence[Part],
+    watcher: Watcher,
+    backend: str = "local",
+    workers: int | None = None,
+    gpus: float = 0,
+) -> dict[str, list[Record]]:
+    """Run what is missing of several jobs, in their order, on one set of workers, and return the
+    records: job name -> those of its plan, in the plan's order. Jobs have names of their own.
+
     A trial is trained only where its record is missing or was made by something else than the plan
-    says now (see `cnnlab.records.fingerprint`); records that belong to no trial of it are removed.
-    `use_model`: called, in a process that may import TensorFlow, with the network of the first
-    trial when it has been trained and saved. `backend`, `workers`, `gpus`: where trials run, and
-    how many side by side; no effect on records. `sizes`: of training sets whose folders are in this
-    one.
+    says now (see `cnnlab.records.fingerprint`). Nothing is removed: a folder may hold more trials
+    than are planned yet (`cnnlab.records.prune`, once that is known). `backend`, `workers`, `gpus`:
+    where trials run, and how many side by side; no effect on records.
 
     A worker that dies costs the epochs since its trial's last checkpoint; the trial is tried again.
     Raises UserError, after all others have ended, for trials that failed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    records.prune(folder, [p.trial.key for p in plan], sizes)
+    by_name = {part.job.name: part for part in parts}
+    if len(by_name) < len(parts):
+        raise ValueError(f"jobs of one name among {[part.job.name for part in parts]}")
+    missing = [planned for part in parts for planned in _missing(part, watcher)]
+    if missing:
+        work = Work(by_name, missing, watcher, workers, gpus)
+        failed = BACKENDS[backend].train(work)
+        if failed:
+            raise UserError("\n\n".join([f"{len(failed)} trials failed", *failed]))
+    return {
+        part.job.name: [records.read(part.folder, planned.trial.key) for planned in part.plan]
+        for part in parts
+    }
+
+
+def _missing(part: Part, watcher: Watcher) -> list[Planned]:
+    """The trials of a plan that have to be trained; the watcher is told of the others."""
+    part.folder.mkdir(parents=True, exist_ok=True)
     missing = []
-    for planned in plan:
-        record = _kept(folder, planned, needs_model=planned is plan[0])
+    for planned in part.plan:
+        record = _kept(part.folder, planned, part.keeps_model(planned))
         if record is None:
             missing.append(planned)
         else:
             watcher.done(record, trained=False)
-    if missing:
-        work = Work(job, missing, plan[0], folder, watcher, use_model, workers, gpus)
-        failed = BACKENDS[backend].train(work)
-        if failed:
-            raise UserError("\n\n".join([f"{len(failed)} trials failed", *failed]))
-    return [records.read(folder, planned.trial.key) for planned in plan]
+    return missing
 
 
 def _kept(folder: Path, planned: Planned, needs_model: bool) -> Record | None:

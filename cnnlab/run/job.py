@@ -1,8 +1,9 @@
-"""A job: all trials of one variant, and what decides the result of each."""
+"""A job: trials of one variant, and what decides the result of each."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Job:
-    """All trials of one variant: one recipe over all splits and members."""
+    """Trials of one variant: one recipe over all splits and members."""
 
     name: str
     recipe: Recipe
@@ -67,8 +68,7 @@ class Job:
                 content = [[codes[row] for row in rows] for rows in (train, held_out)]
                 for member in range(self.members):
                     t = Trial(self.name, int(repeat), int(number), member)
-                    # The variant takes no part: variants are compared from the same start.
-                    seed = derive(self.seed, "trial", t.repeat, t.fold, t.member)
+                    seed = trial_seed(self.seed, t, self.recipe.stream)
                     mark = fingerprint(self.recipe, seed, *content, start, self.device)
                     planned.append(Planned(t, seed, mark, train, held_out))
         return planned
@@ -86,3 +86,25 @@ class Job:
                 )
             kept.append(rows[: self.per_class])
         return np.sort(np.concatenate(kept))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one job has in a run of several."""
+
+    job: Job
+    plan: list[Planned]  # which of its trials, in the order in which they are run
+    folder: Path  # takes their records
+    use_model: Callable[[Path], None] | None = None  # called with the network of the first trial,
+    # once that is saved beside the records; None: no network is saved
+
+    def keeps_model(self, planned: Planned) -> bool:
+        """Whether the network of a trial of the plan is saved."""
+        return self.use_model is not None and planned is self.plan[0]
+
+
+def trial_seed(seed: int, trial: Trial, stream: int) -> int:
+    """The seed of a trial, in a study of this seed. The variant takes no part: variants of one
+    stream are compared from the same start."""
+    split = (trial.repeat, trial.fold, trial.member)
+    return derive(seed, "trial", *split, *([stream] if stream else []))

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -41,8 +41,20 @@ class Material:
     @classmethod
     def of(cls, job: Job) -> Material:
         """Read the job's files."""
-        backbone = job.backbone.read_bytes() if job.backbone else None
-        return cls(job, np.asarray(job.pool.images), backbone)
+        return cls.of_all([job])[job.name]
+
+    @classmethod
+    def of_all(cls, jobs: Iterable[Job]) -> dict[str, Material]:
+        """Read the files of jobs, each once: job name -> material. Jobs of one pool share its
+        images, as those of one backbone share that."""
+        jobs = list(jobs)
+        pools = {id(job.pool): job.pool for job in jobs}
+        images = {key: np.asarray(pool.images) for key, pool in pools.items()}
+        paths = {job.backbone for job in jobs if job.backbone}
+        backbones = {path: path.read_bytes() for path in paths}
+        return {
+            job.name: cls(job, images[id(job.pool)], backbones.get(job.backbone)) for job in jobs
+        }
 
 
 def train(
@@ -114,7 +126,7 @@ def _check_device(device: str) -> None:
         )
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)  # a study has one backbone
 def _weights(backbone: bytes) -> dict[str, list[np.ndarray]]:
     """The weights of a saved network: layer name -> arrays."""
     from cnnlab.recipe.network import weights_of
@@ -133,21 +145,14 @@ def _features(job: Job) -> Path:
     return folder / re.sub(r"\W+", "-", job.device)
 
 
-_job: Job
-_folder: Path
+_jobs: list[Job]
 _epochs: Connection  # takes (trial, history entry)
-_use_model: Callable[[Path], None]
 
 
-def start(
-    job: Job, folder: Path, epochs: Connection, use_model: Callable[[Path], None], log: Path
-) -> None:
-    """Make this process a worker for the trials of `job`, whose records go to `folder`.
-
-    `use_model` is called with the network that is kept to look into, once it is saved.
-    """
-    global _job, _folder, _epochs, _use_model
-    _job, _folder, _epochs, _use_model = job, folder, epochs, use_model
+def start(jobs: list[Job], epochs: Connection, log: Path) -> None:
+    """Make this process a worker for the trials of these jobs."""
+    global _jobs, _epochs
+    _jobs, _epochs = jobs, epochs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends its workers
     end_with_parent()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"
@@ -157,23 +162,25 @@ def start(
         os.dup2(output, stream.fileno())
 
 
-def work(planned: Planned, keep_model: bool) -> None:
-    """Train one trial and write its record; `keep_model`: and its network."""
-    checkpoint = records.Checkpoint(_folder, planned.trial, planned.mark)
+def work(planned: Planned, folder: Path, use_model: Callable[[Path], None] | None) -> None:
+    """Train one trial and write its record to `folder`. With `use_model` its network is saved there
+    too, and `use_model` called with that."""
+    checkpoint = records.Checkpoint(folder, planned.trial, planned.mark)
+    material = _material()[planned.trial.variant]
     record, model = train(
-        _material(), planned, checkpoint, lambda entry: _epochs.send((planned.trial, entry))
+        material, planned, checkpoint, lambda entry: _epochs.send((planned.trial, entry))
     )
-    if keep_model:
-        records.save_model(model, _folder / records.MODEL)
-    records.write(_folder, record)
+    if use_model:
+        records.save_model(model, folder / records.MODEL)
+    records.write(folder, record)
     checkpoint.remove()
-    if keep_model:
+    if use_model:
         try:
-            _use_model(_folder / records.MODEL)
+            use_model(folder / records.MODEL)
         except Exception:  # the trial is complete without it; the stage tries again, and says so
             traceback.print_exc()
 
 
 @functools.cache
-def _material() -> Material:
-    return Material.of(_job)
+def _material() -> dict[str, Material]:
+    return Material.of_all(_jobs)

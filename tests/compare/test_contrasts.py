@@ -4,22 +4,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cnnlab.compare import (
+from cnnlab.compare.contrasts import (
     Contrast,
     Incomparable,
+    aliased,
     alone,
-    corrected_t,
+    averaged_over,
     differences,
     ensemble,
-    factorial,
+    interaction,
+    least_squares,
     pair,
+    placebo,
     removed,
     shapley,
 )
+from cnnlab.compare.inference import corrected_t
 from cnnlab.errors import UserError
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(2, 6))
 SCORES = st.floats(-1, 1)
+
+
+def factorial(effect, variants):
+    """A main effect, or an interaction."""
+    return least_squares(*effect, variants) if len(effect) == 1 else interaction(effect, variants)
 
 
 @st.composite
@@ -32,6 +41,8 @@ def test_constructors_say_what_is_subtracted():
     assert alone("dropout", "dropout_only", "none").weights == {"dropout_only": 1, "none": -1}
     assert removed("dropout", "all", "all_but_dropout").weights == {"all": 1, "all_but_dropout": -1}
     assert pair("frozen", "tuned").weights == {"frozen": 1, "tuned": -1}
+    assert placebo("other_seeds", "none").weights == {"other_seeds": 1, "none": -1}
+    assert (placebo("x", "y").name, placebo("x", "y").kind) == ("placebo", "placebo")
     assert [c.kind for c in (alone("x", "x", "y"), removed("x", "x", "y"), pair("x", "y"))] == [
         "alone",
         "removed",
@@ -44,7 +55,7 @@ def test_a_contrast_can_be_a_key():
     assert {pair("x", "y"): 1}[pair("x", "y")] == 1
 
 
-def test_differences_are_taken_fold_by_fold_and_ignore_other_variants():
+def test_differences_are_taken_image_by_image_and_ignore_other_variants():
     scores = {
         "none": [[0.5, 0.6], [0.7, 0.8]],
         "l2": [[0.6, 0.6], [0.6, 0.9]],
@@ -53,6 +64,15 @@ def test_differences_are_taken_fold_by_fold_and_ignore_other_variants():
     result = differences(alone("l2", "l2", "none"), scores)
     assert result.dtype == np.float64
     np.testing.assert_allclose(result, [[0.1, 0], [-0.1, 0.1]])
+
+
+def test_repeats_that_not_all_have_are_left_out():
+    scores = {"a": [[0.5, 0.6], [0.7, 0.8], [0.1, 0.1]], "b": [[0.4, 0.4], [0.4, 0.4]]}
+    scores |= {"c": [[np.nan, np.nan]]}
+    np.testing.assert_allclose(differences(pair("a", "b"), scores), [[0.1, 0.2], [0.3, 0.4]])
+    np.testing.assert_allclose(differences(pair("b", "a"), scores), [[-0.1, -0.2], [-0.3, -0.4]])
+    unused = Contrast("x", "odd", {"a": 1, "b": -1, "c": 0, "not there": 0})
+    np.testing.assert_allclose(differences(unused, scores), [[0.1, 0.2], [0.3, 0.4]])
 
 
 def test_rounding_is_not_a_difference():
@@ -184,14 +204,14 @@ def test_anova_with_repeated_measures_gives_the_uncorrected_t_squared():
         uncorrected = found.mean() / (found.std(ddof=1) / np.sqrt(found.size))
         assert uncorrected**2 == pytest.approx(f)
         corrected = f / (1 + found.size / (folds - 1))
-        assert corrected_t(found, 0.95).t ** 2 == pytest.approx(corrected)
+        assert corrected_t(found).t ** 2 == pytest.approx(corrected)
 
 
 def test_relabelling_two_variants_flips_the_sign():
     swapped = {"none": [], "A": ["A"]}, {"none": ["A"], "A": []}
     scores = {"none": [[0.1, 0.2]], "A": [[0.4, 0.3]]}
     one, other = (differences(factorial("A", v), scores) for v in swapped)
-    np.testing.assert_array_equal(one, -other)
+    np.testing.assert_allclose(one, -other)
 
 
 def test_ensemble_is_the_averaged_answer_minus_the_mean_member():
@@ -202,12 +222,12 @@ def test_ensemble_is_the_averaged_answer_minus_the_mean_member():
 @pytest.mark.parametrize(
     ("effect", "variants", "message"),
     [
-        ("A", {"none": [], "ab": ["A", "B"]}, "effect of A from B.*[+]1.00"),
-        ("A", {"a": ["A"], "ab": ["A", "B"]}, "effect of A from the mean.*[+]1.00"),
-        ("A", {"none": [], "a": ["A"], "b": ["B"]}, "effect of A from the mean.*-0.33"),
+        ("A", {"none": [], "ab": ["A", "B"]}, "2 variants do not tell the main effects of A, B"),
+        ("A", {"a": ["A"], "ab": ["A", "B"]}, "do not tell the main effects of A, B"),
+        ("A", {"a": ["A"], "b": ["B"]}, "do not tell the main effects of A, B from each other"),
         ("AB", {"a": ["A"], "b": ["B"]}, "effect of A × B from the mean.*-1.00"),
         ("AB", {"n": [], "c": ["C"], "abc": ["A", "B", "C"], "ab": ["A", "B"]}, "from the mean"),
-        ("C", {"none": [], "a": ["A"]}, "effect of C from the mean"),
+        ("C", {"none": [], "a": ["A"]}, "do not tell the main effects of A, C"),
     ],
 )
 def test_an_effect_that_the_variants_do_not_tell_is_refused(effect, variants, message):
@@ -215,13 +235,87 @@ def test_an_effect_that_the_variants_do_not_tell_is_refused(effect, variants, me
         factorial(effect, variants)
 
 
-def test_a_star_does_not_tell_main_effects():
-    star = {"none": [], "all": list("ABC"), **{t: [t] for t in "ABC"}}
-    star |= {f"no_{t}": [x for x in "ABC" if x != t] for t in "ABC"}
-    assert factorial("A", star)  # of three techniques it is every set
-    del star["no_A"], star["A"]
-    with pytest.raises(Incomparable, match=r"effect of A from B: the correlation .*0.33"):
-        factorial("A", star)
+def star(names):
+    """None, each alone, all, and all but each."""
+    variants = {"none": [], "all": list(names), **{t: [t] for t in names}}
+    return variants | {f"no_{t}": [x for x in names if x != t] for t in names}
+
+
+def test_a_star_does_not_tell_which_two_interact():
+    assert interaction("AB", star("ABC"))  # of three techniques it is every set
+    with pytest.raises(Incomparable, match=r"effect of A × B from .*: the correlation .*0\.\d\d"):
+        interaction("AB", star("ABCD"))
+
+
+@pytest.mark.parametrize(
+    ("names", "none", "own", "other"),
+    [("ABCDE", -1 / 14, 5 / 14, -1 / 7), ("ABC", -1 / 4, 1 / 4, -1 / 4)],
+)
+def test_weights_of_a_main_effect_of_a_star(names, none, own, other):
+    """Of five techniques -0.071429, 0.357143 and -0.142857; of three as in a full factorial."""
+    weights = least_squares("A", star(names)).weights
+    expected = {"none": none, "all": -none, "A": own, "no_A": -own}
+    expected |= dict.fromkeys(names[1:], other) | {f"no_{t}": -other for t in names[1:]}
+    assert weights == pytest.approx(expected, abs=1e-12)
+    if len(names) == 5:
+        printed = (weights["none"], weights["A"], weights["B"])
+        assert printed == pytest.approx((-0.071429, 0.357143, -0.142857), abs=5.1e-7)
+        # Against 2 of what it adds alone: squared weights are variances, in that of one variant.
+        assert sum(w**2 for w in weights.values()) == pytest.approx(0.43, abs=0.005)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 8, 20])
+def test_no_two_way_interaction_hides_in_the_main_effects_of_a_star(count):
+    names = [f"t{i}" for i in range(count)]
+    variants = star(names)
+    for t in (names[0], names[-1]):
+        main = least_squares(t, variants)
+        assert aliased(main, variants, names) == []
+        weights = np.array(list(main.weights.values()))
+        on = np.array([[n in v for n in names] for v in variants.values()])
+        signs = np.where(on, 1.0, -1.0)
+        for i, a in enumerate(names):
+            for j, b in enumerate(names[:i]):
+                assert abs(weights @ (signs[:, i] * signs[:, j])) < 1e-12, (a, b)
+        # A variant's effect on it is that of its own technique, and of no other.
+        np.testing.assert_allclose(weights @ on, [n == t for n in names], atol=1e-9)
+
+
+@pytest.mark.parametrize("cells", [CELLS, HALF])
+def test_where_variants_are_orthogonal_a_main_effect_is_a_difference_of_means(cells):
+    variants = {cell: list(cell) for cell in cells}
+    for t in "ABCD":
+        expected = {cell: (1 if t in cell else -1) / (len(cells) / 2) for cell in cells}
+        assert least_squares(t, variants).weights == pytest.approx(expected, abs=1e-12)
+
+
+@given(hnp.arrays(np.float64, 10, elements=SCORES))
+def test_least_squares_is_that_of_numpy(scores):
+    """Weights against a regression on 1 and on/off, of a star of four."""
+    variants = star("ABCD")
+    columns = np.array([[1.0, *(t in on for t in "ABCD")] for on in variants.values()])
+    fitted = np.linalg.lstsq(columns, scores, rcond=None)[0]
+    table = {name: [[score]] for name, score in zip(variants, scores, strict=True)}
+    found = [differences(least_squares(t, variants), table)[0, 0] for t in "ABCD"]
+    np.testing.assert_allclose(found, fitted[1:], atol=1e-9)
+
+
+def test_aliases_of_a_main_effect_are_named_with_their_share():
+    """In the quarter of 2^3 in which c is on where one of a and b alone is, c = -ab."""
+    third = {"none": [], "ac": ["a", "c"], "bc": ["b", "c"], "ab": ["a", "b"]}
+    names = {t: aliased(least_squares(t, third), third, "abc") for t in "abc"}
+    assert names == {"a": ["−b × c"], "b": ["−a × c"], "c": ["−a × b"]}
+    # Without the set abc, a main effect holds some of each pair of others.
+    most = {name: on for name, on in star("abc").items() if name != "all"}
+    assert aliased(least_squares("a", most), most, "abc") == ["−0.25 b × c"]
+    full = star("abc")
+    assert aliased(least_squares("a", full), full, "abc") == []
+
+
+def test_the_mean_of_contrasts_weighs_them_alike():
+    mean = averaged_over([pair("a", "b"), Contrast("a - b", "pair", {"a": 1, "c": -1})])
+    assert (mean.name, mean.kind) == ("a - b", "pair")
+    assert mean.weights == {"a": 1, "b": -0.5, "c": -0.5}
 
 
 def test_a_shapley_value_needs_every_set():
@@ -240,12 +334,11 @@ def test_a_missing_variant_is_named():
         differences(pair("a", "b"), {})
 
 
-@pytest.mark.parametrize(
-    ("shape", "place"), [((2, 5), "repeat 2, fold 0"), ((3, 4), "repeat 0, fold 4")]
-)
-def test_a_missing_trial_is_named(shape, place):
-    scores = {"a": np.zeros((3, 5)), "b": np.zeros(shape)}
-    with pytest.raises(ValueError, match=rf"variant 'b' .* {place}: .* 'a - b' needs 3 x 5"):
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_scores_of_other_images_are_refused(names):
+    scores = dict(zip(names, (np.zeros((3, 5)), np.zeros((3, 4))), strict=True))
+    message = rf"variant '{names[0]}' has scores of 5 images, another of contrast 'a - b' of 4"
+    with pytest.raises(ValueError, match=message):
         differences(pair("a", "b"), scores)
 
 
@@ -253,13 +346,13 @@ def test_a_missing_trial_is_named(shape, place):
 def test_a_score_that_is_not_finite_is_named(bad):
     scores = {"a": np.zeros((3, 5)), "b": np.zeros((3, 5))}
     scores["b"][1, 3] = bad
-    with pytest.raises(ValueError, match=rf"variant 'b': {bad} at repeat 1, fold 3"):
+    with pytest.raises(ValueError, match=rf"variant 'b': {bad} at repeat 1, column 3"):
         differences(pair("a", "b"), scores)
 
 
 @pytest.mark.parametrize("wrong", [0.5, [0.5, 0.6], np.zeros((0, 5)), np.zeros((2, 5, 3))])
-def test_scores_must_be_repeats_by_folds(wrong):
-    with pytest.raises(ValueError, match=r"variant 'a': shape .* \(repeats, folds\)"):
+def test_scores_must_be_repeats_by_images(wrong):
+    with pytest.raises(ValueError, match=r"variant 'a': shape .* a row a repeat"):
         differences(pair("a", "b"), {"a": wrong, "b": [[0.5, 0.6]]})
 
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnlab.compare import Incomparable, ablation, designs, differences, factorial
+from cnnlab.compare import designs
+from cnnlab.compare.contrasts import Incomparable, aliased, differences, interaction, least_squares
+from cnnlab.compare.designs import ablation
 
 
 def steps(contrasts):
@@ -31,7 +33,8 @@ def star(names):
 
 
 def test_the_committed_variants_tell_of_every_technique(frozen):
-    """Alone where a variant has just it, removed where the fullest variant has it."""
+    """Alone where a variant has just it, removed where the fullest variant has it. (`effects`
+    leaves out the placebo's variant first.)"""
     contrasts = ablation(frozen.variants.every)
     sets = {name: set(on) for name, on in frozen.variants.every.items()}
     (largest,) = [n for n, on in sets.items() if all(len(on) >= len(x) for x in sets.values())]
@@ -212,11 +215,137 @@ def test_variants_beside_the_design_do_not_spoil_it():
     assert kinds(found)["main"] == 3 and kinds(found)["pair"] == 1
 
 
-def test_a_star_of_many_tells_no_main_effects():
-    sets = designs.star("abcd")
-    assert set(kinds(designs.effects(study(sets, "abcd"), sets, "abcd", 2))) == {
-        *("alone", "removed", "together")
+def test_a_star_tells_main_effects_and_what_company_does_to_each():
+    sets = designs.star("abcde")
+    variants = study(sets, "abcde")
+    found = designs.effects(variants, sets, "abcde", 2)
+    assert kinds(found) == {
+        **{"main": 5, "together": 1, "alone": 5, "removed": 5, "interaction": 5}
     }
+    by = {(c.kind, c.name): c.weights for c in found}
+    main = by["main", "b"]
+    assert main == least_squares("b", variants).weights and set(main) == set(variants)
+    company = by["interaction", "b × the others"]
+    assert company == {"all": 0.5, "all_but_b": -0.5, "b": -0.5, "baseline": 0.5}
+    assert "interaction" not in kinds(designs.effects(variants, sets, "abcde", 1))
+
+
+def test_what_company_does_is_half_of_removed_less_alone():
+    """20 alone, 4 when removed: all others take 16 away, half of that on average."""
+    sets = designs.star("abcd")
+    variants = study(sets, "abcd")
+    scores = {name: [[0.0]] for name in variants} | {"a": [[20.0]]}
+    scores |= {"all": [[4.0]]}
+    found = {c.name: c for c in designs.effects(variants, sets, "abcd", 2) if "others" in c.name}
+    assert differences(found["a × the others"], scores)[0, 0] == (4 - 20) / 2
+
+
+def test_a_star_of_two_is_a_factorial():
+    sets = designs.star("ab")
+    found = designs.effects(study(sets, "ab"), sets, "ab", 2)
+    names = [(c.kind, c.name) for c in found if c.kind in ("main", "interaction")]
+    assert names == [("main", "a"), ("main", "b"), ("interaction", "a × b")]
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_a_saturated_fraction_tells_main_effects_with_their_aliases(count):
+    """As many sets as effects and one more: of resolution III."""
+    techniques = "abcdefg"[:count]
+    sets = designs.fraction(techniques, 3)
+    assert len(sets) == count + 1
+    variants = study(sets, techniques)
+    main = [c for c in designs.effects(variants, sets, techniques, 2) if c.kind == "main"]
+    assert [c.name for c in main] == list(techniques)
+    for c in main:
+        np.testing.assert_allclose(np.abs([*c.weights.values()]), 2 / len(sets))
+        held = aliased(c, variants, techniques)
+        assert len(held) == {3: 1, 7: 3}[count]
+        known = [a for a in designs.aliases(sets, techniques, 1)[c.name] if a.count("×") == 1]
+        assert sorted(held) == sorted(known)
+
+
+def test_effects_of_one_technique_or_of_too_few_sets_are_no_main_effects():
+    two = {"baseline": [], "a": ["a"]}
+    assert kinds(designs.effects(two, designs.star("a"), "a", 2)) == {"alone": 1}
+    three = {"baseline": [], "a": ["a"], "b": ["b"]}
+    assert kinds(designs.effects(three, [], "ab", 2)) == {"alone": 2}
+
+
+@pytest.mark.parametrize("kind", ["star", "factorial", "fraction"])
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_every_main_effect_of_a_design_is_what_its_technique_does(kind, count):
+    """Of scores that are sums of what each technique does, whatever the others are."""
+    techniques = list("abcde"[:count])
+    sets = designs.sets_of(kind, techniques, ["scratch"], 3)
+    variants = designs.named(sets, techniques)
+    does = {t: 10.0**i for i, t in enumerate(techniques)}
+    scores = {name: [[sum(does[t] for t in on)]] for name, on in variants.items()}
+    main = [c for c in designs.effects(variants, sets, techniques, 2) if c.kind == "main"]
+    assert [c.name for c in main] == techniques
+    for c in main:
+        assert differences(c, scores)[0, 0] == pytest.approx(does[c.name])
+
+
+@pytest.mark.parametrize(
+    ("count", "kind", "sets"), [(2, "star", 4), (5, "star", 12), (6, "fraction", 16)]
+)
+def test_the_design_that_is_proposed(count, kind, sets):
+    techniques = [f"t{i}" for i in range(count)]
+    found, resolution = designs.proposed(count)
+    assert found == kind
+    assert len(designs.sets_of(found, techniques, ["scratch"], resolution)) == sets
+
+
+@pytest.mark.parametrize(("count", "sets"), [(8, 16), (10, 32)])
+def test_what_is_proposed_for_many_hides_no_two_way_interaction(count, sets):
+    techniques = [f"t{i}" for i in range(count)]
+    made = designs.sets_of(designs.proposed(count)[0], techniques, ["scratch"], 4)
+    assert len(made) == sets and designs.resolution_of(made, techniques) == 4
+    variants = designs.named(made, techniques)
+    assert aliased(least_squares(techniques[0], variants), variants, techniques) == []
+
+
+# Placebo ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["star", "factorial", "fraction"])
+@pytest.mark.parametrize("starts", [["scratch"], ["freeze", "scratch"]])
+def test_a_placebo_is_the_first_set_under_other_seeds_and_changes_no_other_effect(kind, starts):
+    plain, sets = (designs.sets_of(kind, ["a", "b", "c"], starts, 3, p) for p in (False, True))
+    added = frozenset({"placebo", starts[0]} - {"scratch"})
+    assert [on for on in sets if on not in plain] == [added]
+    assert [on for on in sets if on in plain] == plain
+    variants = designs.named(sets, ["a", "b", "c"], [*starts, "placebo"])
+    first, second = list(variants)[:2]
+    assert second == ("placebo" if starts == ["scratch"] else "freeze-placebo")
+    assert set(variants[second]) == added
+    with_it, without = (
+        designs.effects(v, s, ["a", "b", "c"], 2, (), STARTS)
+        for v, s in ((variants, sets), ({k: v for k, v in variants.items() if k != second}, plain))
+    )
+    assert with_it[:-1] == without
+    assert (with_it[-1].kind, with_it[-1].name) == ("placebo", "placebo")
+    assert with_it[-1].weights == {second: 1, first: -1}
+
+
+def test_a_design_that_asks_for_a_placebo_needs_it():
+    sets = designs.sets_of("star", ["a", "b"], ["scratch"], 5, placebo=True)
+    variants = study(designs.star("ab"), "ab")
+    assert designs.missing(sets, ["a", "b", "placebo"], variants) == ["placebo"]
+    with pytest.raises(Incomparable, match="no variant has just placebo"):
+        designs.effects(variants, sets, "ab", 2)
+
+
+def test_a_placebo_by_hand_is_compared_where_its_counterpart_is():
+    assert designs.sets_of("custom", ["a"], ["scratch"], 5, placebo=True) == []
+    variants = {"x": ["a"], "y": [], "nothing": ["placebo"]}
+    found = designs.effects(variants, [], ["a"], 2)
+    assert [(c.kind, c.weights) for c in found] == [
+        ("alone", {"x": 1, "y": -1}),
+        ("placebo", {"nothing": 1, "y": -1}),
+    ]
+    lone = {"x": ["a"], "nothing": ["placebo"]}
+    assert designs.effects(lone, [], ["a"], 2) == []
 
 
 def test_a_missing_variant_of_the_design_is_named():
@@ -266,20 +395,24 @@ def test_a_technique_and_two_starts_are_a_factorial_of_two_by_two():
     }
     a, b, c, d = variants
     weights = contrasts_of(variants, sets, ["augment"])
-    assert weights == {
+    expected = {
         ("alone", "augment with freeze"): {b: 1, a: -1},
         ("alone", "augment with finetune"): {d: 1, c: -1},
         ("start", "finetune - freeze"): {c: 0.5, d: 0.5, a: -0.5, b: -0.5},
         ("main", "augment"): {b: 0.5, d: 0.5, a: -0.5, c: -0.5},
         ("interaction", "augment × finetune - freeze"): {d: 0.5, c: -0.5, b: -0.5, a: 0.5},
     }
+    assert list(weights) == sorted(expected, key=lambda key: designs.KINDS.index(key[0]))
+    for key, of_variants in expected.items():
+        assert weights[key] == pytest.approx(of_variants)
     levels = {name: [t for t in on if t != "freeze"] for name, on in variants.items()}
     for effect, key in (
         (["finetune"], ("start", "finetune - freeze")),
         (["augment"], ("main", "augment")),
         (["augment", "finetune"], ("interaction", "augment × finetune - freeze")),
     ):
-        assert weights[key] == factorial(effect, levels).weights
+        same = least_squares(*effect, levels) if len(effect) == 1 else interaction(effect, levels)
+        assert weights[key] == pytest.approx(same.weights)
     # 70 and 80 frozen, 75 and 95 fine-tuned: 10 and 20 by augmentation, 5 and 15 by the start.
     scores = {name: np.full((1, 2), s) for name, s in zip(variants, (70, 80, 75, 95), strict=True)}
     effect = {
@@ -336,7 +469,12 @@ def test_a_star_in_two_blocks_tells_the_start_and_how_it_changes_each_technique(
     assert names["alone"] == [*"abcd", *(f"{t} with freeze" for t in "abcd")]
     assert set(names["removed"]) == set(names["alone"])
     assert names["together"] == ["all techniques", "all techniques with freeze"]
-    assert names["start"] == ["freeze"] and "main" not in names  # a star is not orthogonal
+    assert names["start"] == ["freeze"] and names["main"] == [*"abcd"]
+    # Main effects are averaged over the blocks, each by least squares.
+    alone = least_squares("a", designs.named(designs.star("abcd"), "abcd")).weights
+    assert sorted(weights["main", "a"].values()) == pytest.approx(
+        sorted(w / 2 for w in [*alone.values()] * 2)
+    )
     assert set(weights["start", "freeze"].values()) == {0.1, -0.1}
     # Of a, where it can be added to the same set: to none, and to b, c and d.
     blocks = designs.in_blocks(variants, STARTS)
@@ -380,21 +518,26 @@ def test_a_block_that_lacks_a_set_of_the_design_is_refused():
 def test_a_design_by_hand_tells_what_its_variants_allow():
     crossing, _ = crossed("factorial", ["a", "b"], ["scratch", "freeze"])
     weights = contrasts_of(crossing, [], ["a", "b"], pairs=[["freeze", "a"]])
-    assert {kind for kind, _ in weights} == {*designs.KINDS} - {"shapley"}
+    assert {kind for kind, _ in weights} == {*designs.KINDS} - {"shapley", "ensemble", "placebo"}
     assert weights["pair", "freeze - a"] == {"freeze": 1, "a": -1}
     # A start beside a full factorial takes nothing away from what that tells.
     beside = {**crossed("factorial", ["a", "b"], ["scratch"])[0], "freeze": ["freeze"]}
     weights = contrasts_of(beside, [], ["a", "b"])
     assert weights["start", "freeze"] == {"freeze": 1, "baseline": -1}
-    assert weights["main", "a"] == {"a": 0.5, "all": 0.5, "baseline": -0.5, "b": -0.5}
+    half = {"a": 0.5, "all": 0.5, "baseline": -0.5, "b": -0.5}
+    assert weights["main", "a"] == pytest.approx(half)
 
 
 def test_the_frozen_study_tells_of_its_starts(frozen):
-    """A star from random weights with `freeze` and `finetune` beside it."""
+    """A star from random weights, and its placebo, with `freeze` and `finetune` beside it."""
     design = frozen.design
     weights = contrasts_of(
         frozen.variants.every, designs.sets_of(**dict(design)), design.techniques
     )
     assert weights["start", "freeze"] == {"freeze": 1, "baseline": -1}
     assert weights["start", "finetune - freeze"] == {"finetune": 1, "freeze": -1}
-    assert "interaction" not in {kind for kind, _ in weights}
+    assert {n for kind, n in weights if kind == "main"} == set(design.techniques)
+    others = {f"{t} × the others" for t in design.techniques}
+    assert {n for kind, n in weights if kind == "interaction"} == others
+    assert weights["placebo", "placebo"] == {"placebo": 1, "baseline": -1}
+    assert not any("placebo" in w for (kind, _), w in weights.items() if kind != "placebo")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from cnnlab.compare import METRICS, judge
-from cnnlab.compare.judgement import CLASS_COLUMNS, wilson
+from cnnlab.compare.judgement import CLASS_COLUMNS, judge, wilson
+from cnnlab.compare.metrics import METRICS
 
 CLASSES = ["cat", "dog", "eel"]
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])  # no eel

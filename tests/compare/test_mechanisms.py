@@ -5,9 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cnnlab.compare import alone, mechanisms, removed
+from cnnlab.compare import comparison, mechanisms
+from cnnlab.compare.contrasts import alone, least_squares, removed
+from cnnlab.compare.inference import crossed
 from cnnlab.compare.mechanisms import Claim, mechanism_rows
+from cnnlab.compare.tables import Rules
 from cnnlab.recipe.techniques import TECHNIQUES
+
+RULES = Rules()
+REPEATS, FOLDS, IMAGES = 2, 3, 10  # images a fold
 
 
 @pytest.fixture
@@ -20,16 +26,35 @@ def grids(record):
         def made(r, f):
             one = record(name, r, f)
             noise = rng.normal(0, 0.005, 2)
-            measured = {"train_accuracy": 0.9 + noise[0], "accuracy": 0.9 - gap}
+            labels = np.arange(IMAGES) % 3
+            shares = np.full((IMAGES, 3), 0.1, np.float32)
+            shares[np.arange(IMAGES), (labels + (rng.random(IMAGES) < 0.1)) % 3] = 0.8
+            accuracy = float((shares.argmax(axis=1) == labels).mean())
+            measured = {"accuracy": accuracy, "train_accuracy": accuracy + gap + noise[0]}
             measured["weight_norm"] = 5 + noise[1]
-            return replace(one, measured={**one.measured, **measured})
+            return replace(
+                one,
+                measured={**one.measured, **measured},
+                image_id=np.arange(IMAGES) + IMAGES * ((f + r) % FOLDS),
+                labels=labels,
+                probabilities=shares,
+            )
 
-        return [[[made(r, f)] for f in range(3)] for r in range(2)]
+        return [[[made(r, f)] for f in range(FOLDS)] for r in range(REPEATS)]
 
-    return {"none": grid("none", 0.2), "x": grid("x", 0.1), "both": grid("both", 0.3)}
+    return {"none": grid("none", 0.3), "x": grid("x", 0.1), "both": grid("both", 0.6)}
 
 
 CONTRASTS = [alone("x", "x", "none"), removed("y", "both", "x")]
+
+
+def rows_of(grids, claims, contrasts=CONTRASTS, options=None, rules=RULES):
+    """The table of mechanisms of grids, compared as the stage does."""
+    from tests.made_up import FROZEN
+
+    groups = {image: image for image in range(IMAGES * FOLDS)}
+    compared = comparison.compare(grids, contrasts, options or FROZEN.compare, groups)
+    return mechanism_rows(compared, claims, grids, rules)
 
 
 @pytest.mark.parametrize(
@@ -41,28 +66,76 @@ CONTRASTS = [alone("x", "x", "none"), removed("y", "both", "x")]
     ],
 )
 def test_a_claim_holds_where_the_numbers_say_so(grids, quantity, way, holds):
-    claims = {"x": [Claim("says x", quantity, way)]}
-    (row,) = mechanism_rows(CONTRASTS, claims, grids, confidence=0.95, alpha=0.05)
+    (row,) = rows_of(grids, {"x": [Claim("says x", quantity, way)]})
     assert (row["technique"], row["kind"], row["holds"]) == ("x", "alone", holds)
     assert set(row) == set(mechanisms.COLUMNS)
     assert row["change"] == pytest.approx(row["with"] - row["without"])
     assert row["low"] <= row["change"] <= row["high"]
     if quantity == "gap":
-        assert row["without"] == pytest.approx(0.2, abs=0.01)
-        assert row["change"] == pytest.approx(-0.1, abs=0.01)
+        assert row["without"] == pytest.approx(0.3, abs=0.01)
+        assert row["change"] == pytest.approx(-0.2, abs=0.01)
 
 
 def test_p_is_corrected_over_the_table(grids):
     claims = {"x": [Claim("a", "gap", "lower")], "y": [Claim("b", "gap", "lower")]}
-    both = mechanism_rows(CONTRASTS, claims, grids, 0.95, 0.05)
+    both = rows_of(grids, claims)
     assert [row["technique"] for row in both] == ["x", "y"]
     assert [row["holds"] for row in both] == ["yes", "no"]  # y raises the gap
     smallest = min(both, key=lambda row: row["p"])
     assert smallest["p_holm"] == pytest.approx(2 * smallest["p"])
 
 
+def test_a_network_s_own_quantity_is_judged_by_its_folds_alone(grids):
+    (row,) = rows_of(grids, {"x": [Claim("a", "weight_norm", "lower")]})
+    split = comparison.split_of(
+        {name: comparison.Outcomes.of(grid, name) for name, grid in grids.items()},
+        {image: image for image in range(IMAGES * FOLDS)},
+    )
+    folds = mechanisms.measured(grids["x"], "weight_norm")
+    folds -= mechanisms.measured(grids["none"], "weight_norm")
+    estimate = crossed(split.spread(folds), split, 1.25)
+    assert (row["change"], row["p"]) == pytest.approx((folds.mean(), estimate.p))
+    between = folds.var(axis=1, ddof=1).mean()
+    assert estimate.error**2 == pytest.approx(between / (REPEATS * FOLDS))
+    assert estimate.df == pytest.approx(REPEATS * (FOLDS - 1))
+
+
+def test_of_one_repeat_a_network_s_own_quantity_is_not_moderated_by_that_of_images(grids):
+    claims = {"x": [Claim("a", "weight_norm", "lower"), Claim("b", "nll", "lower")]}
+    once = {name: grid[:1] for name, grid in grids.items()}
+    alone_in_table, beside = (
+        rows_of(once, {"x": some})[0] for some in (claims["x"][:1], claims["x"])
+    )
+    assert alone_in_table["p"] == beside["p"]
+    assert (alone_in_table["low"], alone_in_table["high"]) == (beside["low"], beside["high"])
+
+
+def test_what_images_make_keeps_the_fold_s_measure_and_the_images_spread(grids):
+    claims = {"x": [Claim("a", "nll", "lower")]}
+    (row,) = rows_of(grids, claims)
+    measured = {name: mechanisms.measured(grids[name], "nll") for name in ("none", "x")}
+    assert row["change"] == pytest.approx((measured["x"] - measured["none"]).mean())
+    assert row["low"] < row["change"] < row["high"]
+
+
+def test_the_main_effect_speaks_before_what_is_added_alone(grids):
+    variants = {"none": [], "x": ["x"], "both": ["x", "y"]}
+    contrasts = [*CONTRASTS, least_squares("x", variants), least_squares("y", variants)]
+    claims = {name: [Claim(name, "gap", "lower")] for name in "xy"}
+    assert [row["kind"] for row in rows_of(grids, claims, contrasts)] == ["main", "main"]
+
+
 def test_without_claims_there_are_no_rows(grids):
-    assert mechanism_rows(CONTRASTS, {}, grids, 0.95, 0.05) == []
+    assert rows_of(grids, {}) == []
+    assert rows_of(grids, {"z": [Claim("z", "gap", "lower")]}) == []
+
+
+def test_variants_may_have_other_numbers_of_repeats(grids):
+    claims = {"x": [Claim("a", "gap", "lower")]}
+    fewer = grids | {"none": grids["none"][:1]}
+    (row,) = rows_of(fewer, claims)
+    expected, _ = mechanisms.sides(CONTRASTS[0], fewer, "gap")
+    assert expected.shape == (1, FOLDS) and row["without"] == expected.mean()
 
 
 def test_a_wobble_is_the_change_between_the_last_evaluations(record):
@@ -95,25 +168,30 @@ def test_preactivations_of_trials_that_stopped_early_are_cut_to_the_shortest(gri
 
 
 def test_members_that_err_differently_are_better_together(record):
-    """Two nets, each sure of a wrong class on another image."""
+    """Two networks, each sure of a wrong class on another image."""
 
-    def net(member, wrong):
-        shares = np.full((4, 3), 0.05, np.float32)
-        labels = np.array([0, 1, 2, 0])
-        said = labels.copy()
-        said[wrong] = (said[wrong] + 1) % 3
-        shares[np.arange(4), said] = 0.9
-        return replace(record(member=member), probabilities=shares, labels=labels)
+    def net(fold, member, wrong):
+        labels = np.arange(IMAGES) % 3
+        shares = np.full((IMAGES, 3), 0.05, np.float32)
+        guess = labels.copy()
+        guess[wrong] = (guess[wrong] + 1) % 3
+        shares[np.arange(IMAGES), guess] = 0.9
+        ids = np.arange(IMAGES) + IMAGES * fold
+        made = record(member=member, fold=fold)
+        return replace(made, probabilities=shares, labels=labels, image_id=ids)
 
-    grid = [[[net(0, f % 2), net(1, 2 + f % 2)] for f in range(3)]]
-    (row,) = mechanism_rows([], {}, {"base": grid}, 0.95, 0.05)
+    grid = [[[net(f, 0, f % 2), net(f, 1, 2 + f % 2)] for f in range(FOLDS)]]
+    (row,) = rows_of({"base": grid}, {}, [])
     assert row["technique"] == "ensemble of base" and row["with"] < row["without"]
     assert "disagreement 2.00 of their error" in row["claim"]  # never wrong on the same image
-    (_, same) = (net(0, 1), net(1, 1))
-    alike = [[[net(0, 1), same] for _ in range(3)]]
-    (row,) = mechanism_rows([], {}, {"base": alike}, 0.95, 0.05)
+    alike = [[[net(f, 0, 1), net(f, 1, 1)] for f in range(FOLDS)]]
+    (row,) = rows_of({"base": alike}, {}, [])
     assert row["change"] == pytest.approx(0) and row["holds"] == "not shown"
-    assert mechanism_rows([], {}, {"base": [[[net(0, 1)]] * 3]}, 0.95, 0.05) == []
+    assert rows_of({"base": [[[net(f, 0, 1)] for f in range(FOLDS)]]}, {}, []) == []
+
+
+def test_a_placebo_claims_nothing():
+    assert mechanisms.claims(TECHNIQUES["placebo"]) == []
 
 
 def test_an_augmentation_should_also_bring_diversity():

@@ -1,18 +1,14 @@
-"""Metrics of probabilities, and the grids of answers that they score."""
-
-from dataclasses import dataclass
+"""Metrics of probabilities: against references, and what each image adds to them."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from cnnlab import scoring
 from cnnlab.compare import metrics
-from cnnlab.compare.contrasts import Incomparable
-from cnnlab.compare.metrics import BINS, METRICS, ece, nll, reliability
-from cnnlab.compare.scores import check, correct, ensemble_scores, member_scores, pooled
+from cnnlab.compare.metrics import BINS, METRICS, RECORDED, bounds_of, ece, reliability
 
 # The example of torchmetrics' tests.
 PROBABILITIES = np.array([[0.25, 0.2, 0.55], [0.55, 0.05, 0.4], [0.1, 0.3, 0.6], [0.9, 0.05, 0.05]])
@@ -28,14 +24,15 @@ def answers(draw, classes=4):
 
 
 def test_torchmetrics_calibration_error():
-    assert ece(LABELS, PROBABILITIES, np.linspace(0, 1, 4)) == pytest.approx(0.2, abs=1e-4)
+    values = ece(LABELS, PROBABILITIES, np.linspace(0, 1, 4))
+    assert np.mean(values) == pytest.approx(0.2, abs=1e-4)
 
 
 def test_calibration_by_hand_with_bins_of_equal_mass():
     """Four images of different confidence fill four of the bins: each is off by itself."""
     distinct = np.array([[0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.9, 0.05, 0.05]])
     gaps = [abs(0.5 - 1), abs(0.6 - 0), abs(0.7 - 1), abs(0.9 - 1)]
-    assert ece(LABELS, distinct) == pytest.approx(np.mean(gaps))
+    assert np.mean(ece(LABELS, distinct)) == pytest.approx(np.mean(gaps))
 
 
 REFERENCES = {
@@ -82,8 +79,9 @@ def test_a_perfect_net_scores_best(name):
 
 def test_there_is_one_negative_log_likelihood_and_one_accuracy():
     """Learning curves, early stopping, MLflow and tables once had two, with different floors."""
-    assert metrics.nll is scoring.nll and METRICS["nll"].score is scoring.nll
-    assert METRICS["accuracy"].score is scoring.accuracy
+    assert METRICS["nll"].values is metrics.nll_of_each is scoring.nll_of_each
+    for name, one in (("nll", scoring.nll), ("accuracy", scoring.accuracy)):
+        assert METRICS[name].score(LABELS, PROBABILITIES) == one(LABELS, PROBABILITIES)
     expected = sk.log_loss(LABELS, PROBABILITIES)
     assert scoring.nll(LABELS, PROBABILITIES.astype(np.float32)) == pytest.approx(
         expected, rel=1e-6
@@ -101,7 +99,128 @@ def test_scores_lie_within_what_is_possible(name, made, worst):
 
 
 def test_a_certain_error_is_a_finite_loss():
-    assert nll(np.array([1]), np.array([[1.0, 0.0]])) == pytest.approx(16.118, abs=1e-3)
+    loss = METRICS["nll"].score(np.array([1]), np.array([[1.0, 0.0]]))
+    assert loss == pytest.approx(16.118, abs=1e-3)
+
+
+# Values of images ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METRICS)
+@given(made=answers())
+def test_each_image_has_a_value_and_their_mean_is_the_metric(name, made):
+    labels, probabilities = made
+    values = METRICS[name].values(labels, probabilities)
+    assert values.shape == labels.shape and values.dtype == np.float64
+    assert np.isfinite(values).all()
+    assert METRICS[name].score(labels, probabilities) == pytest.approx(values.mean())
+
+
+def test_which_metrics_are_no_means_over_images():
+    approximate = {name for name, metric in METRICS.items() if metric.approximate}
+    assert approximate == {"macro_f1", "mcc", "ece"}
+
+
+@given(answers(), st.data())
+def test_a_mean_over_images_gives_each_its_own_value_whatever_the_others_are(made, data):
+    labels, probabilities = made
+    one = data.draw(st.integers(0, len(labels) - 1))
+    for name in ("accuracy", "nll", "brier"):
+        values = METRICS[name].values
+        alone = values(labels[[one]], probabilities[[one]])
+        assert alone[0] == pytest.approx(values(labels, probabilities)[one])
+
+
+def without_each(score, labels, probabilities):
+    """A metric of all images but one, for each one: the long way."""
+    others = [np.arange(len(labels)) != i for i in range(len(labels))]
+    return np.array([score(labels[keep], probabilities[keep]) for keep in others])
+
+
+def f1_of(classes):
+    """Macro F1 over the classes that are there or predicted among all images."""
+    return lambda y, p: sk.f1_score(
+        y, p.argmax(1), labels=classes, average="macro", zero_division=0
+    )
+
+
+@settings(max_examples=25)
+@given(answers())
+def test_influence_on_macro_f1_and_mcc_is_what_leaving_an_image_out_does(made):
+    labels, probabilities = made
+    classes = np.unique([*labels, *probabilities.argmax(axis=1)])
+    references = {"macro_f1": f1_of(classes), "mcc": REFERENCES["mcc"]}
+    for name, score in references.items():
+        without = without_each(score, labels, probabilities)
+        whole = score(labels, probabilities)
+        expected = whole + (len(labels) - 1) * (without.mean() - without)
+        np.testing.assert_allclose(
+            METRICS[name].values(labels, probabilities), expected, atol=1e-7 * len(labels)
+        )
+
+
+@given(answers())
+def test_influence_on_the_calibration_error_is_what_leaving_an_image_out_of_its_bin_does(made):
+    labels, probabilities = made
+    bin_of = metrics._bins(probabilities, None)
+    gaps = probabilities.max(axis=1) - (probabilities.argmax(axis=1) == labels)
+
+    def score(keep):
+        return np.abs(np.bincount(bin_of[keep], weights=gaps[keep])).sum() / keep.sum()
+
+    without = np.array([score(np.arange(len(labels)) != i) for i in range(len(labels))])
+    whole = score(np.ones(len(labels), bool))
+    expected = whole + (len(labels) - 1) * (without.mean() - without)
+    np.testing.assert_allclose(ece(labels, probabilities), expected, atol=1e-9)
+
+
+def test_the_spread_of_influence_is_that_of_the_metric():
+    """Standard deviation over fresh images, against what one set of them says of itself."""
+    rng = np.random.default_rng(0)
+
+    def drawn():
+        labels = rng.choice(3, 300, p=[0.5, 0.35, 0.15])
+        lean = np.eye(3)[labels] * 1.5 + rng.gumbel(size=(300, 3))
+        return labels, np.exp(lean) / np.exp(lean).sum(axis=1, keepdims=True)
+
+    many = [drawn() for _ in range(400)]
+    for name in ("macro_f1", "mcc", "balanced_accuracy", "accuracy"):
+        true = np.std([METRICS[name].score(*made) for made in many])
+        seen = np.mean([METRICS[name].values(*made).std() / np.sqrt(300) for made in many])
+        assert seen == pytest.approx(true, rel=0.15), name
+
+
+def test_balanced_accuracy_weighs_images_of_rare_classes_more():
+    """Of 3 and 1 images: one right of three, and one of one."""
+    labels, right = np.array([0, 0, 0, 1]), np.array([1, 0, 0, 1])
+    shares = np.eye(2)[np.where(right, labels, 1 - labels)]
+    values = METRICS["balanced_accuracy"].values(labels, shares)
+    assert values.mean() == pytest.approx((1 / 3 + 1) / 2)
+    np.testing.assert_allclose(values - values.mean(), [2 / 9, -4 / 9, -4 / 9, 2 / 3])
+
+
+@given(answers())
+def test_of_equally_many_images_of_each_class_balanced_accuracy_is_accuracy(made):
+    _, probabilities = made
+    probabilities = np.concatenate([probabilities] * 4)
+    labels = np.arange(len(probabilities)) % 4
+    values = [METRICS[m].values(labels, probabilities) for m in ("accuracy", "balanced_accuracy")]
+    np.testing.assert_allclose(*values, atol=1e-12)
+
+
+@given(answers())
+def test_a_network_that_is_always_right_has_no_spread(made):
+    labels = np.tile(made[0], 2)  # without the only one of its class a class is gone
+    for name, metric in METRICS.items():
+        if name != "nll":
+            assert np.ptp(metric.values(labels, np.eye(4)[labels])) < 1e-9, name
+
+
+def test_what_trials_record_besides_has_bounds_too():
+    assert bounds_of("accuracy") == bounds_of("train_accuracy") == (0, 1)
+    assert bounds_of("train_nll") == (0, np.inf)
+    assert bounds_of("gap") == RECORDED["gap"] == (-1, 1)
+    assert bounds_of("weight_norm") is None
 
 
 @given(answers())
@@ -119,88 +238,6 @@ def test_believed_probabilities_are_well_calibrated():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet([1, 1, 1], 20_000)
     labels = (probabilities.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
-    assert ece(labels, probabilities) < 0.01
-    assert ece(labels, probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)) > 0.1
-
-
-# Grids --------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Answer:
-    image_id: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
-
-
-def grid_of(seed=0, repeats=2, folds=3, members=2, n=5):
-    rng = np.random.default_rng(seed)
-    return [
-        [
-            [
-                Answer(
-                    np.arange(n) + n * ((fold + repeat) % folds),
-                    np.arange(n) % 3,
-                    rng.dirichlet([1, 1, 1], n).astype(np.float32),
-                )
-                for _ in range(members)
-            ]
-            for fold in range(folds)
-        ]
-        for repeat in range(repeats)
-    ]
-
-
-def test_members_are_scored_each_and_together():
-    grid, score = grid_of(), METRICS["brier"].score
-    each = member_scores(grid, score)
-    assert each.shape == (2, 3, 2) and each.dtype == np.float64
-    cell = grid[1][2]
-    assert each[1, 2, 0] == pytest.approx(score(cell[0].labels, cell[0].probabilities), abs=1e-6)
-    mean = (cell[0].probabilities + cell[1].probabilities) / 2
-    together = ensemble_scores(grid, score)
-    assert together[1, 2] == pytest.approx(score(cell[0].labels, mean), abs=1e-6)
-    assert np.all(together <= each.mean(axis=2) + 1e-9)  # a convex loss
-
-
-def test_correct_is_the_share_of_members_image_by_image():
-    grid = grid_of()
-    shares = correct(grid, np.arange(15))
-    assert shares.shape == (2, 15)
-    for repeat in (0, 1):
-        for cell in grid[repeat]:
-            for i, image in enumerate(cell[0].image_id):
-                right = [a.probabilities[i].argmax() == a.labels[i] for a in cell]
-                assert shares[repeat, image] == np.mean(right)
-
-
-def test_pooled_holds_all_answers():
-    labels, probabilities = pooled(grid_of())
-    assert labels.shape == (2 * 3 * 2 * 5,) and probabilities.shape == (60, 3)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
-
-
-def test_grids_of_one_study_can_be_compared():
-    check({"a": grid_of(0), "b": grid_of(1)})
-    check({})
-
-
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        (grid_of(1, repeats=1), r"variant b: answers of 1 x 3 x 2 .* variant a: 2 x 3 x 2"),
-        (grid_of(1, folds=2), r"variant b: answers of 2 x 2 x 2"),
-        (grid_of(1, members=1), r"variant b: answers of 2 x 3 x 1"),
-        (grid_of(1, n=4), r"variant b: repeat 0, fold 0, member 0 was evaluated on other images"),
-    ],
-)
-def test_unequal_grids_are_refused(other, message):
-    with pytest.raises(Incomparable, match=message):
-        check({"a": grid_of(), "b": other})
-
-
-def test_probabilities_that_are_not_finite_are_named():
-    bad = grid_of(1)
-    bad[1][2][0].probabilities[3, 1] = np.nan
-    with pytest.raises(Incomparable, match="variant b: repeat 1, fold 2, member 0 holds prob"):
-        check({"a": grid_of(), "b": bad})
+    score = METRICS["ece"].score
+    assert score(labels, probabilities) < 0.01
+    assert score(labels, probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)) > 0.1

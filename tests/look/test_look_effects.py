@@ -1,17 +1,20 @@
 """Figures of scores, effects and augmentation."""
 
-import dataclasses
+import functools
+import itertools
 import re
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 
-from cnnlab.compare import Rules, designs, effect_rows, effects, score_interval
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look.augmentation import augmentation_figure
 from cnnlab.look.effects import (
     KINDS,
+    PLACEBO,
+    VERDICTS,
     calibration_figure,
     cost_figure,
     effects_figure,
@@ -19,8 +22,11 @@ from cnnlab.look.effects import (
     scores_figure,
 )
 from cnnlab.look.figure import WIDTH, save
+from tests.look.layout import nothing_collides, words
 
-VARIANTS = {"none": [], "x": ["x"], "y": ["y"], "xy": ["x", "y"]}
+VARIANTS = ("none", "x", "y", "xy")
+ACCURACY = METRICS["accuracy"]
+NOTHING = "placebo (only seeds differ)"
 
 
 def scores_of(shape=(3, 5)):
@@ -29,31 +35,47 @@ def scores_of(shape=(3, 5)):
     return {name: mean + rng.normal(0, 0.02, shape) for name, mean in means.items()}
 
 
+def intervals_of(scores):
+    return {name: (values.mean() - 0.03, values.mean() + 0.02) for name, values in scores.items()}
+
+
 def scores_picture(metric="accuracy", scores=None):
     scores = scores or scores_of()
-    return scores_figure("Variants", METRICS[metric], scores, 0.95)
+    return scores_figure("Variants", METRICS[metric], scores, intervals_of(scores))
 
 
-def effects_picture(metric="accuracy", scores=None, variants=VARIANTS):
-    rows = rows_of(metric, scores, variants)
-    return effects_figure("Effects", METRICS[metric], rows), rows
+def row(technique, kind, effect, half=0.02, verdict="undecided", **more):
+    """A row of the table of effects, its interval `half` to each side."""
+    made = {"technique": technique, "kind": kind, "effect": effect, "rope": 0.01, "p_holm": 0.5}
+    made |= {"low": effect - half, "high": effect + half, "verdict": verdict, "clear": False}
+    made |= {"low_all": effect - 1.5 * half, "high_all": effect + 1.5 * half, "why": ""}
+    return made | more
 
 
-RULES = Rules(
-    metric="accuracy",
-    higher_is_better=True,
-    rope=0.01,
-    confidence=0.95,
-    alpha=0.05,
-    probability=0.95,
-)
+def star_rows(names=("x", "y", "z")):
+    """A star design's: kind by kind, though not in the order of the figure."""
+    effects, verdicts = (0.1, 0.004, -0.08), ("helps", "no practical difference", "hurts")
+    rows = [
+        row(name, kind, effect * share, 0.005, verdict, clear=abs(effect * share) > 0.05)
+        for share, kind in ((1.0, "alone"), (0.9, "removed"), (0.7, "main"))
+        for name, effect, verdict in zip(names, effects, verdicts, strict=True)
+    ]
+    rows.append(row("placebo", "placebo", 0.001, 0.007))
+    rows.append(row("all techniques", "together", 0.2, clear=True, verdict="helps"))
+    return [*rows, *(row(f"{name} × the others", "interaction", 0.03) for name in names)]
 
 
-def rows_of(metric="accuracy", scores=None, variants=VARIANTS):
-    better = METRICS[metric].higher_is_better
-    rules = dataclasses.replace(RULES, metric=metric, higher_is_better=better)
-    contrasts = effects(variants, [], ["x", "y"], 2)
-    return effect_rows(contrasts, scores or scores_of(), rules)
+def factorial_rows(names=("x", "y")):
+    rng = np.random.default_rng(1)
+    rows = [row(name, "main", rng.normal(0, 0.04)) for name in names]
+    pairs = itertools.combinations(names, 2)
+    return rows + [row(f"{a} × {b}", "interaction", rng.normal(0, 0.04)) for a, b in pairs]
+
+
+def places(picture):
+    """Text -> top of it in pixels from the top; of texts that are there twice, the last."""
+    tall = picture.figure.bbox.height
+    return {text.get_text(): tall - text.get_window_extent().y1 for text in picture.figure.texts}
 
 
 class Answer:
@@ -87,19 +109,24 @@ def saved(tmp_path):
     return write
 
 
+def cost_picture(metric="accuracy"):
+    scores = scores_of()
+    ends = intervals_of(scores)
+    means = {name: (values.mean(), *ends[name]) for name, values in scores.items()}
+    return cost_figure("Cost", METRICS[metric], means, COSTS)
+
+
 MAKERS = {
-    "scores": lambda base: scores_picture(),
-    "effects": lambda base: effects_picture()[0],
-    "augmentation": augmentation_picture,
-    "interactions": lambda base: interactions_figure("I", METRICS["accuracy"], rows_of()),
-    "cost": lambda base: cost_figure("Cost", METRICS["accuracy"], scores_of(), COSTS),
-    "calibration": lambda base: calibration_figure("Calibration", GRIDS),
+    "scores": scores_picture,
+    "effects": lambda: effects_figure("Effects", ACCURACY, star_rows()),
+    "interactions": lambda: interactions_figure("I", ACCURACY, factorial_rows()),
+    "cost": cost_picture,
+    "calibration": lambda: calibration_figure("Calibration", GRIDS),
 }
 
 
-@pytest.mark.parametrize("kind", MAKERS)
-def test_a_figure_is_small_has_the_house_width_and_the_same_bytes_again(saved, base, kind):
-    one, two = (saved(MAKERS[kind](base), name) for name in ("one", "two"))
+def is_small_has_the_house_width_and_the_same_bytes_again(saved, make):
+    one, two = (saved(make(), name) for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
     assert one.stat().st_size < 1_000_000
     with Image.open(one) as image:
@@ -108,65 +135,223 @@ def test_a_figure_is_small_has_the_house_width_and_the_same_bytes_again(saved, b
         assert len(image.convert("RGB").getcolors(1 << 24)) > 20  # something is drawn
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_figure_is_small_has_the_house_width_and_the_same_bytes_again(saved, kind):
+    is_small_has_the_house_width_and_the_same_bytes_again(saved, MAKERS[kind])
+
+
+def test_the_augmentation_figure_is_too(saved, base):
+    make = functools.partial(augmentation_picture, base)
+    is_small_has_the_house_width_and_the_same_bytes_again(saved, make)
+
+
 @pytest.mark.parametrize(("metric", "best"), [("accuracy", "xy"), ("nll", "none")])
 def test_the_scores_figure_says_which_mean_is_best(metric, best):
     scores = scores_of()
     m = METRICS[metric]
     alt = scores_picture(metric, scores).alt
-    assert f"best mean {best}, {scores[best].mean() * m.scale:.{m.digits}f} {m.unit}" in alt
+    mean, low, high = (
+        f"{value * m.scale:.{m.digits}f}"
+        for value in (scores[best].mean(), *intervals_of(scores)[best])
+    )
+    assert f"best mean {best}, {mean} [{low}, {high}] {m.unit}" in alt
     assert f"{len(scores)} rows" in alt
 
 
-def test_the_name_of_a_pair_stands_whole_on_two_lines():
-    rows = [row for row in rows_of() if row["kind"] == "alone"][:1]
-    pair = rows[0] | {"technique": "augment - all_but_batchnorm", "kind": "pair"}
-    figure = effects_figure("Effects", METRICS["accuracy"], [*rows, pair]).figure
-    assert {"augment −", "all_but_batchnorm"} <= {text.get_text() for text in figure.texts}
+def test_main_effects_come_first_whatever_the_order_of_rows():
+    picture = effects_figure("Effects", ACCURACY, star_rows())
+    top = places(picture)
+    kinds = ["main", "together", "alone", "removed", "interaction"]
+    headings = [KINDS[kind] for kind in kinds]
+    assert [text for text in sorted(top, key=top.get) if text in KINDS.values()] == headings
+    alt = [picture.alt.index(heading.partition(":")[0]) for heading in headings]
+    assert alt == sorted(alt)
 
 
-def crossed():
-    """Rows of a star of techniques with long names, with each of two starts."""
-    on = ["augment", "batchnorm", "spatial_dropout"]
-    sets = designs.sets_of("star", on, ["freeze", "finetune"], 5)
-    variants = designs.named(sets, on, ["freeze", "finetune"])
-    rng = np.random.default_rng(0)
-    scores = {
-        name: 0.5 + 0.05 * len(on) + rng.normal(0, 0.02, (3, 5)) for name, on in variants.items()
-    }
-    contrasts = effects(variants, sets, on, 2, (), ["freeze", "finetune"])
-    return effect_rows(contrasts, scores, RULES)
+def test_the_placebo_ends_every_group_in_grey_and_is_no_group():
+    picture = effects_figure("Effects", ACCURACY, star_rows())
+    groups = [axes for axes in picture.figure.axes if axes.lines]
+    assert len(groups) == 5
+    labels = [text for text in picture.figure.texts if text.get_text() == NOTHING]
+    assert len(labels) == 5
+    for axes, label in zip(groups, labels, strict=True):
+        marks = [line for line in axes.lines if line.get_marker() in "^vsoD"]
+        last = max(marks, key=lambda line: line.get_ydata()[0])
+        assert last.get_marker() == PLACEBO.shape
+        assert to_hex(last.get_markeredgecolor()) == PLACEBO.colour == label.get_color()
+        assert last.get_xdata()[0] == pytest.approx(0.1)
+    assert picture.alt.count("placebo") == 1  # said once
+    assert picture.alt.endswith("placebo (only seeds differ): +0.1 [−0.6, +0.8] too close to call.")
+    without = [r for r in star_rows() if r["kind"] != "placebo"]
+    assert "placebo" not in " ".join(words(effects_figure("E", ACCURACY, without)))
 
 
-@pytest.mark.parametrize("draw", [effects_figure, interactions_figure])
-def test_starts_and_what_they_are_crossed_with_are_named_in_full(saved, draw):
-    rows = crossed()
-    picture = draw("Effects", METRICS["accuracy"], rows)
-    assert saved(picture).stat().st_size < 1_000_000
-    texts = [text.get_text() for text in picture.figure.texts]
-    names = {"finetune - freeze"}
-    if draw is effects_figure:
-        names |= {"spatial_dropout", "with finetune", "all techniques", "●  how training starts"}
-        assert "augment with freeze alone +" in picture.alt
-    else:
-        names |= {"batchnorm", "augment", "spatial_dropout"}
-        assert "augment × finetune - freeze " in picture.alt
-    assert names <= set(texts)
-    assert not any("…" in text for text in texts)
-    assert f"finetune - freeze {'start ' if draw is effects_figure else ''}" in picture.alt
+def test_a_placebo_alone_and_no_effects_at_all_can_be_drawn(saved):
+    alone = effects_figure("E", ACCURACY, [row("placebo", "placebo", 0.001)])
+    assert saved(alone) and NOTHING in words(alone)
+    none = effects_figure("E", ACCURACY, [])
+    assert saved(none) and none.alt == "E, points. no effects."
+
+
+def test_every_verdict_has_its_colour_shape_and_words():
+    rows = [row(v, "main", 0.02 * i, verdict=v) for i, v in enumerate(VERDICTS)]
+    picture = effects_figure("Effects", ACCURACY, rows)
+    (axes,) = (a for a in picture.figure.axes if a.lines)
+    for i, (verdict, mark) in enumerate(VERDICTS.items()):
+        (point,) = (
+            line
+            for line in axes.lines
+            if line.get_marker() == mark.shape and len(line.get_xdata()) == 1
+        )
+        assert point.get_xdata()[0] == pytest.approx(2 * i)
+        assert to_hex(point.get_markeredgecolor()) == mark.colour
+        assert f"{mark.letter}  {mark.words}" in words(picture)  # the legend
+        assert f"{verdict} +{2.0 * i:.1f} [" in picture.alt
+        assert f"] {mark.words}" in picture.alt
+    texts = {text.get_text(): text.get_color() for text in picture.figure.texts}
+    assert texts["no difference"] == VERDICTS["no practical difference"].colour
+
+
+def test_filled_marks_are_the_significant_effects():
+    rows = star_rows()
+    picture = effects_figure("Effects", ACCURACY, rows)
+    marks = [
+        line
+        for axes in picture.figure.axes
+        for line in axes.lines
+        if line.get_marker() in "^vso" and len(line.get_xdata()) == 1
+    ]
+    assert len(marks) == len(rows) - 1  # but for the placebo
+    filled = [line.get_xdata()[0] for line in marks if line.get_markerfacecolor() != "white"]
+    clear = [r["effect"] * 100 for r in rows if r["clear"]]
+    assert 0 < len(clear) < len(rows)
+    np.testing.assert_allclose(np.sort(filled), np.sort(clear))
+    assert picture.alt.count(", significant") == len(clear)
+
+
+def test_a_row_that_cannot_be_told_has_its_reason_and_no_interval():
+    rows = [
+        row("x", "main", 0.03, why="all folds alike"),
+        row("y", "main", -0.03, why="fewer than 20 images"),
+        row("z", "main", 0.01),
+    ]
+    picture = effects_figure("Effects", ACCURACY, rows)
+    (axes,) = (a for a in picture.figure.axes if a.lines)
+    lines = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
+    ends = [np.round(line, 6).tolist() for line in lines if tuple(line) not in ((0, 0), (0, 1))]
+    assert ends == [[-2, 4], [-1, 3]]  # thin and thick, of z
+    small = {t.get_text(): t for t in picture.figure.texts if t.get_fontsize() == 6}
+    assert set(small) == {"all folds alike", "fewer than 20 images"}
+    right = axes.get_window_extent().x1
+    for text, r in zip(small.values(), rows, strict=False):
+        box, x = text.get_window_extent(), axes.transData.transform((r["effect"] * 100, 0))[0]
+        assert not box.x0 <= x <= box.x1 and box.x1 <= right
+    assert "x +3.0 (all folds alike) too close to call" in picture.alt
+    nothing_collides(picture)
+
+
+def test_one_very_wide_interval_leaves_room_for_the_others():
+    rows = [row(name, "main", 0.01 * i) for i, name in enumerate("abcd")]
+    wide = row("e", "main", 0.0, low=-3, high=4, low_all=-np.inf, high_all=np.inf)
+    picture = effects_figure("Effects", ACCURACY, [*rows, wide])
+    (axes,) = (a for a in picture.figure.axes if a.lines)
+    low, high = axes.get_xlim()
+    assert -12 < low < -5 and 5 < high < 15
+    arrows = [line.get_marker() for line in axes.lines if line.get_marker() in ("<", ">")]
+    assert arrows == ["<", ">"]
+    assert any(text.endswith("arrow: goes on") for text in words(picture))
+    assert "e +0.0 [−300.0, +400.0]" in picture.alt
+    usual = words(effects_figure("Effects", ACCURACY, rows))
+    assert not any("arrow" in text for text in usual)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_effects_figure_says_every_number(metric):
-    m = METRICS[metric]
-    picture, rows = effects_picture(metric)
-    said = picture.alt.replace("−", "-")
-    numbers = {float(n) for n in re.findall(r"[+-][\d.]+", said)}
-    for row in (row for row in rows if row["kind"] != "interaction"):
-        assert f"] {row['verdict']}" in picture.alt
-        assert f"{row['technique']} {row['kind']} " in picture.alt
+    m, rows = METRICS[metric], star_rows()
+    alt = effects_figure("Effects", m, rows).alt
+    numbers = {float(n) for n in re.findall(r"[+-][\d.]*\d", alt.replace("−", "-"))}
+    for r in rows:
         for key in ("effect", "low", "high"):
-            assert round(row[key] * m.scale, m.digits) in numbers
-    assert m.step in picture.alt
+            assert round(r[key] * m.scale, m.digits) in numbers
+    assert m.step in alt
+    assert ("less is better" in words(effects_figure("E", m, rows))[1]) != m.higher_is_better
+
+
+def test_the_band_is_the_rope_and_the_thin_line_the_bounds_of_all():
+    rows = star_rows()
+    picture = effects_figure("Effects", ACCURACY, rows)
+    groups = [a for a in picture.figure.axes if a.lines]
+    for axes in groups:
+        (band,) = axes.patches
+        assert (band.get_x(), band.get_width()) == pytest.approx((-1, 2))
+        assert axes.get_xlim() == groups[0].get_xlim()
+    ends = [np.round(line.get_xdata(), 6).tolist() for a in groups for line in a.lines]
+    for r in rows:
+        for low, high in (("low", "high"), ("low_all", "high_all")):
+            assert [round(r[low] * 100, 6), round(r[high] * 100, 6)] in ends
+
+
+def test_interactions_that_the_matrix_draws_are_left_to_it():
+    rows = [*factorial_rows(), row("x × y × z", "interaction", 0.01)]
+    assert "x × y +" not in effects_figure("E", ACCURACY, rows).alt.replace("−", "+")
+    assert "x × y × z +1.0" in effects_figure("E", ACCURACY, rows).alt
+    assert "x × the others +3.0" in effects_figure("E", ACCURACY, star_rows()).alt
+
+
+LONG = ("spatial_dropout", "label_smoothing_of_one_tenth", "a_technique_with_quite_a_long_name")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "nll"])
+def test_long_names_and_many_rows_do_not_run_into_each_other(saved, metric):
+    names = [*LONG, *(f"technique_{i}" for i in range(9))]
+    rows = [row(name, kind, 0.01) for kind in ("main", "alone", "removed") for name in names]
+    rows += [row(f"{a} with freeze", "alone", 0.01) for a in LONG]
+    rows += [row(f"{LONG[1]} - {LONG[2]}", "pair", -0.02), row("placebo", "placebo", 0.001)]
+    rows += [row(f"{name} × the others", "interaction", -0.01) for name in LONG]
+    picture = effects_figure("Effects", METRICS[metric], rows)
+    assert saved(picture).stat().st_size < 1_000_000
+    assert not any("…" in text for text in words(picture))
+    assert {"with freeze", "× the others", "spatial_dropout"} <= set(words(picture))
+    nothing_collides(picture)
+
+
+@pytest.mark.parametrize("count", [2, 5, 8, 12])
+@pytest.mark.parametrize("metric", ["accuracy", "nll"])
+def test_any_number_of_interactions_fits(count, metric):
+    names = [*LONG[:1], *(f"technique_{i}" for i in range(count - 1))]
+    picture = interactions_figure("I", METRICS[metric], factorial_rows(names))
+    nothing_collides(picture)
+    assert not any("…" in text for text in words(picture))
+    for text in (text for axes in picture.figure.axes for text in axes.texts):
+        assert text.get_fontsize() >= 6
+
+
+def test_the_matrix_has_starts_and_the_first_of_what_is_aliased():
+    names = ("x", "finetune", "finetune - freeze")
+    rows = [row(names[0], "main", 0.01), *(row(name, "start", 0.02) for name in names[1:])]
+    rows.append(row("x × finetune - freeze", "interaction", -0.07, clear=True))
+    rows.append(row("x × finetune − y × z", "interaction", 0.05))
+    picture = interactions_figure("I", ACCURACY, rows)
+    assert {"finetune - freeze", "finetune", "x", "−7.0", "+5.0"} <= set(words(picture))
+    alt = "x × finetune - freeze −7.0 [−9.0, −5.0] too close to call, significant"
+    assert alt in picture.alt
+    assert "placebo" not in interactions_figure("I", ACCURACY, [*rows, *star_rows()]).alt
+
+
+def test_interactions_of_no_two_techniques_make_no_matrix():
+    assert interactions_figure("I", ACCURACY, star_rows()) is None
+    assert interactions_figure("I", ACCURACY, [row("x", "main", 0.1)]) is None
+    assert interactions_figure("I", ACCURACY, []) is None
+    three = [row(name, "main", 0.1) for name in "xyz"] + [row("x × y × z", "interaction", 0.1)]
+    assert interactions_figure("I", ACCURACY, three) is None
+
+
+def test_an_interaction_without_an_interval_says_why():
+    rows = factorial_rows()
+    rows[-1] |= {"why": "all folds alike"}
+    picture = interactions_figure("I", ACCURACY, rows)
+    assert {"no interval", "no interval: all folds alike"} <= set(words(picture))
+    assert "(all folds alike)" in picture.alt
 
 
 def test_the_scores_figure_draws_a_dot_a_fold_and_the_interval():
@@ -176,10 +361,17 @@ def test_the_scores_figure_draws_a_dot_a_fold_and_the_interval():
     assert len(dots) == len(scores)
     for drawn, values in zip(dots, scores.values(), strict=True):
         np.testing.assert_allclose(np.sort(drawn), np.sort(values.ravel() * 100))
-    for values in scores.values():
-        interval = score_interval(values, 0.95, (0.0, 1.0))
-        ends = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
-        assert any(np.allclose(e, [interval.low * 100, interval.high * 100]) for e in ends)
+    ends = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
+    for interval in intervals_of(scores).values():
+        assert any(np.allclose(drawn, np.array(interval) * 100) for drawn in ends)
+
+
+def test_variants_may_have_different_numbers_of_repeats():
+    scores = scores_of() | {"x": np.full((7, 5), 0.61)}
+    picture = scores_picture(scores=scores)
+    assert words(picture).count("3 repeats") == 3 and words(picture).count("7 repeats") == 1
+    nothing_collides(picture)
+    assert not any("repeats" in text for text in words(scores_picture()))
 
 
 def test_equal_scores_stand_side_by_side():
@@ -189,73 +381,53 @@ def test_equal_scores_stand_side_by_side():
     assert [len(set(np.round(h, 6))) for h in heights] == [6, 6]
 
 
-def test_filled_marks_are_the_clear_effects():
-    picture, rows = effects_picture()
-    rows = [row for row in rows if row["kind"] != "interaction"]
-    axes = next(a for a in picture.figure.axes if a.lines)
-    colours = {colour for colour, _ in KINDS.values()}
-    marks = [line for line in axes.lines if line.get_marker() == "o"]
-    filled = [line.get_xdata()[0] for line in marks if line.get_markerfacecolor() in colours]
-    assert len(marks) == len(rows)
-    clear = [row["effect"] * 100 for row in rows if row["clear"]]
-    assert 0 < len(clear) < len(rows)
-    np.testing.assert_allclose(np.sort(filled), np.sort(clear))
-
-
-@pytest.mark.parametrize("variants", [{"none": [], "x": ["x"]}, {"x": ["x"], "xy": ["x", "y"]}])
-def test_one_kind_of_effect_needs_no_legend(saved, variants):
-    scores = {name: scores_of()[name] for name in variants}
-    picture, rows = effects_picture(scores=scores, variants=variants)
-    assert len(rows) == 1
-    texts = [text.get_text() for text in picture.figure.texts]
-    assert not any(text.startswith("●") for text in texts)
-    assert sum(t.get_text().startswith("●") for t in effects_picture()[0].figure.texts) == 4
-
-
-def test_degenerate_scores_can_be_drawn(saved):
+def test_alike_scores_can_be_drawn(saved):
     scores = dict.fromkeys(VARIANTS, np.full((3, 5), 1.0))
-    for picture in (scores_picture(scores=scores), effects_picture(scores=scores)[0]):
-        assert saved(picture).stat().st_size > 0
-        assert "nan" not in picture.alt
-
-
-def test_the_band_is_the_rope_and_the_thin_line_the_bounds_of_all():
-    picture, rows = effects_picture()
-    axes = next(a for a in picture.figure.axes if a.lines)
-    (band,) = axes.patches
-    assert (band.get_x(), band.get_width()) == pytest.approx((-1, 2))
-    ends = [np.round(line.get_xdata(), 6).tolist() for line in axes.lines]
-    for row in (row for row in rows if row["kind"] != "interaction"):
-        for low, high in (("low", "high"), ("low_all", "high_all")):
-            assert [round(row[low] * 100, 6), round(row[high] * 100, 6)] in ends
+    ends = dict.fromkeys(VARIANTS, (1.0, 1.0))
+    picture = scores_figure("Variants", ACCURACY, scores, ends)
+    assert saved(picture).stat().st_size > 0 and "nan" not in picture.alt
+    same = [row(name, "main", 0.0, 0.0, why="all folds alike", rope=0.0) for name in "xy"]
+    assert saved(effects_figure("E", ACCURACY, same)).stat().st_size > 0
 
 
 def test_interactions_stand_beside_main_effects():
-    rows = rows_of()
-    picture = interactions_figure("I", METRICS["accuracy"], rows)
+    rows = factorial_rows(("x", "y", "z"))
+    picture = interactions_figure("I", ACCURACY, rows)
     texts = [t.get_text() for axes in picture.figure.axes for t in axes.texts]
-    for row in (row for row in rows if row["kind"] in ("main", "interaction")):
-        said = f"{row['effect'] * 100:+.1f}".replace("-", "−")
-        assert said in texts and f"{row['technique']} {said}" in picture.alt
+    for r in rows:
+        number = f"{r['effect'] * 100:+.1f}".replace("-", "−")
+        assert number in texts and f"{r['technique']} {number}" in picture.alt
 
 
-def test_cost_tells_which_variants_nothing_cheaper_beats():
-    picture = cost_figure("Cost", METRICS["accuracy"], scores_of(), COSTS)
-    told = picture.alt.split(": ")[-1]
-    means = {name: values.mean() for name, values in scores_of().items()}
+def test_cost_says_which_variants_nothing_cheaper_beats():
+    best = cost_picture().alt.split(": ")[-1]
+    scores = scores_of()
+    means = {name: values.mean() for name, values in scores.items()}
     assert means["xy"] > means["x"] > means["y"] > means["none"]
-    assert [part.split()[0] for part in told.split(", ")] == ["xy", "x", "y"]
-    loss = cost_figure("Cost", METRICS["nll"], scores_of(), COSTS).alt.split(": ")[-1]
-    assert [part.split()[0] for part in loss.split(", ")] == ["none", "y"]
+    assert re.findall(r"(\w+) \S+ \[", best) == ["xy", "x", "y"]
+    loss = cost_picture("nll").alt.split(": ")[-1]
+    assert re.findall(r"(\w+) \S+ \[", loss) == ["none", "y"]
+    low, high = intervals_of(scores)["xy"]
+    text = f"[{low * 100:.1f}, {high * 100:.1f}]"
+    assert f"xy {means['xy'] * 100:.1f} {text} at 4e+08" in best
+    assert text in words(cost_picture())
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "nll"])
+def test_many_variants_with_long_names_have_room_beside_their_costs(metric):
+    names = [f"variant_{i}" for i in range(30)] + ["freeze_all-spatial_dropout-label_smoothing"]
+    ends = {name: (0.5 + i / 100, 0.45, 0.9) for i, name in enumerate(names)}
+    picture = cost_figure("Cost", METRICS[metric], ends, dict.fromkeys(names, 3e8))
+    nothing_collides(picture)
+    assert not any("…" in text for text in words(picture))
 
 
 def test_calibration_says_each_error():
-    from cnnlab.compare.metrics import ece
     from cnnlab.compare.scores import pooled
 
     alt = calibration_figure("Calibration", GRIDS).alt
     for name, grid in GRIDS.items():
-        assert f"{name} {ece(*pooled(grid)) * 100:.1f}" in alt
+        assert f"{name} {METRICS['ece'].score(*pooled(grid)) * 100:.1f}" in alt
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -114,6 +114,15 @@ def test_two_techniques_that_set_one_thing_are_refused():
         sections.recipe(["snapshot", "cosine"])
 
 
+def test_a_placebo_differs_in_its_stream_of_seeds_alone():
+    for others in ([], ["dropout", "l2"], ["finetune"]):
+        plain = made_up.sections().recipe(others)
+        made = made_up.sections().recipe([*others, "placebo"])
+        assert "stream" not in json.loads(plain.json())
+        assert json.loads(made.json())["stream"] == 1
+        assert replace(made, stream=0).plain == plain.plain != made.plain
+
+
 def test_penalties_on_one_target_add_up(base):
     made = base.penalising("kernel", l1=0.1).penalising("kernel", l1=0.2, l2=0.5)
     assert made.penalty("kernel") == pytest.approx((0.3, 0.5))

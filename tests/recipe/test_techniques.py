@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from cnnlab.compare.mechanisms import QUANTITIES
+from cnnlab.compare.mechanisms import QUANTITIES, claims
 from cnnlab.errors import UserError
 from cnnlab.plugins import chosen
 from cnnlab.recipe.nets import NETS
@@ -101,7 +101,8 @@ def difference(net, recipe, folder):
         backbone = plain(net, 2)
         fitted = phases.train(recipe, colourful(), 1, backbone, folder)
     else:
-        fitted = fit(replace(recipe, **QUICK), colourful(), 1)
+        seed = 1 + recipe.stream  # a placebo's is another, and nothing else
+        fitted = fit(replace(recipe, **QUICK), colourful(), seed)
     made = weights_of(fitted.model)
     assert made.keys() >= plain(net).keys()
     return max(
@@ -145,11 +146,15 @@ def test_without_techniques_nothing_is_on():
 @pytest.mark.parametrize("name", TECHNIQUES.names())
 def test_a_technique_says_what_it_claims_and_how_that_would_show(name):
     module = TECHNIQUES[name]
+    assert "Mechanism: " in module.__doc__
+    mechanism = module.__doc__.partition("Mechanism: ")[2]
+    assert hasattr(module, "CLAIM") == hasattr(module, "EVIDENCE") == bool(claims(module))
+    if not claims(module):
+        assert mechanism.startswith("none"), "no CLAIM, and no placebo"
+        return
     quantity, way = module.EVIDENCE
     assert quantity in QUANTITIES and way in ("lower", "higher")
     assert 10 < len(module.CLAIM) < 80
-    assert "Mechanism: " in module.__doc__
-    mechanism = module.__doc__.partition("Mechanism: ")[2]
     if not mechanism.startswith("none"):  # of a control
         assert re.search(r"\((?:[A-Z][^()]*)\b(19|20)\d\d", module.__doc__), "no source"
 
@@ -167,6 +172,15 @@ def test_a_technique_is_off_at_inference(name):
     np.testing.assert_allclose(
         model(images, training=False), without(images, training=False), atol=1e-2
     )
+
+
+def test_a_placebo_trains_as_without_it_where_seeds_are_the_same():
+    plain, placebo = (
+        fit(replace(using(*names), **QUICK), colourful(), 1).model.get_weights()
+        for names in ([], ["placebo"])
+    )
+    for one, other in zip(plain, placebo, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_batchnorm_moves_its_statistics_by_its_momentum():

@@ -1,14 +1,16 @@
 """What execution says: which backend, and how much of the machine."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from cnnlab.processes import CORES
+from cnnlab.records import Trial
 from cnnlab.run.backends import Work, local
 from cnnlab.run.execute import BACKENDS
-from cnnlab.run.job import Job
+from cnnlab.run.job import Job, Part, Planned
 from cnnlab.run.options import Execution
 
 
@@ -42,5 +44,9 @@ def test_workers_fill_the_cores(
     monkeypatch.setenv(CORES, "6")
     monkeypatch.setattr(local._Crew, "train", lambda crew, n: [f"{n} side by side"])
     job = Job("v", replace(base, threads=threads), small_pool, None, 1, 1, "cpu")
-    work = Work(job, [None] * missing, None, None, None, None, workers, gpus=0)
+    parts = {name: Part(replace(job, name=name), [], Path(name)) for name in ("v", "w", "rest")}
+    trials = [Trial("vw"[i % 2], 0, i, 0) for i in range(missing)]
+    work = Work(parts, [Planned(t, 1, "", None, None) for t in trials], None, workers, gpus=0)
     assert local.train(work) == [f"{side_by_side} side by side"]
+    assert [job.name for job in work.jobs] == ["v", "w"]  # nothing of the third is missing
+    assert work.part(trials[1]) is parts["w"]

@@ -1,5 +1,6 @@
 """Trials on real worker processes: resumed, retried, pruned, and the same whoever runs them."""
 
+import functools
 import multiprocessing
 import os
 import shutil
@@ -12,9 +13,10 @@ import pytest
 from cnnlab import records
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError
-from cnnlab.run import device
-from cnnlab.run.execute import run
-from cnnlab.run.job import NEVER, Job
+from cnnlab.run import device, execute
+from cnnlab.run.backends import local
+from cnnlab.run.execute import run, run_all
+from cnnlab.run.job import NEVER, Job, Part
 from tests import made_up
 
 SECTIONS = made_up.sections()
@@ -192,3 +194,164 @@ def test_without_held_out_images_it_learns_from_all_and_claims_nothing(job, tmp_
     assert len(record.image_id) == len(record.labels) == len(record.probabilities) == 0
     (again,), watcher = run_it(everything, tmp_path)
     assert watcher.kept == ["r0_f0_m0"] and again.summary() == record.summary()
+
+
+# Several jobs at once.
+
+
+class Several(Watcher):
+    """Notes the variants too."""
+
+    def done(self, record, trained):
+        trial = record.trial
+        (self.trained if trained else self.kept).append(f"{trial.variant} {trial.key}")
+
+    def again(self, trial):
+        self.retried.append(f"{trial.variant} {trial.key}")
+
+
+@pytest.fixture(scope="module")
+def jobs(job):
+    """Two variants."""
+    return [job, replace(job, name="placebo", recipe=SECTIONS.recipe(["placebo"]))]
+
+
+def run_them(jobs, folder, watcher=None, **where):
+    watcher = watcher or Several()
+    parts = [Part(job, job.plan(), folder / job.name) for job in jobs]
+    return run_all(parts, watcher, **{"workers": 1, **where}), watcher
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The logs of worker processes that are started."""
+    return note_starts(monkeypatch)
+
+
+def note_starts(patch):
+    logs, really = [], local._Crew._worker
+
+    def start(crew, log):
+        logs.append(log)
+        return really(crew, log)
+
+    patch.setattr(local._Crew, "_worker", start)
+    return logs
+
+
+@pytest.fixture(scope="module")
+def both(jobs, tmp_path_factory):
+    """What the two leave when one worker trains them."""
+    folder = tmp_path_factory.mktemp("both")
+    with pytest.MonkeyPatch.context() as patch:
+        started = note_starts(patch)
+        done, watcher = run_them(jobs, folder)
+    assert len(started) == 1
+    assert watcher.trained == [f"{job.name} {key}" for job in jobs for key in KEYS]  # in order
+    for job in jobs:
+        assert [(r.trial.variant, r.trial.key) for r in done[job.name]] == [
+            (job.name, key) for key in KEYS
+        ]
+    return folder
+
+
+KEYS = ("r0_f0_m0", "r0_f1_m0", "r0_f2_m0")
+
+
+def without_model(files):
+    return {name: content for name, content in files.items() if name != records.MODEL}
+
+
+def test_several_jobs_are_as_each_is_alone(jobs, undisturbed, both, tmp_path):
+    assert contents(both / "v") == without_model(contents(undisturbed))
+    run(jobs[1], jobs[1].plan(), tmp_path, Watcher(), os.fspath, workers=1)
+    assert contents(both / "placebo") == without_model(contents(tmp_path)) != contents(tmp_path)
+
+
+def test_several_jobs_resume_and_each_misses_its_own_trials(jobs, both, tmp_path, started):
+    shutil.copytree(both, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "placebo/r0_f1_m0.json").unlink()
+    (tmp_path / "v/r0_f2_m0.json").unlink()
+    done, watcher = run_them(jobs, tmp_path)
+    assert watcher.trained == ["v r0_f2_m0", "placebo r0_f1_m0"]
+    assert len(watcher.kept) == 4 and len(started) == 1
+    for job in jobs:
+        assert contents(tmp_path / job.name) == contents(both / job.name)
+        assert [r.trial.key for r in done[job.name]] == [*KEYS]
+    _, watcher = run_them(jobs, tmp_path)
+    assert watcher.trained == [] and len(watcher.kept) == 6  # no network is missed
+    assert len(started) == 1
+
+
+def test_a_worker_that_dies_costs_its_trial_of_one_job_only(jobs, both, tmp_path):
+    died = []
+
+    def kill(trial, entry):
+        if (trial.variant, trial.fold, entry["epoch"]) == ("placebo", 1, 1) and not died:
+            died.append(trial)
+            return True
+
+    _, watcher = run_them(jobs, tmp_path, Several(kill))
+    assert watcher.retried == ["placebo r0_f1_m0"]
+    for job in jobs:
+        assert contents(tmp_path / job.name) == contents(both / job.name)
+
+
+def test_a_job_that_fails_is_named_and_the_others_end(jobs, both, tmp_path):
+    deep = replace(RECIPE, net_options={**RECIPE.net_options, "filters": [4, 4, 4, 4]})
+    watcher = Several()
+    with pytest.raises(UserError, match=r"3 trials failed(?s:.*)deep r0_f0_m0: params\.yaml: vgg"):
+        run_them([replace(jobs[0], name="deep", recipe=deep), *jobs], tmp_path, watcher)
+    assert len(watcher.trained) == 6
+    assert contents(tmp_path / "v") == contents(both / "v")
+
+
+def test_further_repeats_are_those_of_a_longer_study_and_none_is_removed(jobs, tmp_path):
+    """As the stage `decide` asks for them: one more at a time, from the first again."""
+    longer = folds.make(jobs[0].pool.manifest, k=3, repeats=3, seed=1)
+
+    def of(repeats):
+        chosen = longer[longer["repeat"].isin(repeats)]
+        return [replace(job, folds=chosen) for job in jobs[:1]]
+
+    whole = {p.trial: p.mark for p in of([0, 1, 2])[0].plan()}
+    done, _ = run_them(of([1, 2]), tmp_path)
+    assert [r.trial.key[:2] for r in done["v"]] == ["r1"] * 3 + ["r2"] * 3
+    assert {r.trial: r.fingerprint for r in done["v"]}.items() <= whole.items()
+    before = contents(tmp_path / "v")
+    assert records.MODEL not in before
+    for repeats, kept in (([1], 3), ([1, 2], 6)):
+        _, watcher = run_them(of(repeats), tmp_path)
+        assert watcher.trained == [] and len(watcher.kept) == kept
+        assert contents(tmp_path / "v") == before
+    assert records.scores(done["v"], "accuracy").shape == (2, 3)
+    records.prune(tmp_path / "v", [r.trial.key for r in done["v"]])
+    assert contents(tmp_path / "v") == before
+
+
+def test_each_part_says_whether_its_network_is_kept(jobs, tmp_path):
+    one, other = ([p for p in job.plan() if p.trial.fold == 0] for job in jobs)
+    copy = functools.partial(shutil.copy, dst=tmp_path / "copied")
+    parts = [Part(jobs[0], one, tmp_path / "v", copy), Part(jobs[1], other, tmp_path / "placebo")]
+    run_all(parts, Several(), workers=1)
+    assert (tmp_path / "copied").read_bytes() == (tmp_path / "v" / records.MODEL).read_bytes()
+    assert not (tmp_path / "placebo" / records.MODEL).exists()
+    (tmp_path / "v" / records.MODEL).unlink()
+    assert [len(execute._missing(part, Several())) for part in parts] == [1, 0]
+
+
+def test_jobs_of_one_name_are_refused(job, tmp_path):
+    parts = [Part(job, job.plan(), tmp_path / folder) for folder in ("a", "b")]
+    with pytest.raises(ValueError, match="one name"):
+        run_all(parts, Watcher())
+    assert run_all([], Watcher()) == {}
+
+
+def test_a_placebo_has_other_results_where_nothing_but_seeds_differs(both):
+    pairs = zip(*(records.read_all(both / name) for name in ("v", "placebo")), strict=True)
+    for plain, placebo in pairs:
+        np.testing.assert_array_equal(plain.image_id, placebo.image_id)
+        assert plain.n_train == placebo.n_train and len(plain.history) == len(placebo.history)
+        assert plain.seed != placebo.seed and plain.fingerprint != placebo.fingerprint
+        assert plain.final != placebo.final
+        assert np.abs(plain.probabilities - placebo.probabilities).max() > 1e-3

@@ -19,8 +19,8 @@ from cnnlab.recipe.network import initial
 from cnnlab.recipe.recipe import Phase
 from cnnlab.run import device, worker
 from cnnlab.run.backends import ray as ray_backend
-from cnnlab.run.execute import run
-from cnnlab.run.job import Job
+from cnnlab.run.execute import run, run_all
+from cnnlab.run.job import Job, Part
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
@@ -127,14 +127,14 @@ def test_the_bytes_of_the_local_backend_without_a_file_of_the_run(
     cluster, make_job, local, tmp_path, monkeypatch
 ):
     job = make_job(tmp_path / "job")
-    read = worker.Material.of
+    read = worker.Material.of_all
 
-    def read_and_remove(job):
-        material = read(job)
+    def read_and_remove(jobs):
+        materials = read(jobs)
         shutil.rmtree(tmp_path / "job")
-        return material
+        return materials
 
-    monkeypatch.setattr(worker.Material, "of", read_and_remove)
+    monkeypatch.setattr(worker.Material, "of_all", read_and_remove)
     copied = tmp_path / "copied.keras"
     use_model = functools.partial(keep_a_copy, copied)
     watcher = run_it(job, tmp_path / "out", RAY, use_model=use_model)
@@ -142,6 +142,23 @@ def test_the_bytes_of_the_local_backend_without_a_file_of_the_run(
     assert copied.read_bytes() == local[records.MODEL]
     assert sorted(watcher.trained) == ["r0_f0_m0", "r0_f1_m0", "r1_f0_m0", "r1_f1_m0"]
     assert in_order(watcher.epochs.values()) == [list(range(1, EPOCHS + 1))] * 4
+
+
+@needs_ray
+def test_several_jobs_are_as_each_is_alone(cluster, job, local, tmp_path):
+    """Trials of one key in two jobs, and a job that keeps no network."""
+    short = replace(job, name="short", recipe=replace(job.recipe, phases=(), epochs=40))
+    plan = short.plan()[:2]
+    watcher = Watcher()
+    parts = [Part(short, plan, tmp_path / "short"), Part(job, job.plan(), tmp_path / "v")]
+    done = run_all(parts, watcher, **RAY)
+    assert sorted(watcher.trained) == sorted(p.trial.key for part in parts for p in part.plan)
+    without = {name: content for name, content in local.items() if name != records.MODEL}
+    assert contents(tmp_path / "v") == without
+    run(short, plan, tmp_path / "alone", Watcher(), os.fspath, **LOCAL)
+    (tmp_path / "alone" / records.MODEL).unlink()
+    assert contents(tmp_path / "short") == contents(tmp_path / "alone")
+    assert [r.trial for r in done["short"]] == [p.trial for p in plan]
 
 
 @needs_ray
@@ -198,7 +215,7 @@ def test_a_node_has_the_code_of_the_run_and_must_have_its_libraries(cluster, job
         code, gpus = ray.get(ray.remote(look).remote())
         assert "working_dir" in code and not code.startswith(str(root))
         assert gpus == ""
-        other = (worker.Material.of(job), {**ray_backend.versions(), "keras": "1.2"}, 0)
+        other = (worker.Material.of_all([job]), {**ray_backend.versions(), "keras": "1.2"}, 0)
         unpack = ray.remote(lambda shared: ray_backend._unpacked(shared[0]))
         with pytest.raises(UserError, match=r"has keras 3\..*the run has 1\.2"):
             ray.get(unpack.remote([ray.put(other)]))

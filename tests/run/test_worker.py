@@ -77,8 +77,31 @@ def test_a_job_travels_without_pixels(job, name):
     assert [p.mark for p in arrived.plan()] == [p.mark for p in made.plan()]
 
 
+def test_jobs_share_what_they_are_made_from(job):
+    """However many there are, a worker has one pool and one backbone."""
+    made = [job(name) for name in VARIANTS]
+    assert len({id(each.pool) for each in made}) == 1
+    sent = pickle.dumps(made)
+    assert len(sent) < 500_000
+    materials = worker.Material.of_all(pickle.loads(sent))
+    assert list(materials) == list(VARIANTS)
+    assert len({id(material.images) for material in materials.values()}) == 1
+    backbones = [m.backbone for m in materials.values() if m.job.recipe.phases]
+    assert len(backbones) > 1 and all(each is backbones[0] for each in backbones)
+    for name, material in materials.items():
+        assert (material.job.name, material.job.recipe) == (name, job(name).recipe)
+
+
+def test_jobs_of_several_pools_have_each_its_own(job, images):
+    some = replace(job("freeze"), name="some", pool=images.take(np.arange(5, 9)))
+    materials = worker.Material.of_all([job("freeze"), some])
+    assert len(materials["freeze"].images) == N
+    np.testing.assert_array_equal(materials["some"].images, images.images[5:9])
+
+
 def test_variants_with_and_without_a_start_have_the_same_trials(job):
-    plans = [job(name).plan() for name in VARIANTS]
+    """But for a placebo, whose seeds are its own."""
+    plans = [job(name).plan() for name, on in VARIANTS.items() if "placebo" not in on]
     assert len({SECTIONS.recipe(on).phases for on in VARIANTS.values()}) > 1
     for trials in zip(*plans, strict=True):
         one = trials[0]

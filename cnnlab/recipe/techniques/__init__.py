@@ -1,9 +1,9 @@
 """Techniques: one file each, and its hyperparameters in params.yaml under `techniques`.
 
-A file defines `Options` (its hyperparameters), `apply(recipe, options) -> recipe`, and what it
-should do: `CLAIM`, a few words that go into the report's table of mechanisms, and `EVIDENCE`, the
-quantity (of `cnnlab/compare/mechanisms.py`) and the way, "lower" or "higher", in which it should
-move.
+A file defines `Options` (its hyperparameters), `apply(recipe, options) -> recipe`, and, unless it
+is a placebo, what it should do: `CLAIM`, a few words that go into the report's table of mechanisms,
+and `EVIDENCE`, the quantity (of `cnnlab/compare/mechanisms.py`) and the way, "lower" or "higher",
+in which it should move.
 
 An augmentation also defines one or more of
 

@@ -7,13 +7,12 @@ one that failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from cnnlab.records import Record, Trial
-from cnnlab.run.job import Job, Planned
+from cnnlab.run.job import Job, Part, Planned
 
 
 class Watcher(Protocol):
@@ -31,17 +30,29 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """What is missing of a job.
+    """What is missing of one job or several.
 
-    `use_model` is called with the kept network once it is saved, in another process than the
-    stage's, since it needs TensorFlow. Where it fails, the trial is complete all the same.
+    A part's `use_model` is called with the kept network once it is saved, in another process than
+    the stage's, since it needs TensorFlow. Where it fails, the trial is complete all the same.
     """
 
-    job: Job
-    missing: list[Planned]  # to be trained, in this order
-    first: Planned  # the trial whose network is kept, to look into
-    folder: Path  # takes the records, and that network
+    parts: Mapping[str, Part]  # by job name, which is the variant of its trials
+    missing: list[Planned]  # of all parts, to be trained in this order
     watcher: Watcher
-    use_model: Callable[[Path], None]
     workers: int | None  # trials side by side; None: as many as there is room for
     gpus: float  # that a trial asks of a cluster
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Those of which trials are missing."""
+        names = dict.fromkeys(planned.trial.variant for planned in self.missing)
+        return [self.parts[name].job for name in names]
+
+    @property
+    def threads(self) -> int:
+        """That a trial computes with; one number in all jobs of a study."""
+        return max(job.recipe.threads for job in self.jobs)
+
+    def part(self, trial: Trial) -> Part:
+        """The part that a trial belongs to."""
+        return self.parts[trial.variant]

@@ -31,13 +31,14 @@ def train(work: Work) -> list[str]:
 
     Side by side run `work.workers` trials; None: as many as there are cores for their threads.
     """
-    side_by_side = work.workers or max(1, cores() // work.job.recipe.threads)
+    side_by_side = work.workers or max(1, cores() // work.threads)
     return _Crew(work).train(min(side_by_side, len(work.missing)))
 
 
 class _Crew:
-    """Worker processes of one job. Each has an executor of its own, so that one that dies takes no
-    other trial with it; a thread for each hands it trials and reports to the thread of the run."""
+    """Worker processes for all trials. Each has an executor of its own, so that one that dies takes
+    no other trial with it; a thread for each hands it trials and reports to the thread of the
+    run."""
 
     def __init__(self, work: Work):
         self._work = work
@@ -68,7 +69,8 @@ class _Crew:
                         if event == "failed":
                             failures.append(what[0])
                         else:
-                            record = records.read(self._work.folder, what[0].key)
+                            (trial,) = what
+                            record = records.read(self._work.part(trial).folder, trial.key)
                             watcher.done(record, trained=True)
             finally:
                 self._stop.set()
@@ -84,10 +86,11 @@ class _Crew:
                 planned, deaths = self._waiting.get_nowait()
             except queue.Empty:
                 break
-            trial = planned.trial
+            trial, part = planned.trial, self._work.part(planned.trial)
+            use_model = part.use_model if part.keeps_model(planned) else None
             try:
                 process = process or self._worker(log)
-                future = process.submit(worker.work, planned, planned is self._work.first)
+                future = process.submit(worker.work, planned, part.folder, use_model)
                 while not self._stop.is_set() and not wait([future], timeout=0.2).done:
                     pass
                 if self._stop.is_set():
@@ -116,9 +119,8 @@ class _Crew:
         # A pipe of its own: a queue shared by several would stay locked if one were killed.
         receive, send = spawn.Pipe(duplex=False)
         threading.Thread(target=self._listen, args=(receive,), daemon=True).start()
-        arguments = (self._work.job, self._work.folder, send, self._work.use_model, log)
         process = ProcessPoolExecutor(
-            1, mp_context=spawn, initializer=worker.start, initargs=arguments
+            1, mp_context=spawn, initializer=worker.start, initargs=(self._work.jobs, send, log)
         )
         process.submit(os.getpid)  # starts it, after which this end of the pipe is the worker's
         send.close()

@@ -33,7 +33,7 @@ import cnnlab
 from cnnlab import records
 from cnnlab.errors import UserError
 from cnnlab.processes import cores
-from cnnlab.records import Record, Saved
+from cnnlab.records import Record, Saved, Trial
 from cnnlab.records.fingerprint import versions
 from cnnlab.run import device, worker
 from cnnlab.run.backends import Work
@@ -53,7 +53,7 @@ def train(work: Work) -> list[str]:
     `work.workers` are side by side; None: as many as the cluster has room for. Raises
     UserError where Ray is not installed, or no cluster answers.
     """
-    with _cluster(work.job.recipe.threads, work.gpus):
+    with _cluster(work.threads, work.gpus):
         return _Crew(work).train()
 
 
@@ -123,7 +123,7 @@ def _code() -> Iterator[Path]:
 
 
 class _Crew:
-    """The trials of one job on a cluster, as tasks; one thread sends them and hears of them."""
+    """All trials on a cluster, as tasks; one thread sends them and hears of them."""
 
     def __init__(self, work: Work):
         import ray
@@ -132,10 +132,10 @@ class _Crew:
         self._work, self._ray = work, ray
         self._waiting = deque((planned, 0) for planned in work.missing)  # with deaths so far
         self._running: dict[ray.ObjectRef, tuple[Planned, int]] = {}
-        self._open = {planned.trial.key: planned for planned in work.missing}  # without a record
-        self._told: dict[str, set[int]] = {key: set() for key in self._open}  # epochs of each
+        self._open = {planned.trial: planned for planned in work.missing}  # without a record
+        self._told: dict[Trial, set[int]] = {trial: set() for trial in self._open}  # epochs of each
         self._failures: list[str] = []
-        self._reader: multiprocessing.Process | None = None
+        self._readers: list[multiprocessing.Process] = []  # of the networks that are kept
         self._limit = work.workers or len(work.missing)
         # On the run's own node, which is not lost without the run (soft: Ray may choose another).
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -144,10 +144,10 @@ class _Crew:
             .options(name=MAILBOX, num_cpus=0, max_restarts=-1, scheduling_strategy=here)
             .remote()
         )
-        self._shared = ray.put((worker.Material.of(work.job), versions(), work.gpus))
+        self._shared = ray.put((worker.Material.of_all(work.jobs), versions(), work.gpus))
         # Ray is not to try again by itself: it would tell nobody.
         self._task = ray.remote(_train).options(
-            num_cpus=work.job.recipe.threads, num_gpus=work.gpus, max_retries=0
+            num_cpus=work.threads, num_gpus=work.gpus, max_retries=0
         )
 
     def train(self) -> list[str]:
@@ -163,13 +163,13 @@ class _Crew:
         finally:
             for ref in self._running:  # none, unless the run is broken off
                 self._ray.cancel(ref, force=True)
-        if self._reader:
-            self._reader.join()
+        for reader in self._readers:
+            reader.join()
         return self._failures
 
     def _send(self, planned: Planned, deaths: int) -> None:
         saved = self._checkpoint(planned).load()
-        keep_model = planned is self._work.first
+        keep_model = self._work.part(planned.trial).keeps_model(planned)
         # The list keeps Ray from unpacking what is shared anew for each trial.
         ref = self._task.remote(
             [self._shared], planned, saved, keep_model, self._mailbox, CHECKPOINT_SECONDS
@@ -182,10 +182,10 @@ class _Crew:
             news = self._ray.get(self._mailbox.take.remote(), timeout=10)
         except self._ray.exceptions.RayError:
             return  # the mailbox died; it starts again, and records tell all that it lost
-        for key, content in news:
-            if key not in self._open:
+        for trial, content in news:
+            if trial not in self._open:
                 continue
-            planned = self._open[key]
+            planned = self._open[trial]
             if isinstance(content, Saved):
                 self._checkpoint(planned).save(content.arrays, content.history)
             else:
@@ -193,7 +193,7 @@ class _Crew:
 
     def _tell(self, planned: Planned, entry: dict[str, float]) -> None:
         """Tell the watcher of an epoch, once, however often it is trained or heard of."""
-        epochs = self._told[planned.trial.key]
+        epochs = self._told[planned.trial]
         if entry["epoch"] not in epochs:
             epochs.add(entry["epoch"])
             self._work.watcher.epoch(planned.trial, entry)
@@ -224,27 +224,29 @@ class _Crew:
             self._finish(planned, record, model)
 
     def _finish(self, planned: Planned, record: Record, model: bytes | None) -> None:
-        folder, watcher = self._work.folder, self._work.watcher
+        part, watcher = self._work.part(planned.trial), self._work.watcher
         if model is not None:
-            records.write_model(folder, model)
-        records.write(folder, record)
+            records.write_model(part.folder, model)
+        records.write(part.folder, record)
         self._checkpoint(planned).remove()
-        del self._open[planned.trial.key]
+        del self._open[planned.trial]
         for entry in record.history:  # those that were not heard of live
             self._tell(planned, entry)
         watcher.done(record, trained=True)
         if model is not None:
             spawn = multiprocessing.get_context("spawn")
-            arguments = (self._work.use_model, folder / records.MODEL)
-            self._reader = spawn.Process(target=_read_model, args=arguments, daemon=True)
-            self._reader.start()
+            arguments = (part.use_model, part.folder / records.MODEL)
+            reader = spawn.Process(target=_read_model, args=arguments, daemon=True)
+            reader.start()
+            self._readers.append(reader)
 
     def _fail(self, planned: Planned, what: str) -> None:
         trial = planned.trial
         self._failures.append(f"{trial.variant} {trial.key}: {what}")
 
     def _checkpoint(self, planned: Planned) -> records.Checkpoint:
-        return records.Checkpoint(self._work.folder, planned.trial, planned.mark)
+        folder = self._work.part(planned.trial).folder
+        return records.Checkpoint(folder, planned.trial, planned.mark)
 
 
 def _plain(text: str) -> str:
@@ -265,13 +267,13 @@ class _Mailbox:
     """An actor that carries news from trials to the run."""
 
     def __init__(self):
-        self._news: list[tuple[str, Any]] = []
+        self._news: list[tuple[Trial, Any]] = []
 
-    def put(self, key: str, content: dict[str, float] | Saved) -> None:
+    def put(self, trial: Trial, content: dict[str, float] | Saved) -> None:
         """From a trial: an entry of its history, or a checkpoint."""
-        self._news.append((key, content))
+        self._news.append((trial, content))
 
-    def take(self) -> list[tuple[str, Any]]:
+    def take(self) -> list[tuple[Trial, Any]]:
         """All since the last time."""
         news, self._news = self._news, []
         return news
@@ -291,10 +293,11 @@ def _train(
     """Train one trial: its record, and with `keep_model` its network as a file's content."""
 
     def tell(content: dict[str, float] | Saved) -> None:
-        mailbox.put.remote(planned.trial.key, content)  # waits for no answer, and minds no failure
+        mailbox.put.remote(planned.trial, content)  # waits for no answer, and minds no failure
 
     checkpoint = _SentCheckpoint(planned, saved, tell, checkpoint_seconds)
-    record, model = worker.train(_unpacked(shared[0]), planned, checkpoint, tell)
+    material = _unpacked(shared[0])[planned.trial.variant]
+    record, model = worker.train(material, planned, checkpoint, tell)
     if not keep_model:
         return record, None
     with TemporaryDirectory() as folder:
@@ -304,20 +307,22 @@ def _train(
 
 
 @functools.lru_cache(maxsize=1)
-def _unpacked(shared: Any) -> worker.Material:
-    """What a job's trials share, once a process. Raises UserError where the node differs."""
+def _unpacked(shared: Any) -> dict[str, worker.Material]:
+    """What trials are made from, by job name, once a process. Raises UserError where the node
+    differs from what they were planned for."""
     import ray
 
-    material, wanted, gpus = ray.get(shared)
+    materials, libraries, gpus = ray.get(shared)
     here = {**versions(), "device": device.kind("ray", gpus)}
-    wanted = {**wanted, "device": here["device"] if gpus else material.job.device}
-    for name, version in wanted.items():
+    planned_for = set() if gpus else {material.job.device for material in materials.values()}
+    wanted = [*libraries.items(), *(("device", kind) for kind in sorted(planned_for))]
+    for name, version in wanted:
         if here[name] != version:  # the record's fingerprint would not be true
             raise UserError(
                 f"node {ray.util.get_node_ip_address()} has {name} {here[name]}, the run has "
                 f"{version}; all nodes need the same requirements and one kind of processor"
             )
-    return material
+    return materials
 
 
 class _SentCheckpoint(records.Checkpoint):

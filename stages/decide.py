@@ -1,0 +1,95 @@
+"""decide: more repeats of the cross-validation, but only where an effect is still undecided, until
+all are decided, or `decide.max_repeats` is reached, or only more images could decide."""
+
+import shutil
+from collections.abc import Mapping
+
+from cnnlab import params, paths, records
+from cnnlab.compare import comparison, designs, tables
+from cnnlab.data import folds, pool
+from cnnlab.observed import run_all_observed
+from cnnlab.recipe.techniques import starts
+from cnnlab.recipe.variants import Sections
+from cnnlab.run import device
+from cnnlab.run.job import Job
+from stages import run
+
+
+def main() -> None:
+    study, seed, split, execution, model, train, techniques, backbone = params.load(
+        "study", "seed", "folds", "execution", "model", "train", "techniques", "backbone"
+    )
+    design, variants, options, decide = params.load("design", "variants", "compare", "decide")
+    dev, every, most = pool.read(paths.PREPARED / "dev"), variants.every, decide.max_repeats
+    contrasts = designs.effects(
+        every,
+        designs.sets_of(**dict(design)),
+        design.techniques,
+        options.order,
+        options.pairs,
+        starts(),
+    )
+    kinds = tables.watched({contrast.kind for contrast in contrasts})
+    watched = [contrast for contrast in contrasts if contrast.kind in kinds]
+    wanted = most is not None and watched
+    _keep_only(every if wanted else {})
+    if not wanted:
+        return
+
+    sections = Sections(model, train, techniques, backbone)
+    splits = folds.make(dev.manifest, split.k, most, seed)
+
+    def job(name: str, repeats: int) -> Job:
+        """The further repeats of a variant, up to so many in all."""
+        recipe = sections.recipe(every[name])
+        return Job(
+            name=name,
+            recipe=recipe,
+            pool=dev,
+            folds=splits[splits["repeat"].between(split.repeats, repeats - 1)],
+            members=train.members,
+            seed=seed,
+            device=device.kind(execution.backend, execution.gpus),
+            backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
+            features=paths.FEATURES.absolute(),
+        )
+
+    looks = tables.looks_of(split.repeats, most)
+    groups = dev.manifest.set_index("image_id")["group"].to_dict()
+    repeats = dict.fromkeys(every, split.repeats)
+    while True:
+        grids = {name: _grid(name, repeats[name]) for name in every}
+        compared = comparison.compare(grids, watched, options, groups, looks, metrics=())
+        open_ = tables.open_effects(compared.effects, most)
+        if not open_:
+            break
+        needed = tables.needed(open_, watched, repeats)
+        jobs = {paths.DECIDED / name: job(name, number) for name, number in needed.items()}
+        names = ", ".join(row["technique"] for row in open_)
+        title = f"decide: repeat {max(needed.values())}, still open: {names}"
+        run_all_observed(jobs, execution, study, title)
+        repeats |= needed
+    for row in compared.effects:
+        print(f"decide: {row['technique']}: {row['verdict']} after {row['repeats']} repeats")
+    for name, number in repeats.items():  # a larger decide.max_repeats may have left more
+        if (paths.DECIDED / name).exists():
+            keys = [planned.trial.key for planned in job(name, number).plan()]
+            records.prune(paths.DECIDED / name, keys)
+
+
+def _grid(name: str, repeats: int) -> comparison.Grid:
+    """A variant's records of the first repeats."""
+    every = records.read_all(paths.RUNS / name, paths.DECIDED / name)
+    return records.cells([record for record in every if record.trial.repeat < repeats])
+
+
+def _keep_only(variants: Mapping[str, list[str]]) -> None:
+    """The folder of further repeats, with no other variants in it."""
+    paths.DECIDED.mkdir(parents=True, exist_ok=True)
+    for folder in paths.DECIDED.iterdir():
+        if folder.name not in variants:
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    run(main)
