@@ -205,10 +205,11 @@ def main() -> None:
     if whole.design.kind == "custom":
         raise UserError(f"{params.FILE}: design.kind = 'custom': variants are yours to write")
     variants = variants_of(whole)
-    text = params.FILE.read_text()
-    new = replaced(text, grouped(whole, variants))
+    text = params.FILE.read_bytes().decode()
+    ending = "\r\n" if "\r\n" in text else "\n"
+    new = replaced(text.replace("\r\n", "\n"), grouped(whole, variants)).replace("\n", ending)
     trial = Path(f".{params.FILE}.new")
-    trial.write_text(new)
+    trial.write_bytes(new.encode())
     try:
         params.read(trial)  # such as a variant to be drawn that would be gone
         if new != text:

@@ -268,10 +268,12 @@ class Run:
         return functools.partial(_log_model, store(), self._study, self._tags, example, classes)
 
     @_later
-    def attach(self, files: list[Path], folder: str) -> None:
-        """Log files, such as figures, as artifacts in a folder of the run."""
+    def attach(self, files: list[Path], folder: str, root: Path | None = None) -> None:
+        """Log files, such as figures, as artifacts in a folder of the run; those below `root` in
+        the folders that they have there, as names are the same in several."""
         for path in files:
-            self._client.log_artifact(self._id, str(path), folder)
+            below = path.parent.relative_to(root) if root else Path()
+            self._client.log_artifact(self._id, str(path), (Path(folder) / below).as_posix())
 
     @_later
     def lead_to(self, marks: Mapping[str, str], answer: str) -> None:

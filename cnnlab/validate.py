@@ -3,7 +3,7 @@
 Counts errors of `cnnlab.compare` in studies whose true effects are known (`compare.validity`), by
 the rules of params.yaml, and writes tables, a figure and a page to reports/validity:
 
-- recorded studies: outcomes of 131,100 trainings of a small CNN, `../shared/data/validity` beside
+- recorded studies: outcomes of 164,700 trainings of a small CNN, `../shared/data/validity` beside
   the clone or the folder of `--outcomes`. Where a set is not there, its rows of the committed
   tables stay, and what is lacking is said. (recorded.csv, sequential.csv, recommended.csv)
 - simulated studies (`compare.simulation`). (simulated.csv, correlated.csv)

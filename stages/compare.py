@@ -104,7 +104,7 @@ def main() -> None:
     whole = Study(study, options, techniques, trials, grids, costs, dev, compared)
 
     _write_tables(whole)
-    _estimates(whole, contrasts)
+    _estimates(whole, contrasts, looks)
     files = [*_draw(whole), *_classes(whole), *_sides(whole)]
     files += [*_mechanisms(whole), *_sizes(whole, sizes)]
     _write_plots(whole)
@@ -153,11 +153,11 @@ def _headline(study: Study, means: Mapping[str, float]) -> dict:
     return headline
 
 
-def _estimates(study: Study, contrasts) -> None:
+def _estimates(study: Study, contrasts, looks) -> None:
     """How many effects of each kind the crossed estimate and the corrected t decide, on the same
     records, as reports/compare/estimates.csv."""
     compared, metric = study.compared, study.options.metric
-    rules, rows = comparison.rules_of(metric, study.options), []
+    rules, rows = comparison.rules_of(metric, study.options, looks), []
     for name in ("crossed", "corrected_t"):
         effects = pd.DataFrame(
             tables.effect_rows(

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 
 from cnnlab import look, params, paths, records, tracking
@@ -123,11 +124,25 @@ def _draw(study, name, judged: Judgement, answer, classes) -> list:
     return list(files.values())
 
 
+def _confusion(judged: Judgement) -> pd.DataFrame:
+    """How many images of which class were taken for which, where any were."""
+    names = [row["class"] for row in judged.classes]
+    true, taken = np.nonzero(judged.confusion)
+    return pd.DataFrame(
+        {
+            "class": [names[i] for i in true],
+            "predicted": [names[i] for i in taken],
+            "images": judged.confusion[true, taken],
+        }
+    )
+
+
 def _write(name: str, judged: Judgement, primary: str) -> dict:
     """The tables in reports/final, and the headline numbers, which are returned."""
     tables = {
         "classes": pd.DataFrame(judged.classes),
         "metrics": pd.DataFrame(judged.metrics.items(), columns=["metric", "value"]),
+        "confusion": _confusion(judged),
     }
     for stem, table in tables.items():
         path = paths.FINAL / f"{stem}.csv"

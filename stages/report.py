@@ -6,12 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from cnnlab import params, paths, report, tracking
+from cnnlab.compare.designs import KINDS
 from cnnlab.compare.metrics import METRICS
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import charts, html
 from cnnlab.report.convergence import convergence_table
 from cnnlab.report.readings import readings
-from cnnlab.report.words import TITLES, amount, headlines
+from cnnlab.report.words import amount, headlines
 from stages import run
 
 
@@ -81,7 +82,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
         table = pd.concat([of_kind, placebo]).drop_duplicates()
         text = report.effects_table(table, words[metric], confidence)
         count = report.decided(of_kind, estimates, options.estimate)
-        tables[kind] = (TITLES[kind], text, count, report.aliases(of_kind))
+        tables[kind] = (KINDS[kind], text, count, report.aliases(of_kind))
     others = [words[name] for name in report.QUESTIONS if name != metric]
     asked = every[every["kind"].isin([*first, "placebo"])]
     return {
@@ -203,7 +204,7 @@ def _charts(effects, curves, shown, confidence) -> dict[str, html.Chart]:
     """What of the report answers to the reader: effects, where there are any, and curves."""
     shown_charts = {}
     if len(effects):
-        spec = charts.effects_chart(effects, TITLES, confidence)
+        spec = charts.effects_chart(effects, KINDS, confidence)
         shown_charts["effects"] = html.Chart(spec, [paths.COMPARE / "ablation_effects.png"])
     spec = charts.curves_chart(curves, shown, "variant")
     shown_charts["curves"] = html.Chart(spec, sorted(paths.CURVES.glob("*.png")))

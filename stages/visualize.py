@@ -60,7 +60,7 @@ def main() -> None:
         _inside(transferred, firsts, dev)
     for name, files in drawn.items():
         with tracking.Run(study, "variant", name, tracking.mark(trials[name])) as parent:
-            parent.attach(files, "figures")
+            parent.attach(files, "figures", paths.FIGURES)
 
 
 def _start(recipe, record: Record, dev: pool.Pool):

@@ -174,6 +174,17 @@ def test_nothing_is_written_where_it_would_be_bad(study):
     assert [p.name for p in study.path.parent.iterdir()] == ["params.yaml"]
 
 
+def test_a_file_from_windows_keeps_the_ends_of_its_lines(study):
+    study.edit(design__kind="factorial", **ONE)
+    study.path.write_bytes(study.path.read_bytes().replace(b"\n", b"\r\n"))
+    before = study.path.read_bytes().splitlines(keepends=True)
+    design.main()
+    after = study.path.read_bytes().splitlines(keepends=True)
+    assert all(line.endswith(b"\r\n") for line in after)
+    assert 0 < len(set(after) - set(before)) < 40
+    check.main()
+
+
 def test_a_design_by_hand_is_not_written(study):
     study.edit(design__kind="custom")
     with pytest.raises(UserError, match="yours to write"):

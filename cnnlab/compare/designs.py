@@ -31,9 +31,19 @@ from cnnlab.recipe.techniques import SCRATCH
 Variants = Mapping[str, Iterable[str]]
 Sets = list[frozenset[str]]
 
-# The questions that a contrast may answer, in the order of tables.
-KINDS = ["main", "start", "together", "alone", "removed", "interaction", "shapley", "ensemble"]
-KINDS += ["pair", "placebo"]
+# The questions that a contrast may answer, in the order of tables and figures, and how to put them.
+KINDS = {
+    "main": "Main effects: on average over having the others or not",
+    "start": "How training starts: on average over the techniques",
+    "together": "All techniques at once: the full recipe against the baseline",
+    "alone": "Added to the baseline: each technique alone",
+    "removed": "Lost when removed from the full recipe: what each technique is worth there",
+    "interaction": "Interactions: half of what others do to an effect",
+    "shapley": "Shapley values: shares in the gain of all techniques",
+    "ensemble": "Ensembles: averaged networks against a single one",
+    "pair": "Differences: one variant against another",
+    "placebo": "Placebo: only seeds differ",
+}
 PLACEBO = "placebo"  # the technique that changes nothing but seeds
 
 
@@ -219,7 +229,7 @@ def effects(
         if PLACEBO in on and on - {PLACEBO} in by_set:
             contrasts.append(placebo(by_set[on], by_set[on - {PLACEBO}]))
             break
-    return sorted(contrasts, key=lambda c: KINDS.index(c.kind))
+    return sorted(contrasts, key=lambda c: list(KINDS).index(c.kind))
 
 
 def _in_block(start: str, block: Mapping[str, frozenset[str]], blocks: int) -> list[Contrast]:

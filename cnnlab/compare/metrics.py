@@ -3,9 +3,10 @@
 A metric gives each image a value, of which it is the mean: `labels` int (n,), 0 .. classes - 1, and
 `probabilities` float (n, classes) whose rows sum to 1 up to float32 rounding give float64 (n,). For
 one that is no mean over images the values are the influence of each: the metric, plus what the
-jackknife says that the image adds (B. Efron and C. Stein, Annals of Statistics 9, 1981); how well
-intervals made from these are calibrated is not shown, so they are called approximate. Adding a
-metric is one entry in `METRICS` and its rope in params.yaml.
+jackknife says that the image adds (B. Efron and C. Stein, Annals of Statistics 9, 1981). Where it
+is not shown how well intervals made from these are calibrated (`make validate` shows it of macro F1
+and the Matthews correlation), they are called approximate. Adding a metric is one entry in
+`METRICS` and its rope in params.yaml.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Metric:
     digits: int
     values: Values
     bounds: tuple[float, float]  # the least and the largest value that is possible
-    approximate: bool = False  # whether it is no mean over images
+    approximate: bool = False  # no mean over images, and not shown to be calibrated
 
     def score(self, labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:
         """The metric of these images."""
@@ -181,8 +182,8 @@ METRICS = {
     "accuracy": Metric("accuracy", True, 100, "%", "points", 1, right, SHARE),
     "nll": Metric("negative log likelihood", False, 1, "nats", "nats", 3, nll_of_each, NATS),
     "balanced_accuracy": Metric("balanced accuracy", True, 100, "%", "points", 1, balanced, SHARE),
-    "macro_f1": Metric("macro F1", True, 100, "%", "points", 1, macro_f1, SHARE, True),
-    "mcc": Metric("Matthews correlation", True, 1, "of 1", "of 1", 3, mcc, (-1.0, 1.0), True),
+    "macro_f1": Metric("macro F1", True, 100, "%", "points", 1, macro_f1, SHARE),
+    "mcc": Metric("Matthews correlation", True, 1, "of 1", "of 1", 3, mcc, (-1.0, 1.0)),
     "brier": Metric("Brier score", False, 1, "of 2", "of 2", 3, brier, (0.0, 2.0)),
     "ece": Metric("calibration error", False, 100, "%", "points", 1, ece, SHARE, True),
 }

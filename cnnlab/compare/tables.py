@@ -34,7 +34,7 @@ Columns of the table of effects:
     look                      where repeats were added until it was decided: after how many looks
                               that was, or, undecided, how many there were; else 0
     aliases                   of a main effect: two-way interactions that it holds besides
-    approximate               the metric is no mean over images, so the interval is approximate
+    approximate               the metric is no mean over images, and its interval not shown right
 
 Where there are several members, both tables hold METRIC_sd_folds and METRIC_sd_seeds, or sd_folds
 and sd_seeds: the spread split into what folds and what seeds (of one network) do.

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from cnnlab.compare.designs import KINDS
 from cnnlab.compare.metrics import METRICS, Metric, reliability
 from cnnlab.compare.scores import Grid, pooled
 from cnnlab.look.figure import (
@@ -32,18 +33,6 @@ from cnnlab.look.figure import (
     write,
     write_lines,
 )
-
-KINDS = {  # the groups of effects, in the order of the figure: name, and the question it answers
-    "main": "Main effects: on average over having the others or not",
-    "start": "How training starts: on average over the techniques",
-    "together": "All techniques at once: the full recipe against the baseline",
-    "alone": "Added to the baseline: each technique alone",
-    "removed": "Lost when removed from the full recipe: what each technique is worth there",
-    "interaction": "Interactions: how techniques change each other's effect",
-    "shapley": "Shapley values: shares in the gain of all techniques",
-    "ensemble": "Ensembles: averaged networks against a single one",
-    "pair": "Differences: one variant against another",
-}
 
 
 class Mark(NamedTuple):
@@ -410,7 +399,7 @@ def _groups(rows: Sequence[Mapping]) -> dict[str, list[Mapping]]:
         of_kind = [row for row in rows if row["kind"] == kind]
         if kind == "interaction":
             of_kind = [row for row in of_kind if row["technique"] not in crossed]
-        if of_kind:
+        if of_kind and kind != "placebo":
             groups[kind] = [*of_kind, *placebo]
     return groups or ({"placebo": placebo} if placebo else {})
 
@@ -519,7 +508,7 @@ def _mark(row: Mapping) -> Mark:
 
 
 def _heading(kind: str) -> str:
-    return KINDS.get(kind, "Placebo: only seeds differ")
+    return KINDS[kind]
 
 
 def _outer(row: Mapping) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cnnlab import params, paths, report
+from cnnlab.compare.designs import KINDS
 from cnnlab.report.words import Words, headlines
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -19,9 +20,12 @@ HEADS = {
 }
 
 
-def table(scores: pd.DataFrame, effects: pd.DataFrame, words: Words) -> str:
+def table(
+    scores: pd.DataFrame, effects: pd.DataFrame, estimates: pd.DataFrame, words: Words
+) -> str:
     """A row a technique: its answer, what it did alone and what the full recipe has from it; then
-    starts, all techniques together, the placebo; and the scores. Effects on one metric."""
+    starts, all techniques together, the placebo; the scores; and how many effects are decided.
+    Effects on one metric; `estimates`: as for `report.decided`."""
     by = {(row["technique"], row["kind"]): row for row in effects.to_dict("records")}
     m, kinds = words.m, [kind for kind in HEADS if any(k == kind for _, k in by)] or ["main"]
     answering = headlines(effects["kind"])
@@ -53,6 +57,10 @@ def table(scores: pd.DataFrame, effects: pd.DataFrame, words: Words) -> str:
             for end in ("minus", "plus")
         ]
         lines += ["", f"Held-out {m.title}: {'; '.join(ends)}; {report.evidence(effects, words)}."]
+    for kind in answering[:1]:
+        of_kind = effects[effects["kind"] == kind]
+        text = report.decided(of_kind, estimates, words.estimate)
+        lines += ["", f"{KINDS[kind].partition(':')[0]}: {text[0].lower()}{text[1:]}"]
     return "\n".join(lines)
 
 
@@ -70,7 +78,8 @@ def current() -> str:
     effects = pd.read_csv(paths.REPORTS / "ablation.csv", keep_default_na=False)
     dev = json.loads(paths.DATA_FACTS.read_text())["images"]["dev"]
     words = report.words_of(options.metric, options.estimate, repeats, effects, dev)
-    return table(scores, effects[effects["metric"] == options.metric], words)
+    estimates = pd.read_csv(paths.COMPARE / "estimates.csv")
+    return table(scores, effects[effects["metric"] == options.metric], estimates, words)
 
 
 if __name__ == "__main__":

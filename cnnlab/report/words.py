@@ -14,18 +14,6 @@ HELPS, HURTS, SAME, UNDECIDED = "helps", "hurts", "no practical difference", "un
 OPEN = "too close to call"
 ORDER = [HELPS, HURTS, UNDECIDED, SAME]  # of verdicts, in a list of answers
 
-TITLES = {  # of a table of effects, by their kind
-    "main": "Main effects: on average over having the others or not",
-    "start": "How training starts: on average over the techniques",
-    "together": "All techniques together: over the baseline",
-    "alone": "Added to the baseline: each technique alone",
-    "removed": "In the full recipe: what is lost when a technique is removed from it",
-    "interaction": "Interactions: half of what others do to an effect",
-    "shapley": "Shapley values: each technique's share of what all gain together",
-    "ensemble": "Ensembles: averaged networks against a single one",
-    "pair": "Asked for besides: one variant against another",
-    "placebo": "Placebo: only seeds differ",
-}
 PHRASES = {  # what an effect of each kind is measured on
     "main": "on average over having the others or not",
     "start": "on average over the techniques",

@@ -113,7 +113,7 @@ def test_looks_are_at_the_primary_metric_alone(grid, frozen):
         grids, CONTRASTS, frozen.compare, GROUPS, Looks(first=1, most=4), ("accuracy", "nll")
     )
     looks = {(row["metric"], row["kind"]): row["look"] for row in compared.effects}
-    assert looks.pop(("accuracy", "pair")) > 0
+    assert looks.pop(("accuracy", "pair")) > 0 < looks.pop(("accuracy", "alone"))
     assert set(looks.values()) == {0}
 
 

@@ -402,7 +402,7 @@ def test_a_technique_and_two_starts_are_a_factorial_of_two_by_two():
         ("main", "augment"): {b: 0.5, d: 0.5, a: -0.5, c: -0.5},
         ("interaction", "augment × finetune - freeze"): {d: 0.5, c: -0.5, b: -0.5, a: 0.5},
     }
-    assert list(weights) == sorted(expected, key=lambda key: designs.KINDS.index(key[0]))
+    assert list(weights) == sorted(expected, key=lambda key: list(designs.KINDS).index(key[0]))
     for key, of_variants in expected.items():
         assert weights[key] == pytest.approx(of_variants)
     levels = {name: [t for t in on if t != "freeze"] for name, on in variants.items()}

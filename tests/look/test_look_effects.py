@@ -9,10 +9,10 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from cnnlab.compare.designs import KINDS
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look.augmentation import augmentation_figure
 from cnnlab.look.effects import (
-    KINDS,
     PLACEBO,
     VERDICTS,
     calibration_figure,
