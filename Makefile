@@ -3,9 +3,9 @@
 
 PYTHON ?= python3
 STUDY ?= .
-VENV := $(CURDIR)/.venv
+VENV := .venv
 READY := $(VENV)/.ready
-export PATH := $(VENV)/bin:$(PATH)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 # `dvc exp run` commits, and DVC's own message does not say what to do where it cannot.
 KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
@@ -17,18 +17,23 @@ KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
 setup: $(READY)  ## .venv alone, which all the others set up too
 	@$(KNOWN)
 
+# A tree that is no Git clone, such as an unpacked archive: DVC must be told.
+SCM = git rev-parse --git-dir >/dev/null 2>&1 || { dvc config --local core.no_scm true && \
+	echo 'note: this is no Git clone, so that experiments and comparisons of revisions are not there' >&2; }
+
 repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
 	$(if $(filter-out .,$(STUDY)),cp dvc.yaml "$(STUDY)/dvc.yaml")
-	cd $(STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
+	@$(SCM)
+	cd "$(STUDY)" && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
 
 design: $(READY)  ## write the variants of params.yaml's design into it, and say what they tell and cost
-	cd $(STUDY) && python -m cnnlab.design
+	cd "$(STUDY)" && python -m cnnlab.design
 
-validate: $(READY)  ## how often the comparison is wrong: simulated studies; TRAIN=n adds n trained ones
+validate: $(READY)  ## how often the comparison is wrong: on recorded and simulated studies; TRAIN=n adds n trained ones
 	python -m cnnlab.validate $(if $(TRAIN),--train $(TRAIN))
 
 track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
-	cd $(STUDY) && python -m cnnlab.track
+	cd "$(STUDY)" && python -m cnnlab.track
 
 predict: $(READY)  ## what is in an image, and where the network looks: make predict IMAGE=photo.jpg
 	python -m cnnlab.predict --model "$(STUDY)/models" "$(IMAGE)"

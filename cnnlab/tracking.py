@@ -383,6 +383,12 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
     with _alone():
         client = MlflowClient(store())
         experiment = client.get_experiment_by_name(study)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            number = experiment.experiment_id
+            raise LookupError(
+                f"the experiment {study!r} was deleted; `mlflow experiments restore "
+                f"--experiment-id {number}` brings it back"
+            )
         if experiment is not None:
             return client, experiment.experiment_id
         local = store().startswith("sqlite:")
@@ -400,7 +406,7 @@ def trial_seconds(study: str) -> list[float]:
         text = f"tags.`{LIVE}` = '1' and attributes.status = 'FINISHED'"
         text += " and tags.`cnnlab.of` = 'variant'"
         trials = [r.info for r in client.search_runs([experiment], text, max_results=1000)]
-    except MlflowException as error:
+    except (MlflowException, LookupError) as error:
         print(_safe(f"warning: MLflow at {store()}: {error}"), file=sys.stderr)
         return []
     return [(info.end_time - info.start_time) / 1000 for info in trials]

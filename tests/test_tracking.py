@@ -314,6 +314,34 @@ def test_files_are_attached(store):
     assert [a.path for a in artifacts] == ["figures/figure.png"]
 
 
+def test_files_of_one_name_stay_apart(store, made):
+    files = [made.model.parent / "pictures" / kind / "a.png" for kind in ("kernels", "peaks")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"a figure")
+    with tracking.Run("pictured study", "variant", "pictured", "0") as run:
+        run.attach(files, "figures", files[0].parents[1])
+    experiment = store.client.get_experiment_by_name("pictured study").experiment_id
+    (parent,) = store.client.search_runs([experiment])
+    kept = [a.path for k in ("kernels", "peaks")
+            for a in store.client.list_artifacts(parent.info.run_id, f"figures/{k}")]  # fmt: skip
+    assert kept == ["figures/kernels/a.png", "figures/peaks/a.png"]
+
+
+def test_a_deleted_experiment_is_named_with_what_restores_it(store, capfd):
+    with tracking.Run("deleted study", "variant", "a", "0"):
+        pass
+    experiment = store.client.get_experiment_by_name("deleted study").experiment_id
+    store.client.delete_experiment(experiment)
+    capfd.readouterr()
+    with tracking.Run("deleted study", "variant", "b", "0"):
+        pass
+    restore = f"mlflow experiments restore --experiment-id {experiment}"
+    assert restore in capfd.readouterr().err
+    assert tracking.trial_seconds("deleted study") == []
+    assert restore in capfd.readouterr().err
+
+
 def test_runs_describe_themselves(store, made):
     parent, trials = store.look()
     note = parent.data.tags[tracking.NOTE]

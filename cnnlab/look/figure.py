@@ -23,6 +23,8 @@ from matplotlib.colors import CenteredNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from cnnlab.look.letters import families, legible
+
 WIDTH = 900  # pixels
 MARGIN = 24  # pixels
 DPI = 150  # makes 8 points 17 pixels: still readable where a page shrinks the figure a little
@@ -74,7 +76,7 @@ class Scale(NamedTuple):
 
 def house_style() -> Any:
     """Context manager: draw and save in the house style, whatever the user's matplotlibrc says."""
-    return matplotlib.style.context(["default", STYLE])
+    return matplotlib.style.context(["default", STYLE | {"font.family": list(families())}])
 
 
 def save(picture: Picture, path: str | Path) -> None:
@@ -120,10 +122,11 @@ def write(
     """Write one line of text with its top at `top`, and make it fit into `room` pixels.
 
     `room`, along the text, reaches to the right margin by default. Text that is too long is first
-    set smaller, down to 6 points, then cut, ending in "…". `style` goes to
+    set smaller, down to 6 points, then cut, ending in "…". Letters that no font here has are shown
+    by their codes (see `letters`). `style` goes to
     `matplotlib.text.Text`; with `ha` set, `left` is where the text is centred or ends.
     """
-    room = WIDTH - MARGIN - left if room is None else room
+    room, string = WIDTH - MARGIN - left if room is None else room, legible(string)
     across, down = figure.bbox.width, figure.bbox.height
     style = {"va": "top"} | style
     text = figure.text(left / across, 1 - top / down, string, fontsize=size, **style)
