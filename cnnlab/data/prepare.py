@@ -13,7 +13,7 @@ import pandas as pd
 
 from cnnlab.data import duplicates
 from cnnlab.data.images import scale
-from cnnlab.data.sources import Finding, _splits, shown, tidy
+from cnnlab.data.sources import Finding, _splits, tidy
 from cnnlab.data.sources._formats import ENDINGS
 from cnnlab.errors import UserError
 
@@ -76,10 +76,11 @@ def select(
     """
     there = sorted(set(table["label"]))
     for name in there:
-        if not 0 < len(name.encode()) <= LABEL or "/" in name or shown(name) != name:
+        if not 0 < len(name.encode()) <= LABEL or "/" in name or tidy(name) != name:
             raise UserError(
-                f"params.yaml: data: class {name!r}: allowed: 1 to {LABEL} bytes of characters that"
-                " can be printed, without /; data.classes: {new name: [this one]} renames it"
+                f"params.yaml: data: class {name[:LABEL]!r}: allowed: 1 to {LABEL} bytes of"
+                " characters that can be printed, without /; data.classes: {new name: [this one]}"
+                " renames it"
             )
     if not classes:
         _refuse_doubtful(there)

@@ -37,9 +37,10 @@ def settle(names: Iterable[str]) -> tuple[dict[str, str], list[Finding]]:
     apart = None not in parts.values() and {"train", "test"} == {SPLIT[p] for p in parts.values()}
     findings = []
     if apart:
-        others = ", ".join(shown(n) for n in names if parts[n] == "train") or "no others"
+        others = ", ".join(shown(name) for name in names if parts[name] == "train")
+        detail = f"as those of {others} are" if others else ""
         findings = [
-            Finding("validation part", shown(name), "used as development images", f"with {others}")
+            Finding("validation part", shown(name), "used as development images", detail)
             for name in names
             if parts[name] == "validation"
         ]

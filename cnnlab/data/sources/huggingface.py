@@ -103,7 +103,7 @@ def _features(schema: pa.Schema) -> dict[str, dict]:
 
 def _columns(place: str, features: dict[str, dict]) -> tuple[str, str]:
     """The names of the image column and of the label column."""
-    images = [name for name, about in features.items() if about.get("_type") == "Image"]
+    images = [n for n, about in features.items() if about.get("_type") == "Image" and n != "label"]
     labels = [name for name, about in features.items() if about.get("_type") == "ClassLabel"]
     labels = ["label"] if "label" in features else labels
     for what, found in (("images", images), ("labels", labels)):
