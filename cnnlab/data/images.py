@@ -16,7 +16,7 @@ import json
 import struct
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ import PIL
 import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 
-from cnnlab.data.sources import _formats
+from cnnlab.data import formats
 
 
 def _pad(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -99,7 +99,7 @@ class Settings:
     def key(self) -> str:
         """Hash of all that decides what comes out for a given file."""
         libraries = {"pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
-        libraries |= _formats.readers()
+        libraries |= formats.readers()
         made_by = {"version": _VERSION, **libraries, **asdict(self)}
         return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -112,7 +112,7 @@ class Decoded(NamedTuple):
     width: int  # of the original, upright
     height: int
     mode: str  # of the original: Pillow's name, such as RGB, L, P, CMYK, I;16
-    format: str  # one of _formats.ENDINGS; "array" for what came as pixels
+    format: str  # one of formats.ENDINGS; "array" for what came as pixels
     values: tuple[float, float] | None = None  # least and largest of more than 8 bits, else None
 
 
@@ -143,10 +143,10 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
     if plain := _plain_jpeg(content, settings):
         pixels, mode = plain
         return _of_pixels(pixels, settings, "JPEG", mode)
-    kind = _formats.kind(content[: _formats.HEAD])
+    kind = formats.kind(content[: formats.HEAD])
     if kind is None:
         raise BadImage("not an image of a known format")
-    if remedy := _formats.remedy(kind):
+    if remedy := formats.remedy(kind):
         raise BadImage(f"{kind}, which is not read here: {remedy}")
     problem = None
     without = functools.partial(_bare, content, kind)
@@ -161,8 +161,7 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
 
 
 def _read(content: bytes, kind: str, settings: Settings) -> Decoded:
-    formats = [_formats.PILLOW.get(kind, kind)]
-    with _any_size(), Image.open(io.BytesIO(content), formats=formats) as image:
+    with _any_size(), _open(content, kind) as image:
         if image.width * image.height > settings.megapixels * 1e6:
             size = f"{image.width}x{image.height} pixels"
             raise BadImage(f"{size}, more than {settings.megapixels:g} million")
@@ -170,13 +169,17 @@ def _read(content: bytes, kind: str, settings: Settings) -> Decoded:
         if settings.size:
             # JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice the pixels asked for.
             image.draft("L" if settings.channels == 1 else None, (2 * settings.size,) * 2)
-        other = _other_bytes(image)
+        lower = _lower_bytes(content, kind, image)
         image.load()  # which turns TIFF upright by itself
         turn = _turn(image)
-        picture, values = _shallow(image, settings.scale, content, formats, other)
+        picture, values = _shallow(image, lower, settings.scale)
         upright = picture.transpose(TURN[turn]) if turn in TURN else picture
         shape = shape[::-1] if turn in (5, 6, 7, 8) else shape
         return _finish(_plain(upright), settings, shape, kind, mode)._replace(values=values)
+
+
+def _open(content: bytes, kind: str) -> Image.Image:
+    return Image.open(io.BytesIO(content), formats=[formats.PILLOW.get(kind, kind)])
 
 
 def _turn(image: Image.Image) -> int:
@@ -258,36 +261,37 @@ def _any_size() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _other_bytes(image: Image.Image) -> str | None:
-    """Of colours of 16 bits, whose upper bytes Pillow takes: what makes it take the lower."""
-    args = image.tile[0].args if getattr(image, "tile", None) else None
-    raw = args[0] if isinstance(args, tuple) and args else args
-    if image.mode not in ("RGB", "RGBA") or raw not in {f"{image.mode};16{c}" for c in "BLN"}:
+def _lower_bytes(content: bytes, kind: str, image: Image.Image) -> np.ndarray | None:
+    """Of colours of 16 bits, whose upper bytes Pillow takes, the lower; None for all others.
+
+    `image`: the file's, not loaded. Pillow takes the lower bytes where it is told that they come in
+    the other order.
+    """
+    args = image.tile[0].args if image.tile else None
+    order = args if isinstance(args, str) else args[0] if args else None
+    if order not in {f"{image.mode};16{c}" for c in "BLN"} or image.mode not in ("RGB", "RGBA"):
         return None
-    big = raw[-1] == "B" or (raw[-1] == "N" and sys.byteorder == "big")
-    return raw[:-1] + ("L" if big else "B")
+    big = order[-1] == "B" or (order[-1] == "N" and sys.byteorder == "big")
+    other = order[:-1] + ("L" if big else "B")
+    with _open(content, kind) as again:
+        again.tile = [
+            tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:]))
+            for tile in again.tile
+        ]
+        return np.asarray(again)
 
 
 def _shallow(
-    image: Image.Image,
-    asked: tuple[float, float] | None,
-    content: bytes,
-    formats: Sequence[str],
-    other: str | None,
+    image: Image.Image, lower: np.ndarray | None, asked: tuple[float, float] | None
 ) -> tuple[Image.Image, tuple[float, float] | None]:
-    """The picture with 8 bits; least and largest value where it had more. `other`: see above."""
-    if other:
-        with Image.open(io.BytesIO(content), formats=formats) as again:
-            again.tile = [
-                tile._replace(args=(other, *tile.args[1:]) if type(tile.args) is tuple else other)
-                for tile in again.tile
-            ]
-            values = (np.asarray(image).astype(np.uint16) << 8) | np.asarray(again)
+    """The picture with 8 bits, and the least and largest value where it had more."""
+    if lower is not None:
+        values = (np.asarray(image).astype(np.uint16) << 8) | lower
     elif image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image)
     else:
         return image, None
-    shown = values[..., :3] if other else values  # without transparency
+    shown = values if lower is None else values[..., :3]  # without transparency
     finite = shown if shown.dtype.kind in "iu" else shown[np.isfinite(shown)]
     ends = (float(finite.min(initial=0)), float(finite.max(initial=0)))
     levels = _levels(shown, asked or scale(*ends, whole=image.mode != "F"))

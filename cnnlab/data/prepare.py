@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from cnnlab.data import duplicates
+from cnnlab.data.formats import ENDINGS
 from cnnlab.data.images import scale
 from cnnlab.data.sources import Finding, _splits, tidy
-from cnnlab.data.sources._formats import ENDINGS
 from cnnlab.errors import UserError
 
 LONG = 200  # characters of an unusually long name

@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
-from cnnlab.data import images
+from cnnlab.data import formats, images
 from cnnlab.data.images import RESIZE, THUMB, BadImage, Settings, decode
-from cnnlab.data.sources import _formats
 
 AS_IT_IS = Settings(None, "squash", None, 100)
 
@@ -448,19 +447,19 @@ def boxes(brand, *compatible):
     ],
 )
 def test_the_kind_is_known_by_the_bytes(content, kind):
-    assert _formats.kind(content) == kind
+    assert formats.kind(content) == kind
 
 
 def test_without_its_package_heic_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(_formats.importlib.util, "find_spec", lambda name: None)
-    _formats.remedy.cache_clear()
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
+    formats.remedy.cache_clear()
     try:
         with pytest.raises(
             BadImage, match=r"^HEIC, which is not read here: pip install pillow-heif"
         ):
             decode(boxes(b"heic"), AS_IT_IS)
     finally:
-        _formats.remedy.cache_clear()
+        formats.remedy.cache_clear()
 
 
 def test_heic_is_read_where_its_package_is():

@@ -23,14 +23,15 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.core import url_to_fs
 
-from cnnlab.data.sources import Finding, _formats, refused, shown
+from cnnlab.data import formats
+from cnnlab.data.sources import Finding, refused, shown
 
 LARGEST = 512 * 2**20  # bytes of one file that is read
 # An archive that unpacks to more than `BOMB` bytes and `RATIO` times its size is refused. Images
 # are compressed already: archives of them are hardly smaller than they.
 BOMB, RATIO = 2**30, 100
 AT_ONCE = 16  # requests to an object store
-_KNOWN = {ending for endings in _formats.ENDINGS.values() for ending in endings}
+_KNOWN = {ending for endings in formats.ENDINGS.values() for ending in endings}
 
 # What reading a damaged, cut off or encrypted file or archive may raise.
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, NotImplementedError)
@@ -73,25 +74,6 @@ def look(place: str) -> Files:
         raise refused(place, f"damaged ({error})") from None
 
 
-def refuse_unwritable(place: str) -> None:
-    """Refuse a folder with names that are no text in UTF-8, as old archives leave them: they are
-    read all the same, but DVC, which keeps the folder, says no more than "surrogates not allowed".
-    """
-    names = [
-        os.path.relpath(os.path.join(above, name), place)  # noqa: PTH118
-        for above, folders, files in os.walk(place)
-        for name in (*folders, *files)
-        if any("\udc80" <= c <= "\udcff" for c in name)
-    ]
-    if names:
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise refused(
-            place,
-            f"{shown(min(names))}{more}: names that are not UTF-8, which DVC cannot keep; rename"
-            " them, as with `convmv -r -f latin1 -t utf8 --notest`, or put them into an archive",
-        )
-
-
 def is_local(system: fsspec.AbstractFileSystem) -> bool:
     """Whether a file system is this machine's."""
     return "file" in (system.protocol if isinstance(system.protocol, tuple) else [system.protocol])
@@ -116,11 +98,11 @@ def images(files: Files) -> list[str]:
         others.sort(key=files.keys.get)
     for first in range(0, len(others), AT_ONCE):
         some = others[first : first + AT_ONCE]
-        heads = files.read([files.keys[name] for name in some], _formats.HEAD)
+        heads = files.read([files.keys[name] for name in some], formats.HEAD)
         for name, head in zip(some, heads, strict=True):
             if isinstance(head, Exception):
                 files.note("file that cannot be read", name, detail=str(head))
-            elif _formats.kind(head):
+            elif formats.kind(head):
                 names.append(name)
             else:
                 files.note("not an image by its bytes", name)
