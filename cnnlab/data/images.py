@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import json
+import re
 import struct
 import sys
 import zlib
@@ -154,7 +155,7 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
         try:
             return _read(less(), kind, settings)
         except Image.UnidentifiedImageError:
-            problem = problem or f"{kind}, damaged or cut off"
+            problem = problem or f"{kind}: damaged, cut off or of a sort that is not read"
         except _UNREADABLE as error:
             problem = problem or f"{kind}: {' '.join(str(error).split()) or type(error).__name__}"
     raise BadImage(problem)
@@ -268,17 +269,19 @@ def _lower_bytes(content: bytes, kind: str, image: Image.Image) -> np.ndarray | 
     the other order.
     """
     args = image.tile[0].args if image.tile else None
-    order = args if isinstance(args, str) else args[0] if args else None
-    if order not in {f"{image.mode};16{c}" for c in "BLN"} or image.mode not in ("RGB", "RGBA"):
+    order = args[0] if isinstance(args, tuple) and args else args
+    if not re.fullmatch("(RGB[AX]?|LA);16[BLN]", str(order)):
         return None
     big = order[-1] == "B" or (order[-1] == "N" and sys.byteorder == "big")
-    other = order[:-1] + ("L" if big else "B")
+    grey = order[0] == "L"  # of which it knows one order: its four bytes are read as colours
+    other = "RGBA" if grey else order[:-1] + ("L" if big else "B")
     with _open(content, kind) as again:
         again.tile = [
             tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:]))
             for tile in again.tile
         ]
-        return np.asarray(again)
+        lower = np.asarray(again)
+    return lower[..., [1, 1, 1, 3]] if grey else lower
 
 
 def _shallow(
@@ -291,12 +294,13 @@ def _shallow(
         values = np.asarray(image)
     else:
         return image, None
-    shown = values if lower is None else values[..., :3]  # without transparency
+    opaque = image.mode[-1] != "A"
+    shown = values if opaque else values[..., :-1]
     finite = shown if shown.dtype.kind in "iu" else shown[np.isfinite(shown)]
     ends = (float(finite.min(initial=0)), float(finite.max(initial=0)))
     levels = _levels(shown, asked or scale(*ends, whole=image.mode != "F"))
-    if image.mode == "RGBA":
-        levels = np.concatenate([levels, np.asarray(image)[..., 3:]], axis=2)
+    if not opaque:
+        levels = np.concatenate([levels, np.asarray(image)[..., -1:]], axis=2)
     return Image.fromarray(levels), ends
 
 

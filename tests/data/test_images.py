@@ -135,7 +135,7 @@ def deep(values, ending):
     height, width, channels = values.shape
     if ending == "png":
         rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-        kind = {3: 2, 4: 6}[channels]
+        kind = {2: 4, 3: 2, 4: 6}[channels]
         about = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
         blocks = chunk(b"IHDR", about) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
         return b"\x89PNG\r\n\x1a\n" + blocks
@@ -143,15 +143,17 @@ def deep(values, ending):
     pixels = zlib.compress(pixels) if ending == "tiff deflated" else pixels
     start = 8 + 2 + 12 * 9 + 4
     compression = 8 if ending == "tiff deflated" else 1
-    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, start), (259, 3, 1, compression)]
-    tags += [(262, 3, 1, 2), (273, 4, 1, start + 6), (277, 3, 1, 3), (278, 4, 1, height)]
-    tags += [(279, 4, 1, len(pixels))]
+    start += 12 * (channels == 4)
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, start)]
+    tags += [(259, 3, 1, compression), (262, 3, 1, 2), (273, 4, 1, start + 2 * channels)]
+    tags += [(277, 3, 1, channels), (278, 4, 1, height), (279, 4, 1, len(pixels))]
+    tags += [(338, 3, 1, {"tiff": 2, "tiff unused": 0}[ending])] if channels == 4 else []
     head = b"II*\0" + struct.pack("<IH", 8, len(tags))
     return (
         head
         + b"".join(struct.pack("<HHII", *tag) for tag in tags)
         + bytes(4)
-        + struct.pack("<HHH", 16, 16, 16)
+        + struct.pack("<H", 16) * channels
         + pixels
     )
 
@@ -169,15 +171,19 @@ TWELVE[0, 0, :3], TWELVE[..., 3] = 4095, 65535
         (TWELVE, "png"),
         (TWELVE[..., :3], "tiff"),
         (TWELVE[..., :3], "tiff deflated"),
+        (TWELVE, "tiff"),
+        (TWELVE, "tiff unused"),
+        (TWELVE[..., ::3], "png"),
     ],
 )
 def test_of_twelve_bits_in_sixteen_the_upper_eight_are_read(values, ending):
     image = decode(deep(values, ending), AS_IT_IS)
     assert image.values == (0, 4095)
     colours = values[..., None] if values.ndim == 2 else values[..., :3]
-    np.testing.assert_array_equal(image.pixels, colours >> 4)
+    colours = colours if colours.shape[2] == 3 else colours[..., :1]  # grey
+    np.testing.assert_array_equal(*np.broadcast_arrays(image.pixels, colours >> 4))
     brighter = decode(deep(values, ending), replace(AS_IT_IS, scale=(0.0, 65536.0)))
-    np.testing.assert_array_equal(brighter.pixels, colours >> 8)
+    np.testing.assert_array_equal(*np.broadcast_arrays(brighter.pixels, colours >> 8))
 
 
 @pytest.mark.parametrize(

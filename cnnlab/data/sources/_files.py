@@ -326,7 +326,7 @@ def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
 
 def _slashed(name: str, windows: bool = False) -> str:
     """A member's name with slashes: archives made on Windows may have backslashes instead."""
-    return name.replace("\\", "/") if windows or "/" not in name else name
+    return name.replace("\\", "/") if "\\" in name and (windows or "/" not in name) else name
 
 
 def _target(place: str, name: str, target: PurePosixPath) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -20,6 +21,7 @@ _NAMES = {
 SPLIT = {"train": "train", "validation": "train", "test": "test"}
 
 
+@functools.cache
 def part(name: str) -> str | None:
     """Of which part something is that is called so; None where the name is none of theirs."""
     name = name.strip().casefold()

@@ -82,7 +82,7 @@ def _of_classes(rows: list[tuple[str, str, str]], files: Files) -> list[tuple[st
     """Without the parts none of whose folders is a class of train, as where test images lie in one
     folder because nobody knows what they are."""
     classes: dict[str, set[str]] = {}
-    for _, label, part in rows:
+    for label, part in {row[1:] for row in rows}:
         classes.setdefault(part, set()).add(tidy(label).casefold())
     train = {c for part, held in classes.items() if _splits.part(part) == "train" for c in held}
     lone = {part for part, held in classes.items() if train and not held & train}
