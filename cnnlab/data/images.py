@@ -16,6 +16,7 @@ import json
 import re
 import struct
 import sys
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import asdict, dataclass
@@ -162,7 +163,7 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
 
 
 def _read(content: bytes, kind: str, settings: Settings) -> Decoded:
-    with _any_size(), _open(content, kind) as image:
+    with warnings.catch_warnings(action="ignore"), _any_size(), _open(content, kind) as image:
         if image.width * image.height > settings.megapixels * 1e6:
             size = f"{image.width}x{image.height} pixels"
             raise BadImage(f"{size}, more than {settings.megapixels:g} million")
@@ -224,7 +225,8 @@ def _jpeg(content: bytes, exif: Set[bytes]) -> bytes:
     while content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] not in (b"\xda", b""):
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
         marker = content[at + 1]
-        told = marker in {*range(0xE1, 0xF0), 0xFE} - {0xEE}  # which says what the colours are
+        colours = marker == 0xEE and end - at == 16  # says what they are, where it is whole
+        told = marker in {*range(0xE1, 0xF0), 0xFE} and not colours
         if not told or content[at + 4 : at + 8] in exif:
             kept.append(content[at:end])
         at = end

@@ -525,6 +525,34 @@ def test_a_broken_profile_costs_neither_an_image_nor_its_turn(ending):
         assert (made.width, made.height) == (20, 32)
 
 
+def segment(marker, content):
+    """A block of a JPEG."""
+    return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        segment(0xED, b"Photoshop 3.0\x008BIM"),
+        segment(0xED, b"Photoshop 3.0\x008BIM\x04"),
+        segment(0xE1, b""),
+        segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation='zz'/>"),
+        segment(0xE2, b"ICC_PROFILE\0"),
+        segment(0xE2, b"MPF\0"),
+        segment(0xE2, b"MPF\0II*\0\x08\0\0\0\xff\xff"),
+        segment(0xEE, b"Adobe"),
+        segment(0xFE, b""),
+    ],
+)
+def test_broken_blocks_cost_no_jpeg_nor_its_turn(odd):
+    whole = stored(Image.fromarray(NOISE[:20]), "jpg")
+    expected = decode(whole, AS_IT_IS).pixels
+    turned = segment(0xE1, b"Exif\0\0" * 2 + TURNED.tobytes()[6:])  # which some phones write twice
+    for blocks, turns in ((odd, 0), (odd + turned, -1), (turned + odd, -1)):
+        made = decode(whole[:2] + blocks + whole[2:], AS_IT_IS)
+        np.testing.assert_array_equal(made.pixels, np.rot90(expected, turns))
+
+
 @pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"tIME", b"gAMA", b"pHYs"])
 @pytest.mark.parametrize("late", [False, True])
 def test_text_and_what_else_is_no_pixels_cost_no_png(kind, late):
