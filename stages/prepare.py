@@ -23,12 +23,10 @@ ABOUT = ["source", "label", "split", "problem", "width", "height", "mode", "form
 
 def main() -> None:
     data, seed = params.load("data", "seed")
-    source = SOURCES[data.source].open_source(data.remote or data.raw)
+    place = data.remote or data.raw
+    source = _opened(data.source, place, data.bad.policy)
     decode.start_early(len(source.table), cores())
-    _say(source.findings)
-    prepare.refuse_lost(source.findings, data.bad.policy)
-    table, renamed = prepare.named(source.table)
-    table, classes = prepare.merged(table, data.classes)
+    table, classes = prepare.merged(source.table, data.classes)
     table = prepare.select(table, classes, data.pretrain.taken)
     left = set(table["label"]) - set(data.pretrain.taken)
     if len(left) < 2:
@@ -46,10 +44,10 @@ def main() -> None:
         seed=derive(seed, "pools"),
     )
     draw(table)  # what cannot be drawn is said before the long work
-    other = _other(data.pretrain, derive(seed, "pretrain")) if data.pretrain.source else None
+    other = _other(data, derive(seed, "pretrain")) if data.pretrain.source else None
 
     settings = Settings(data.image_size, data.resize, data.channels, data.bad.megapixels)
-    inventory, images, findings, cache, scale = _decoded(source, table, settings, data, data.raw)
+    inventory, images, findings, cache, scale = _decoded(source, table, settings, data, place)
     drawn = draw(images)
     channels = data.channels or int(images["channels"].max())
     shape = prepare.common_shape(drawn, data.image_size, channels)
@@ -69,8 +67,7 @@ def main() -> None:
     inventory[ABOUT].assign(pool=inventory["row"].map(used).fillna("")).to_csv(
         paths.INVENTORY, index=False
     )
-    findings = sorted([*source.findings, *renamed, *findings])
-    _say(renamed)
+    findings = sorted([*source.findings, *findings])
     pd.DataFrame(findings, columns=Finding._fields).to_csv(paths.FINDINGS, index=False)
     target = drawn["label"][drawn["split"] != "pretrain"]
     facts = {
@@ -83,6 +80,14 @@ def main() -> None:
     }
     paths.REPORTS.mkdir(exist_ok=True)
     paths.DATA_FACTS.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _opened(name, place, policy):
+    """A source, whose findings have been said."""
+    source = prepare.named(SOURCES[name].open_source(place))
+    _say(source.findings)
+    prepare.refuse_lost(source.findings, policy)
+    return source
 
 
 def _write_pools(pools, shape, task) -> list[str]:
@@ -142,11 +147,11 @@ def _say(findings):
         print(f"prepare: {line}")
 
 
-def _other(pretrain, seed):
+def _other(data, seed):
     """The other source that a backbone learns from, its table, and what draws its images."""
-    source = SOURCES[pretrain.source].open_source(pretrain.raw)
-    _say(source.findings)
-    table, _ = prepare.named(source.table)
+    pretrain = data.pretrain
+    source = _opened(pretrain.source, pretrain.raw, data.bad.policy)
+    table = source.table
     if pretrain.task == "rotation" and pretrain.classes is None:
         table = prepare.without_labels(table)
     else:

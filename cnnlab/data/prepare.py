@@ -7,6 +7,7 @@ import posixpath
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 from cnnlab.data import duplicates
 from cnnlab.data.formats import ENDINGS
 from cnnlab.data.images import scale
-from cnnlab.data.sources import Finding, _splits, tidy
+from cnnlab.data.sources import Finding, Source, _splits, tidy
 from cnnlab.errors import UserError
 
 LONG = 200  # characters of an unusually long name
@@ -26,15 +27,16 @@ LABEL = 240  # bytes of a class name, which becomes part of file names
 ANY = ""  # in what is wanted of a pool: images of any class (none has an empty name)
 
 
-def named(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
-    """A source's table with its labels as `tidy` writes them; labels that it changed."""
-    tidied = {label: tidy(label) for label in sorted(table["label"].unique())}
+def named(source: Source) -> Source:
+    """The source with its labels as `tidy` writes them; a finding for each that this changes."""
+    tidied = {label: tidy(label) for label in sorted(source.table["label"].unique())}
     findings = [
         Finding("class name in another form", ascii(label), f"read as {name}")
         for label, name in tidied.items()
         if label != name
     ]
-    return table.assign(label=table["label"].map(tidied)), findings
+    table = source.table.assign(label=source.table["label"].map(tidied))
+    return replace(source, table=table, findings=[*source.findings, *findings])
 
 
 def merged(
@@ -263,15 +265,14 @@ def range_of(facts: pd.DataFrame, place: str) -> tuple[tuple[float, float] | Non
         f"{len(deep)} images hold values from {low:g} to {high:g}: in all of them {black:g} becomes"
         f" black and {black + width:g} white"
     )
-    done = "brought to 8 bits by one rule"
-    return (black, width), [Finding("images of more than 8 bits", place, done, detail)]
+    return (black, width), [Finding("rule for more than 8 bits", place, "applied", detail)]
 
 
 def lines(findings: list[Finding], listed: str) -> list[str]:
     """A line for each kind of finding: how many, what became of them, the first of them and why,
     and where they are `listed`."""
     kinds: dict[str, list[Finding]] = {}
-    for finding in findings:
+    for finding in sorted(findings):
         kinds.setdefault(finding.what, []).append(finding)
     return [
         f"{what} ({len(some)}) {some[0].done}: {some[0].where}"
@@ -320,7 +321,15 @@ def without_bad(
         Finding("image that cannot be used", source, "left out", problem)
         for source, problem in zip(bad["source"], bad["problem"], strict=True)
     ]
-    return inventory[inventory["problem"] == ""].reset_index(drop=True), findings
+    usable = inventory[inventory["problem"] == ""].reset_index(drop=True)
+    gone = sorted(set(bad["label"]) - set(usable["label"]))
+    if gone and usable["label"].nunique() < 2:
+        raise UserError(
+            f"params.yaml: data: needs at least 2 classes; of {', '.join(gone)} no image can be"
+            f" used: {bad['source'].iloc[0]}: {bad['problem'].iloc[0]}"
+        )
+    what = "class without images that can be used"
+    return usable, [*findings, *(Finding(what, label, "left out") for label in gone)]
 
 
 def oddities(inventory: pd.DataFrame) -> list[Finding]:

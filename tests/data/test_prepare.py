@@ -12,7 +12,7 @@ from PIL import Image
 from cnnlab.data import prepare
 from cnnlab.data.images import perceptual_hash
 from cnnlab.data.pool import digest
-from cnnlab.data.sources import Finding
+from cnnlab.data.sources import Finding, Source
 from cnnlab.errors import UserError
 
 POOLS = ["dev", "pretrain", "test"]
@@ -319,6 +319,16 @@ def test_of_very_many_bad_images_some_are_named():
     assert "and 490 more" in str(refused.value)
 
 
+def test_a_class_of_which_no_image_can_be_used_is_listed():
+    images, findings = prepare.without_bad(
+        inventory_of(problem=["", "", "x", ""], label=["a", "b", "c", "a"]), "skip", 0.5
+    )
+    assert set(images["label"]) == {"a", "b"}
+    assert findings[1:] == [("class without images that can be used", "c", "left out", "")]
+    with pytest.raises(UserError, match=r"2 classes; of b no image can be used: 1.jpg: empty"):
+        prepare.without_bad(inventory_of(problem=["", "empty file"], label=["a", "b"]), "skip", 0.5)
+
+
 def test_oddities_are_listed():
     names = ["a.jpg", "b.png", "c d.jpeg", "é.jpg", "x" * 201 + ".jpg", "a\\n.jpg", "photo"]
     findings = prepare.oddities(inventory_of(source=names))
@@ -489,7 +499,8 @@ def test_merging_what_is_not_there_or_twice_is_refused(classes, said):
     ],
 )
 def test_a_label_has_one_form(written, name):
-    table, findings = prepare.named(table_of([written, name, "dog"]))
+    source = prepare.named(Source(table_of([written, name, "dog"]), range(3), list))
+    table, findings = source.table, source.findings
     assert list(table["label"]) == [name, name, "dog"]
     expected = [("class name in another form", ascii(written), f"read as {name}", "")]
     assert findings == (expected if written != name else [])
@@ -529,7 +540,7 @@ def test_one_scale_is_for_all_images_of_more_than_8_bits():
     facts = pd.DataFrame(facts)
     scale, (said,) = prepare.range_of(facts, "data/raw")
     assert scale == (0, 4096)
-    assert said[:3] == ("images of more than 8 bits", "data/raw", "brought to 8 bits by one rule")
+    assert said[:3] == ("rule for more than 8 bits", "data/raw", "applied")
     assert said.detail == (
         "2 images hold values from 0 to 4095: in all of them 0 becomes black and 4096 white"
     )
