@@ -882,6 +882,16 @@ def test_the_splits_of_parquet_may_be_folders(tmp_path):
     assert list(source.table["split"]) == ["test"] * 3 + ["train"] * 3
 
 
+def test_splits_of_other_names_make_all_images_one_and_that_is_said(tmp_path):
+    for part in ("train", "test", "unsupervised"):
+        parquet(tmp_path / f"{part}-0.parquet")
+    source = SOURCES["huggingface"].open_source(str(tmp_path))
+    assert set(source.table["split"]) == {""}
+    (said,) = source.findings
+    assert said[:3] == ("parts of other names", "test, train, unsupervised", "used as one")
+    assert said.detail.startswith("unsupervised: known are train, validation and test;")
+
+
 def test_labels_of_parquet_may_be_bytes(tmp_path):
     cells = [{"bytes": content} for content in list(FLAT.values())[:2]]
     pq.write_table(

@@ -448,7 +448,7 @@ def test_what_is_left_out_is_said_in_the_terminal_and_listed(study, capsys):
     for line in (
         "image without a class folder (3) left out: test/0.png, ...;",
         "not an image by its bytes (1) left out: train/a/notes.txt;",
-        "parts of which none is the test (1) used as one: train, valid (test images are drawn",
+        "parts of which none is the test (1) used as one: train, valid (one may be called test; ",
         "image that cannot be used (1) left out: train/a/bad.png (not an image of a known format);",
     ):
         assert f"prepare: {line}" in said

@@ -47,7 +47,9 @@ def settle(names: Iterable[str]) -> tuple[dict[str, str], list[Finding]]:
             if parts[name] == "validation"
         ]
     elif len(names) > 1:
-        detail = "test images are drawn from all; to keep a part for the test, call it test"
-        where = ", ".join(map(shown, names))
-        findings = [Finding("parts of which none is the test", where, "used as one", detail)]
+        odd = ", ".join(shown(name) for name in names if parts[name] is None)
+        what = "parts of other names" if odd else "parts of which none is the test"
+        detail = f"{odd}: known are train, validation and test" if odd else "one may be called test"
+        detail += "; test images are drawn from all of them"
+        findings = [Finding(what, ", ".join(map(shown, names)), "used as one", detail)]
     return {name: SPLIT[parts[name]] if apart else "" for name in names}, findings
