@@ -25,6 +25,7 @@ class Usage:
     shape: list[int]  # of an image: height, width, channels
     resize: str  # what is done to images of another shape, a key of RESIZE
     megapixels: float  # larger images are refused
+    scale: list[float] | None = None  # of images of more than 8 bits; None: each one's own
 
     def write(self, folder: Path) -> None:
         """Write it beside the network."""
@@ -34,7 +35,8 @@ class Usage:
         """An image file's bytes as the network takes them, uint8 of `shape`. Raises BadImage."""
         height, width, channels = self.shape
         size = height if height == width else None
-        image = decode(content, Settings(size, self.resize, channels, self.megapixels)).pixels
+        settings = Settings(size, self.resize, channels, self.megapixels, self.scale)
+        image = decode(content, settings).pixels
         if list(image.shape) != self.shape:
             raise BadImage(f"{image.shape[1]}x{image.shape[0]} pixels; allowed: {width}x{height}")
         return image

@@ -1,4 +1,7 @@
-"""check: the whole params.yaml is valid and its variants are its design's, before anything long."""
+"""check: the whole params.yaml is valid, its variants are its design's, and DVC can keep the names
+of the images' files, before anything long."""
+
+import os
 
 from cnnlab import params
 from cnnlab.compare import designs
@@ -8,6 +11,8 @@ from stages import run
 
 def main() -> None:
     whole = params.read()
+    _refuse_names("data.raw", whole.data.raw)
+    _refuse_names("data.pretrain.raw", whole.data.pretrain.raw)
     design = whole.design
     sets = designs.sets_of(**dict(design))
     order = [*design.starts, *design.techniques, designs.PLACEBO]
@@ -16,6 +21,24 @@ def main() -> None:
         raise UserError(
             f"{params.FILE}: design.kind = {design.kind!r} needs variants with just "
             f"{'; '.join(lacking)}; run `make design`, or set kind: custom"
+        )
+
+
+def _refuse_names(key: str, folder: str) -> None:
+    """Refuse names that are no text in UTF-8, as old archives leave them: `prepare` reads them, but
+    DVC, which keeps the folder, says no more than "surrogates not allowed"."""
+    names = [
+        os.path.join(above, name)  # noqa: PTH118  (a walk gives texts)
+        for above, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+        if not name.isascii() and name.encode(errors="replace").decode() != name
+    ]
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise UserError(
+            f"{params.FILE}: {key} = {folder!r}: {os.fsencode(min(names))}{more}: names that are"
+            " not UTF-8, which DVC cannot keep; rename them, as `convmv -r -f latin1 -t utf8"
+            " --notest` does, or put them into an archive"
         )
 
 

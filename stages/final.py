@@ -54,7 +54,8 @@ def main() -> None:
     job = _job(recipe, dev, seed, execution)
     done = run_observed(job, paths.MODELS, execution, study, "final")
     shape = list(dev.images.shape[1:])
-    Usage(chosen["name"], list(dev.classes), shape, resize, pixels).write(paths.MODELS)
+    scale = pool.scale(dev.folder)
+    Usage(chosen["name"], list(dev.classes), shape, resize, pixels, scale).write(paths.MODELS)
     test = replace(test, classes=dev.classes)
     predicted = probabilities(records.load_model(paths.MODELS / records.MODEL), test.images)
     judged = judge(

@@ -1,5 +1,6 @@
 """prepare: draw the study's images from their source and bring them to one shape."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -22,7 +23,8 @@ ABOUT = ["source", "label", "split", "problem", "width", "height", "mode", "form
 
 def main() -> None:
     data, seed = params.load("data", "seed")
-    source = SOURCES[data.source].open_source(data.remote or data.raw)
+    place = data.remote or data.raw
+    source = _opened(data.source, place, data.bad.policy)
     decode.start_early(len(source.table), cores())
     table, classes = prepare.merged(source.table, data.classes)
     table = prepare.select(table, classes, data.pretrain.taken)
@@ -42,21 +44,22 @@ def main() -> None:
         seed=derive(seed, "pools"),
     )
     draw(table)  # what cannot be drawn is said before the long work
-    other = _other(data.pretrain, derive(seed, "pretrain")) if data.pretrain.source else None
+    other = _other(data, derive(seed, "pretrain")) if data.pretrain.source else None
 
     settings = Settings(data.image_size, data.resize, data.channels, data.bad.megapixels)
-    inventory, images, findings, cache = _decoded(source, table, settings, data)
+    inventory, images, findings, cache, scale = _decoded(source, table, settings, data, place)
     drawn = draw(images)
     channels = data.channels or int(images["channels"].max())
     shape = prepare.common_shape(drawn, data.image_size, channels)
-    pools = {name: (drawn[drawn["split"] == name], cache) for name in ("dev", "pretrain", "test")}
+    pools = {
+        name: (drawn[drawn["split"] == name], cache, scale) for name in ("dev", "pretrain", "test")
+    }
     caches = [cache]
     if other:
-        learnt, more, elsewhere = _learnt(*other, drawn, shape, data)
-        pools["pretrain"] = learnt, elsewhere
-        caches.append(elsewhere)
+        pools["pretrain"], more = _learnt(*other, drawn, shape, data)
+        caches.append(pools["pretrain"][1])
         findings += more
-    counts = {name: len(part) for name, (part, _) in pools.items()}
+    counts = {name: len(part) for name, (part, *_) in pools.items()}
     learnt = _write_pools(pools, shape, data.pretrain.task)
     for opened in caches:
         opened.close()
@@ -64,7 +67,8 @@ def main() -> None:
     inventory[ABOUT].assign(pool=inventory["row"].map(used).fillna("")).to_csv(
         paths.INVENTORY, index=False
     )
-    pd.DataFrame(sorted(findings), columns=Finding._fields).to_csv(paths.FINDINGS, index=False)
+    findings = sorted([*source.findings, *findings])
+    pd.DataFrame(findings, columns=Finding._fields).to_csv(paths.FINDINGS, index=False)
     target = drawn["label"][drawn["split"] != "pretrain"]
     facts = {
         "shape": shape,
@@ -78,6 +82,14 @@ def main() -> None:
     paths.DATA_FACTS.write_text(json.dumps(facts, indent=2) + "\n")
 
 
+def _opened(name, place, policy):
+    """A source, whose findings have been said."""
+    source = prepare.named(SOURCES[name].open_source(place))
+    _say(source.findings)
+    prepare.refuse_lost(source.findings, policy)
+    return source
+
+
 def _write_pools(pools, shape, task) -> list[str]:
     """Write data/prepared/POOL of each; returns the classes that a backbone learns."""
     height, width, channels = shape
@@ -87,40 +99,58 @@ def _write_pools(pools, shape, task) -> list[str]:
             "data.pretrain.task = rotation turns by 90 degrees; give a size"
         )
     shutil.rmtree(paths.PREPARED, ignore_errors=True)
-    first_free = max(part["image_id"].max() for part, _ in pools.values() if len(part)) + 1
-    with bar("prepare: pools", sum(len(part) for part, _ in pools.values())) as progress:
-        for name, (part, cache) in pools.items():
+    first_free = max(part["image_id"].max() for part, *_ in pools.values() if len(part)) + 1
+    with bar("prepare: pools", sum(len(part) for part, *_ in pools.values())) as progress:
+        for name, (part, cache, scale) in pools.items():
             pixels = progress.each(prepare.in_channels(cache.pixels(part["id"]), channels))
             kept = part["digest"].where(part["channels"] == channels, "")  # of grey made colour
             part = part.assign(digest=kept)
             if name == "pretrain" and task == "rotation":
                 part, pixels = prepare.turned(part, first_free), prepare.in_turns(pixels)
-            pool.write(paths.PREPARED / name, pixels, part, shape)
+            pool.write(paths.PREPARED / name, pixels, part, shape, scale)
             if name == "pretrain":
                 learnt = sorted(set(part["label"]), key=pool.natural)
     return learnt
 
 
-def _decoded(source, table, settings, data):
+def _decoded(source, table, settings, data, place):
     """Bring a source's images into the cache: the inventory of all, the usable ones with their
-    groups, what is to be said of them, and the cache."""
+    groups, what is to be said of them, the cache, and the scale of those of more than 8 bits."""
+    facts, kept = _decode(source, table, settings)
+    scale, deep = prepare.range_of(facts, place)
+    if scale:
+        facts, kept = _decode(source, table, dataclasses.replace(settings, scale=scale))
+    inventory = table.join(facts)
+    images, bad = prepare.without_bad(inventory, data.bad.policy, data.bad.limit)
+    _say([*bad, *deep])
+    cache = Cache(kept)
+    images, doubled = prepare.group_duplicates(
+        images, data.near_duplicates, lambda ids: cache.thumbs(ids, THUMB)
+    )
+    findings = [*bad, *deep, *doubled, *prepare.oddities(images)]
+    return inventory, images, findings, cache, scale
+
+
+def _decode(source, table, settings):
+    """Facts of each image, and the file of the cache."""
     with bar("prepare: images", len(table)) as progress:
         facts, kept, counts = decode.decode_all(
             source, table["row"].to_numpy(), settings, paths.decoded(), cores(), progress.advance
         )
     print(f"prepare: {counts.decoded} images decoded, {counts.known} known from earlier runs")
-    inventory = table.join(facts)
-    images, bad = prepare.without_bad(inventory, data.bad.policy, data.bad.limit)
-    cache = Cache(kept)
-    images, doubled = prepare.group_duplicates(
-        images, data.near_duplicates, lambda ids: cache.thumbs(ids, THUMB)
-    )
-    return inventory, images, [*source.findings, *bad, *doubled, *prepare.oddities(images)], cache
+    return facts, kept
 
 
-def _other(pretrain, seed):
+def _say(findings):
+    """A line in the terminal for each kind."""
+    for line in prepare.lines(findings, str(paths.FINDINGS)):
+        print(f"prepare: {line}")
+
+
+def _other(data, seed):
     """The other source that a backbone learns from, its table, and what draws its images."""
-    source = SOURCES[pretrain.source].open_source(pretrain.raw)
+    pretrain = data.pretrain
+    source = _opened(pretrain.source, pretrain.raw, data.bad.policy)
     table = source.table
     if pretrain.task == "rotation" and pretrain.classes is None:
         table = prepare.without_labels(table)
@@ -141,8 +171,8 @@ def _other(pretrain, seed):
 
 
 def _learnt(source, table, draw, drawn, shape, data):
-    """Images of another source, in the shape of the study's: those that a backbone learns from,
-    what is to be said of them, and their cache."""
+    """Images of another source that a backbone learns from, in the shape of the study's, with their
+    cache and scale; what is to be said of them."""
     height, width, channels = shape
     if height != width:
         raise UserError(
@@ -150,11 +180,12 @@ def _learnt(source, table, draw, drawn, shape, data):
             "data.pretrain.source become square: give a size"
         )
     settings = Settings(height, data.resize, channels, data.bad.megapixels)
-    _, images, findings, cache = _decoded(source, table, settings, data)
+    _, images, findings, cache, scale = _decoded(source, table, settings, data, data.pretrain.raw)
     # An image of the study's own must not be learnt from beforehand.
     learnt = draw(images[~images["digest"].isin(drawn["digest"])])
     learnt = learnt[learnt["split"] == "pretrain"]
-    return learnt.assign(image_id=learnt["image_id"] + len(drawn)), findings, cache
+    learnt = learnt.assign(image_id=learnt["image_id"] + len(drawn))
+    return (learnt, cache, scale), [*source.findings, *findings]
 
 
 if __name__ == "__main__":

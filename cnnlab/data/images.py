@@ -1,19 +1,24 @@
 """One image: from a file's bytes to the pixels that networks see.
 
-JPEG, PNG, BMP, GIF and TIFF (the first picture of several) and WebP; 1, 8 or 16 bits, grey, colour,
-palette, CMYK, with or without transparency. What comes out is 8 bits, grey or RGB, upright as its
-EXIF orientation says; transparent parts show white.
+JPEG, PNG, BMP, GIF and TIFF (the first picture of several), WebP, AVIF, and HEIC where pillow-heif
+is installed; grey, colour, palette, CMYK, with or without transparency. What comes out is 8 bits,
+grey or RGB, upright as its EXIF orientation says; transparent parts show white. Values of more than
+8 bits are brought to 8 by one rule for a whole data set, see `scale`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
+import re
 import struct
+import sys
+import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -22,14 +27,23 @@ import PIL
 import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 
-# Read by their content, whatever the name ends in. Others that Pillow knows are left out: some
-# start programs (EPS), and all of them are more code for a hostile file to meet.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+from cnnlab.data import formats
+
+
+def _pad(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """As ImageOps.pad does it, which leaves nothing of a very thin picture."""
+    shares = picture.width / picture.height / (size[0] / size[1])
+    thin = (max(1, round(size[0] * min(1, shares))), max(1, round(size[1] * min(1, 1 / shares))))
+    small = picture.resize(thin, Image.Resampling.BILINEAR)
+    padded = Image.new(picture.mode, size)
+    padded.paste(small, (round((size[0] - thin[0]) / 2), round((size[1] - thin[1]) / 2)))
+    return padded
+
 
 RESIZE = {
     "squash": lambda picture, size: picture.resize(size, Image.Resampling.BILINEAR),
     "crop": lambda picture, size: ImageOps.fit(picture, size, Image.Resampling.BILINEAR),
-    "pad": lambda picture, size: ImageOps.pad(picture, size, Image.Resampling.BILINEAR),
+    "pad": _pad,
 }
 
 TURN = {  # EXIF orientation -> what makes the picture upright
@@ -42,10 +56,12 @@ TURN = {  # EXIF orientation -> what makes the picture upright
     8: Image.Transpose.ROTATE_90,
 }
 
+EXIF = {b"Exif", b"eXIf", b"EXIF"}  # begin its block in JPEG, PNG and WebP
+
 MODE = {1: "L", 3: "RGB"}  # channels -> Pillow's name
 THUMB = 32  # pixels a side, of what near duplicates are found by; smaller images have none
 # Goes up when the same file and settings give other pixels or facts, or are kept in another way.
-_VERSION = 2
+_VERSION = 3
 
 # What Pillow raises for files that are damaged, cut off or made to do harm.
 _UNREADABLE = (
@@ -78,11 +94,14 @@ class Settings:
     resize: str  # a key of RESIZE
     channels: int | None  # 1 or 3; None: as each image is
     megapixels: float  # larger images are refused before they are decoded
+    # As `scale` gives it, for values of more than 8 bits; None: each image's own.
+    scale: tuple[float, float] | None = None
 
     @property
     def key(self) -> str:
         """Hash of all that decides what comes out for a given file."""
         libraries = {"pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
+        libraries |= formats.readers()
         made_by = {"version": _VERSION, **libraries, **asdict(self)}
         return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -95,7 +114,23 @@ class Decoded(NamedTuple):
     width: int  # of the original, upright
     height: int
     mode: str  # of the original: Pillow's name, such as RGB, L, P, CMYK, I;16
-    format: str  # one of FORMATS; "array" for what came as pixels
+    format: str  # one of formats.ENDINGS; "array" for what came as pixels
+    values: tuple[float, float] | None = None  # least and largest of more than 8 bits, else None
+
+
+def scale(low: float, high: float, whole: bool) -> tuple[float, float]:
+    """What brings values from `low` to `high` to 8 bits: the one that is black, and how many there
+    are from there to white. `whole`: they are whole numbers.
+
+    Black is 0, and white what the fewest bits hold that hold all values, so that 12 bits in a file
+    of 16 fill the range; white is 1 for fractions. Where values are below 0, black is the least
+    and white the largest.
+    """
+    if low < 0:
+        return float(low), float(high - low) or 1.0
+    if high <= 1 and not whole:
+        return 0.0, 1.0
+    return 0.0, 2.0 ** int(high).bit_length()
 
 
 def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
@@ -110,27 +145,92 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
     if plain := _plain_jpeg(content, settings):
         pixels, mode = plain
         return _of_pixels(pixels, settings, "JPEG", mode)
+    kind = formats.kind(content[: formats.HEAD])
+    if kind is None:
+        raise BadImage("not an image of a known format")
+    if remedy := formats.remedy(kind):
+        raise BadImage(f"{kind}, which is not read here: {remedy}")
+    problem = None
+    without = functools.partial(_bare, content, kind)
+    for less in (lambda: content, lambda: without(EXIF), lambda: without(set())):
+        try:
+            return _read(less(), kind, settings)
+        except Image.UnidentifiedImageError:
+            problem = problem or f"{kind}: damaged, cut off or of a sort that is not read"
+        except _UNREADABLE as error:
+            problem = problem or f"{kind}: {' '.join(str(error).split()) or type(error).__name__}"
+    raise BadImage(problem)
+
+
+def _read(content: bytes, kind: str, settings: Settings) -> Decoded:
+    with warnings.catch_warnings(action="ignore"), _any_size(), _open(content, kind) as image:
+        if image.width * image.height > settings.megapixels * 1e6:
+            size = f"{image.width}x{image.height} pixels"
+            raise BadImage(f"{size}, more than {settings.megapixels:g} million")
+        mode, shape = image.mode, (image.height, image.width)
+        if settings.size:
+            # JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice the pixels asked for.
+            image.draft("L" if settings.channels == 1 else None, (2 * settings.size,) * 2)
+        lower = _lower_bytes(content, kind, image)
+        image.load()  # which turns TIFF upright by itself
+        turn = _turn(image)
+        picture, values = _shallow(image, lower, settings.scale)
+        upright = picture.transpose(TURN[turn]) if turn in TURN else picture
+        shape = shape[::-1] if turn in (5, 6, 7, 8) else shape
+        return _finish(_plain(upright), settings, shape, kind, mode)._replace(values=values)
+
+
+def _open(content: bytes, kind: str) -> Image.Image:
+    return Image.open(io.BytesIO(content), formats=[formats.PILLOW.get(kind, kind)])
+
+
+def _turn(image: Image.Image) -> int:
+    """The EXIF orientation; upright where EXIF is broken, which is no reason to lose an image."""
     try:
-        with _any_size(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > settings.megapixels * 1e6:
-                size = f"{image.width}x{image.height} pixels"
-                raise BadImage(f"{size}, more than {settings.megapixels:g} million")
-            mode, kind = image.mode, "JPEG" if image.format == "MPO" else image.format
-            shape = (image.height, image.width)
-            if settings.size:
-                # JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice the pixels asked for.
-                image.draft("L" if settings.channels == 1 else None, (2 * settings.size,) * 2)
-            image.load()  # which turns TIFF upright by itself
-            turn = image.getexif().get(ExifTags.Base.Orientation, 1)
-            upright = image.transpose(TURN[turn]) if turn in TURN else image
-            shape = shape[::-1] if turn in (5, 6, 7, 8) else shape
-            return _finish(_plain(upright), settings, shape, kind, mode)
-    except BadImage:
-        raise
-    except Image.UnidentifiedImageError:
-        raise BadImage("not an image that can be read") from None
-    except _UNREADABLE as error:
-        raise BadImage(" ".join(str(error).split()) or type(error).__name__) from None
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except _UNREADABLE:
+        return 1
+
+
+def _bare(content: bytes, kind: str, exif: Set[bytes]) -> bytes:
+    """A file without its text and profiles, which may be broken where the pixels are not. `exif`:
+    names of blocks that stay, too."""
+    blocks = {"PNG": _png, "WEBP": _webp, "JPEG": _jpeg}.get(kind)
+    return blocks(content, exif) if blocks else content
+
+
+def _png(content: bytes, exif: Set[bytes]) -> bytes:
+    kept, at = [content[:8]], 8
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if content[at + 4 : at + 8] in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", *exif):
+            kept.append(content[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _webp(content: bytes, exif: Set[bytes]) -> bytes:
+    kept, at = [], 12
+    while at < len(content):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        end = at + 8 + size + size % 2
+        if content[at : at + 4] not in {b"ICCP", b"XMP ", b"EXIF"} - exif:
+            kept.append(content[at:end])
+        at = end
+    return content[:4] + sum(map(len, kept), 4).to_bytes(4, "little") + b"".join([b"WEBP", *kept])
+
+
+def _jpeg(content: bytes, exif: Set[bytes]) -> bytes:
+    kept, at = [content[:2]], 2
+    while content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] not in (b"\xda", b""):
+        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        marker = content[at + 1]
+        colours = marker == 0xEE and end - at == 16  # says what they are, where it is whole
+        told = marker in {*range(0xE1, 0xF0), 0xFE} and not colours
+        if not told or content[at + 4 : at + 8] in exif:
+            kept.append(content[at:end])
+        at = end
+    return b"".join([*kept, content[at:]])
 
 
 def _plain_jpeg(content: bytes, settings: Settings) -> tuple[np.ndarray, str] | None:
@@ -164,18 +264,65 @@ def _any_size() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
+def _lower_bytes(content: bytes, kind: str, image: Image.Image) -> np.ndarray | None:
+    """Of colours of 16 bits, whose upper bytes Pillow takes, the lower; None for all others.
+
+    `image`: the file's, not loaded. Pillow takes the lower bytes where it is told that they come in
+    the other order.
+    """
+    args = image.tile[0].args if image.tile else None
+    order = args[0] if isinstance(args, tuple) and args else args
+    if not re.fullmatch("(RGB[AX]?|LA);16[BLN]", str(order)):
+        return None
+    big = order[-1] == "B" or (order[-1] == "N" and sys.byteorder == "big")
+    grey = order[0] == "L"  # of which it knows one order: its four bytes are read as colours
+    other = "RGBA" if grey else order[:-1] + ("L" if big else "B")
+    with _open(content, kind) as again:
+        again.tile = [
+            tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:]))
+            for tile in again.tile
+        ]
+        lower = np.asarray(again)
+    return lower[..., [1, 1, 1, 3]] if grey else lower
+
+
+def _shallow(
+    image: Image.Image, lower: np.ndarray | None, asked: tuple[float, float] | None
+) -> tuple[Image.Image, tuple[float, float] | None]:
+    """The picture with 8 bits, and the least and largest value where it had more."""
+    if lower is not None:
+        values = (np.asarray(image).astype(np.uint16) << 8) | lower
+    elif image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image)
+    else:
+        return image, None
+    opaque = image.mode[-1] != "A"
+    shown = values if opaque else values[..., :-1]
+    finite = shown if shown.dtype.kind in "iu" else shown[np.isfinite(shown)]
+    ends = (float(finite.min(initial=0)), float(finite.max(initial=0)))
+    levels = _levels(shown, asked or scale(*ends, whole=image.mode != "F"))
+    if not opaque:
+        levels = np.concatenate([levels, np.asarray(image)[..., -1:]], axis=2)
+    return Image.fromarray(levels), ends
+
+
 def _plain(picture: Image.Image) -> Image.Image:
     """The picture in mode L or RGB."""
-    if picture.mode in ("I", "F"):
-        raise BadImage("pixels of 32 bits; allowed: 8 or 16 bits")
-    if picture.mode.startswith("I;16"):  # which Pillow would clip at 255
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     plain = "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
     return picture if picture.mode == plain else picture.convert(plain)
+
+
+def _levels(values: np.ndarray, scaled: tuple[float, float]) -> np.ndarray:
+    """Values at 8 bits; what is no number is black."""
+    black, width = scaled
+    levels = (values.astype(np.float32 if values.itemsize == 2 else np.float64) - black) * (
+        256 / width
+    )
+    return np.nan_to_num(levels, nan=0).clip(0, 255).astype(np.uint8)
 
 
 def _of_pixels(pixels: np.ndarray, settings: Settings, kind: str, mode: str) -> Decoded:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from cnnlab.data.images import RESIZE
-from cnnlab.data.sources import SOURCES
+from cnnlab.data.sources import SOURCES, tidy
 from cnnlab.plugins import Options, one_of
 
 # Told apart by what they are, so that a message speaks of one of them; KINDS are no part of a key.
 KINDS = ("names", "merged")
+Name = Annotated[str, AfterValidator(tidy)]
 Classes = Annotated[
-    Annotated[list[str], Tag("names")]
-    | Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Tag("merged")],
+    Annotated[list[Name], Tag("names")]
+    | Annotated[dict[Name, Annotated[list[Name], Field(min_length=1)]], Tag("merged")],
     Discriminator(lambda classes: KINDS[isinstance(classes, dict) and bool(classes)]),
 ]
 
@@ -27,7 +28,7 @@ class Bad(Options):
 
 class Pretrain(Options):
     task: Literal["labels", "rotation"] | None
-    classes: list[str] | None
+    classes: list[Name] | None
     per_class: int = Field(ge=1)
     source: one_of("source", SOURCES.names()) | None
     raw: str

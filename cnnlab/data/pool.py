@@ -11,6 +11,9 @@ with one row an image, in the same order:
               test (read by the stage `final` alone)
     digest    hash of the pixels
 
+and, where the originals had more than 8 bits, `scale.json`: the value that became black, and how
+many there are from there to white.
+
 A pool a split, so that a stage which has no business with the test images cannot open them.
 """
 
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import re
 import zipfile
 from collections.abc import Iterable
@@ -68,9 +72,9 @@ class Pool:
         return replace(self, rows=kept, manifest=self.manifest.iloc[rows].reset_index(drop=True))
 
 
-def natural(name: str) -> list:
-    """Sort key under which "10" comes after "9"."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+def natural(name: str) -> tuple[list, str]:
+    """Sort key under which "10" comes after "9", and "01" before "1"."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
 def digest(image: np.ndarray) -> str:
@@ -83,6 +87,7 @@ def write(
     images: Iterable[np.ndarray],
     manifest: pd.DataFrame,
     shape: tuple[int, int, int] | None = None,
+    scale: tuple[float, float] | None = None,
 ) -> None:
     """Write a pool, one image after another, and the digest of each, where the manifest lacks it.
 
@@ -101,6 +106,14 @@ def write(
             file.write(np.ascontiguousarray(image))
             digests.append(about or digest(image))
     manifest.assign(digest=digests)[COLUMNS].to_csv(folder / "manifest.csv", index=False)
+    if scale:
+        (folder / "scale.json").write_text(json.dumps(scale) + "\n")
+
+
+def scale(folder: Path) -> tuple[float, float] | None:
+    """The scale of a pool whose originals had more than 8 bits, as `images.scale` gives it."""
+    path = folder / "scale.json"
+    return tuple(json.loads(path.read_text())) if path.exists() else None
 
 
 def read(folder: Path) -> Pool:

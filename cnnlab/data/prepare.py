@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from cnnlab.data import duplicates
-from cnnlab.data.sources import Finding
+from cnnlab.data.formats import ENDINGS
+from cnnlab.data.images import scale
+from cnnlab.data.sources import Finding, Source, _splits, tidy
 from cnnlab.errors import UserError
 
 LONG = 200  # characters of an unusually long name
+LOST = ("image ", "broken link", "link ", "file that cannot be read")  # begin the kinds of findings
 LISTED = 10  # bad images that an error names
 TURNS = ("0", "90", "180", "270")  # degrees
-LABEL = 100  # characters of a class name, which becomes part of file names
+LABEL = 240  # bytes of a class name, which becomes part of file names
 
 ANY = ""  # in what is wanted of a pool: images of any class (none has an empty name)
 
-ENDINGS = {
-    "JPEG": {".jpg", ".jpeg"},
-    "PNG": {".png"},
-    "BMP": {".bmp"},
-    "GIF": {".gif"},
-    "WEBP": {".webp"},
-    "TIFF": {".tif", ".tiff"},
-}
+
+def named(source: Source) -> Source:
+    """The source with its labels as `tidy` writes them; a finding for each that this changes."""
+    tidied = {label: tidy(label) for label in sorted(source.table["label"].unique())}
+    findings = [
+        Finding("class name in another form", ascii(label), f"read as {name}")
+        for label, name in tidied.items()
+        if label != name
+    ]
+    table = source.table.assign(label=source.table["label"].map(tidied))
+    return replace(source, table=table, findings=[*source.findings, *findings])
 
 
 def merged(
@@ -69,11 +78,14 @@ def select(
     """
     there = sorted(set(table["label"]))
     for name in there:
-        if not 0 < len(name.strip()) <= LABEL or "/" in name or not name.isprintable():
+        if not 0 < len(name.encode()) <= LABEL or "/" in name or tidy(name) != name:
             raise UserError(
-                f"params.yaml: data: class {name[: 2 * LABEL]!r}: allowed: 1 to {LABEL} characters"
-                " that can be printed, without /"
+                f"params.yaml: data: class {name[:LABEL]!r}: allowed: 1 to {LABEL} bytes of"
+                " characters that can be printed, without /; data.classes: {new name: [this one]}"
+                " renames it"
             )
+    if not classes:
+        _refuse_doubtful(there)
     for names, allowed in ((classes or [], there), (pretrain_classes, classes or there)):
         for name in names:
             if name not in allowed:
@@ -85,6 +97,26 @@ def select(
     if table["label"].nunique() < 2:
         raise UserError(f"params.yaml: data: needs at least 2 classes, found {there}")
     return table.reset_index(drop=True)
+
+
+def _refuse_doubtful(names: list[str]) -> None:
+    """Refuse classes that may be none, or one, where nobody has said that they are meant so."""
+    if len(names) > 1 and all(map(_splits.part, names)):
+        raise UserError(
+            f"params.yaml: data: the classes would be {', '.join(names)}, which parts of a data set"
+            " are called: images should lie in one folder a class below these, or their table have"
+            f" a column `split`; if they are classes, data.classes: {json.dumps(names)} says so"
+        )
+    alike: dict[str, str] = {}
+    for name in names:
+        form = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+        other = alike.setdefault(form, name)
+        if other != name:
+            raise UserError(
+                f"params.yaml: data: classes {other!r} and {name!r} differ in nothing but case,"
+                f" form or spaces: data.classes: {{{name}: [{other}, {name}], ...}} makes them"
+                " one, a list of all names keeps them apart"
+            )
 
 
 def without_labels(table: pd.DataFrame) -> pd.DataFrame:
@@ -221,6 +253,45 @@ def in_turns(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             yield np.rot90(image, quarter)
 
 
+def range_of(facts: pd.DataFrame, place: str) -> tuple[tuple[float, float] | None, list[Finding]]:
+    """The one scale of all images of more than 8 bits, as `images.scale` gives it, and what is to
+    be said of it; None where there are none. `facts`: see `cache.Facts`."""
+    deep = facts[facts["low"].notna()]
+    if deep.empty:
+        return None, []
+    low, high = float(deep["low"].min()), float(deep["high"].max())
+    black, width = scale(low, high, whole=bool((deep["mode"] != "F").any()))
+    detail = (
+        f"{len(deep)} images hold values from {low:g} to {high:g}: in all of them {black:g} becomes"
+        f" black and {black + width:g} white"
+    )
+    return (black, width), [Finding("rule for more than 8 bits", place, "applied", detail)]
+
+
+def lines(findings: list[Finding], listed: str) -> list[str]:
+    """A line for each kind of finding: how many, what became of them, the first of them and why,
+    and where they are `listed`."""
+    kinds: dict[str, list[Finding]] = {}
+    for finding in sorted(findings):
+        kinds.setdefault(finding.what, []).append(finding)
+    return [
+        f"{what} ({len(some)}) {some[0].done}: {some[0].where}"
+        f"{f' ({some[0].detail})' if some[0].detail else ''}{', ...' if len(some) > 1 else ''};"
+        f" listed in {listed}"
+        for what, some in kinds.items()
+    ]
+
+
+def refuse_lost(findings: list[Finding], policy: str) -> None:
+    """Raise UserError where images were left out before any was read, and none may be."""
+    lost = [f for f in findings if f.done == "left out" and f.what.startswith(LOST)]
+    if policy == "fail" and lost:
+        some = [f"{f.where}: {f.what}" for f in lost[:LISTED]]
+        more = [f"and {len(lost) - LISTED} more"] if len(lost) > LISTED else []
+        said = "params.yaml: data.bad.policy = fail: of the images were left out:"
+        raise UserError("\n  ".join([said, *some, *more]))
+
+
 def without_bad(
     inventory: pd.DataFrame, policy: str, limit: float
 ) -> tuple[pd.DataFrame, list[Finding]]:
@@ -250,7 +321,15 @@ def without_bad(
         Finding("image that cannot be used", source, "left out", problem)
         for source, problem in zip(bad["source"], bad["problem"], strict=True)
     ]
-    return inventory[inventory["problem"] == ""].reset_index(drop=True), findings
+    usable = inventory[inventory["problem"] == ""].reset_index(drop=True)
+    gone = sorted(set(bad["label"]) - set(usable["label"]))
+    if gone and usable["label"].nunique() < 2:
+        raise UserError(
+            f"params.yaml: data: needs at least 2 classes; of {', '.join(gone)} no image can be"
+            f" used: {bad['source'].iloc[0]}: {bad['problem'].iloc[0]}"
+        )
+    what = "class without images that can be used"
+    return usable, [*findings, *(Finding(what, label, "left out") for label in gone)]
 
 
 def oddities(inventory: pd.DataFrame) -> list[Finding]:

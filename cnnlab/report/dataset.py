@@ -18,6 +18,8 @@ MODES = {  # Pillow's names in words
     "LA": "grey with transparency",
     "I;16": "grey of 16 bits",
     "I;16B": "grey of 16 bits",
+    "I": "grey of 32 bits",
+    "F": "grey in fractions",
     "P": "palette",
     "RGB": "colour",
     "RGBA": "colour with transparency",

@@ -2,16 +2,18 @@
 
 import contextlib
 import io
+import struct
 import warnings
+import zlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
-from cnnlab.data import images
+from cnnlab.data import formats, images
 from cnnlab.data.images import RESIZE, THUMB, BadImage, Settings, decode
 
 AS_IT_IS = Settings(None, "squash", None, 100)
@@ -119,10 +121,104 @@ def test_exif_orientation_is_followed(ending, orientation, size):
     assert pixels[-tenth].max() < 40
 
 
-@pytest.mark.parametrize("mode", ["F", "I"])
-def test_pixels_without_a_known_range_are_refused(mode):
-    with pytest.raises(BadImage, match="8 or 16 bits"):
-        decode(stored(plain(mode, 1), "tiff"), AS_IT_IS)
+def chunk(kind, content):
+    """A block of a PNG."""
+    crc = zlib.crc32(kind + content).to_bytes(4, "big")
+    return len(content).to_bytes(4, "big") + kind + content + crc
+
+
+def deep(values, ending):
+    """A file of these values, which have more than 8 bits: uint16 grey, colour or with
+    transparency, int32 or float32."""
+    if values.ndim == 2:
+        return stored(Image.fromarray(values), ending)
+    height, width, channels = values.shape
+    if ending == "png":
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+        kind = {2: 4, 3: 2, 4: 6}[channels]
+        about = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+        blocks = chunk(b"IHDR", about) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + blocks
+    pixels = values.astype("<u2").tobytes()
+    pixels = zlib.compress(pixels) if ending == "tiff deflated" else pixels
+    start = 8 + 2 + 12 * 9 + 4
+    compression = 8 if ending == "tiff deflated" else 1
+    start += 12 * (channels == 4)
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, start)]
+    tags += [(259, 3, 1, compression), (262, 3, 1, 2), (273, 4, 1, start + 2 * channels)]
+    tags += [(277, 3, 1, channels), (278, 4, 1, height), (279, 4, 1, len(pixels))]
+    tags += [(338, 3, 1, {"tiff": 2, "tiff unused": 0}[ending])] if channels == 4 else []
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    return (
+        head
+        + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        + bytes(4)
+        + struct.pack("<H", 16) * channels
+        + pixels
+    )
+
+
+TWELVE = np.random.default_rng(0).integers(0, 4096, (6, 8, 4)).astype(np.uint16)
+TWELVE[0, 0, :3], TWELVE[..., 3] = 4095, 65535
+
+
+@pytest.mark.parametrize(
+    ("values", "ending"),
+    [
+        (TWELVE[..., 0], "png"),
+        (TWELVE[..., 0], "tiff"),
+        (TWELVE[..., :3], "png"),
+        (TWELVE, "png"),
+        (TWELVE[..., :3], "tiff"),
+        (TWELVE[..., :3], "tiff deflated"),
+        (TWELVE, "tiff"),
+        (TWELVE, "tiff unused"),
+        (TWELVE[..., ::3], "png"),
+    ],
+)
+def test_of_twelve_bits_in_sixteen_the_upper_eight_are_read(values, ending):
+    image = decode(deep(values, ending), AS_IT_IS)
+    assert image.values == (0, 4095)
+    colours = values[..., None] if values.ndim == 2 else values[..., :3]
+    colours = colours if colours.shape[2] == 3 else colours[..., :1]  # grey
+    np.testing.assert_array_equal(*np.broadcast_arrays(image.pixels, colours >> 4))
+    brighter = decode(deep(values, ending), replace(AS_IT_IS, scale=(0.0, 65536.0)))
+    np.testing.assert_array_equal(*np.broadcast_arrays(brighter.pixels, colours >> 8))
+
+
+@pytest.mark.parametrize(
+    ("ends", "whole", "expected"),
+    [
+        ((0, 65535), True, (0, 65536)),
+        ((0, 4095), True, (0, 4096)),
+        ((0, 4096), True, (0, 8192)),
+        ((0, 255), True, (0, 256)),
+        ((0, 1), True, (0, 2)),
+        ((0, 0), True, (0, 1)),
+        ((0, 1), False, (0, 1)),
+        ((0, 0.3), False, (0, 1)),
+        ((0, 254.5), False, (0, 256)),
+        ((-1000, 3000), True, (-1000, 4000)),
+        ((-1, 1), False, (-1, 2)),
+    ],
+)
+def test_the_scale_of_many_bits_is_the_fewest_that_hold_all_values(ends, whole, expected):
+    assert images.scale(*ends, whole) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 0.25, 0.5, 1]], np.float32), [0, 64, 128, 255]),
+        (np.array([[0, 1, 100, 255]], np.float32), [0, 1, 100, 255]),
+        (np.array([[-1, 0, 0.5, 1]], np.float32), [0, 128, 192, 255]),
+        (np.array([[np.nan, np.inf, -np.inf, 1]], np.float32), [0, 255, 0, 255]),
+        (np.array([[0, 1 << 15, 1 << 14, 1 << 16]], np.int32), [0, 64, 32, 128]),
+    ],
+)
+def test_fractions_and_whole_numbers_of_32_bits_are_read(values, expected):
+    image = decode(stored(Image.fromarray(values), "tiff"), AS_IT_IS)
+    assert list(image.pixels[0, :, 0]) == expected
 
 
 NOISE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
@@ -163,8 +259,15 @@ def test_any_bytes_behind_a_good_start_are_refused_or_read(tail, ending):
     ("content", "told"),
     [
         (b"", "empty file"),
-        (b"text", "not an image that can be read"),
-        (stored(Image.fromarray(NOISE), "jpeg")[:-400], "truncated"),
+        (b"text", "not an image of a known format"),
+        (stored(Image.fromarray(NOISE), "jpeg")[:-400], "JPEG: .*truncated"),
+        (stored(Image.fromarray(NOISE), "png")[:20], "^PNG: "),
+        (b"\xff\x0a" + bytes(99), "^JPEG XL, .*pillow-jxl-plugin"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "^JPEG 2000, which is not read here: convert it to PNG"),
+        (b"8BPS\0\1", "^Photoshop, which is not read here: convert"),
+        (bytes(128) + b"DICM", "^DICOM, .*pydicom"),
+        (b'<?xml version="1.0"?>\n<svg width="9">', "^SVG, "),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
     ],
 )
 def test_what_is_wrong_is_said(content, told):
@@ -331,9 +434,156 @@ def test_small_images_have_no_thumb():
     assert decode(np.tile(NOISE, (2, 2, 1)), AS_IT_IS).thumb.shape == (THUMB, THUMB, 3)
 
 
+def boxes(brand, *compatible):
+    """How a file of the family of HEIC begins."""
+    brands = b"".join([brand, bytes(4), *compatible])
+    return (8 + len(brands)).to_bytes(4, "big") + b"ftyp" + brands + bytes(300)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (boxes(b"heic", b"mif1", b"heic"), "HEIC"),
+        (boxes(b"mif1", b"heic"), "HEIC"),
+        (boxes(b"mif1", b"mif1", b"avif"), "AVIF"),
+        (boxes(b"avif"), "AVIF"),
+        (boxes(b"isom", b"mp42"), None),
+        (b"BM for short, these are notes", None),
+        (b"", None),
+    ],
+)
+def test_the_kind_is_known_by_the_bytes(content, kind):
+    assert formats.kind(content) == kind
+
+
+def test_without_its_package_heic_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
+    formats.remedy.cache_clear()
+    try:
+        with pytest.raises(
+            BadImage, match=r"^HEIC, which is not read here: pip install pillow-heif"
+        ):
+            decode(boxes(b"heic"), AS_IT_IS)
+    finally:
+        formats.remedy.cache_clear()
+
+
+def test_heic_is_read_where_its_package_is():
+    heif = pytest.importorskip("pillow_heif", reason="needs requirements-data.txt")
+    content = io.BytesIO()
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 10, 10))).save(content, quality=95)
+    image = decode(content.getvalue(), AS_IT_IS)
+    assert (image.format, image.width, image.height) == ("HEIC", 64, 48)
+    assert np.abs(image.pixels.astype(int) - [200, 10, 10]).max() < 6
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
+def test_avif_is_read_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = stored(Image.new("RGB", (64, 48), (200, 10, 10)), "avif", quality=95, exif=exif)
+    image = decode(content, AS_IT_IS)
+    assert (image.format, image.width, image.height) == ("AVIF", 48, 64)
+    assert np.abs(image.pixels.astype(int) - [200, 10, 10]).max() < 6
+    with pytest.raises(BadImage, match=r"^AVIF"):
+        decode(boxes(b"avif"), AS_IT_IS)
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+BROKEN = {
+    "empty": b"Exif\0\0",
+    "no header": b"Exif\0\0\x11\x08\0\x02\x01\x12\0\x03",
+    "cut": b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01",
+    "astray": b"Exif\0\0II*\0\xff\xff\xff\x7f",
+}
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("exif", BROKEN.values(), ids=BROKEN)
+def test_broken_exif_costs_no_image(ending, exif):
+    options = {"lossless": True} if ending == "webp" else {}
+    picture = Image.fromarray(NOISE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = decode(stored(picture, ending, exif=exif, **options), AS_IT_IS)
+    np.testing.assert_array_equal(
+        made.pixels, decode(stored(picture, ending, **options), AS_IT_IS).pixels
+    )
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tiff"])
+def test_a_broken_profile_costs_neither_an_image_nor_its_turn(ending):
+    options = {"lossless": True} if ending == "webp" else {}
+    picture = Image.fromarray(NOISE[:20])
+    for profile in (b"", b"x", bytes(2 << 20)):
+        made = decode(
+            stored(picture, ending, exif=TURNED, icc_profile=profile, **options), AS_IT_IS
+        )
+        plain = decode(stored(picture, ending, exif=TURNED, **options), AS_IT_IS)
+        np.testing.assert_array_equal(made.pixels, plain.pixels)
+        assert (made.width, made.height) == (20, 32)
+
+
+def segment(marker, content):
+    """A block of a JPEG."""
+    return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        segment(0xED, b"Photoshop 3.0\x008BIM"),
+        segment(0xED, b"Photoshop 3.0\x008BIM\x04"),
+        segment(0xE1, b""),
+        segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation='zz'/>"),
+        segment(0xE2, b"ICC_PROFILE\0"),
+        segment(0xE2, b"MPF\0"),
+        segment(0xE2, b"MPF\0II*\0\x08\0\0\0\xff\xff"),
+        segment(0xEE, b"Adobe"),
+        segment(0xFE, b""),
+    ],
+)
+def test_broken_blocks_cost_no_jpeg_nor_its_turn(odd):
+    whole = stored(Image.fromarray(NOISE[:20]), "jpg")
+    expected = decode(whole, AS_IT_IS).pixels
+    turned = segment(0xE1, b"Exif\0\0" * 2 + TURNED.tobytes()[6:])  # which some phones write twice
+    for blocks, turns in ((odd, 0), (odd + turned, -1), (turned + odd, -1)):
+        made = decode(whole[:2] + blocks + whole[2:], AS_IT_IS)
+        np.testing.assert_array_equal(made.pixels, np.rot90(expected, turns))
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"tIME", b"gAMA", b"pHYs"])
+@pytest.mark.parametrize("late", [False, True])
+def test_text_and_what_else_is_no_pixels_cost_no_png(kind, late):
+    whole = stored(Image.fromarray(NOISE[:20]), exif=TURNED)
+    at = whole.index(b"IEND" if late else b"IDAT") - 4
+    much = chunk(kind, b"name\0\0" + zlib.compress(bytes(2 << 20)))
+    for odd in (much, chunk(kind, b""), chunk(kind, b"x"), much[:-1] + b"?"):
+        made = decode(whole[:at] + odd + whole[at:], AS_IT_IS)
+        np.testing.assert_array_equal(made.pixels, np.rot90(NOISE[:20], -1))
+
+
+@pytest.mark.parametrize("resize", RESIZE)
+@pytest.mark.parametrize("size", [(1, 1000), (1000, 1), (3, 20_000), (20_000, 3)])
+def test_the_thinnest_images_keep_a_pixel_a_side(resize, size):
+    made = decode(stored(plain("L", 200, size)), Settings(32, resize, None, 100))
+    assert made.pixels.shape == (32, 32, 1)
+    assert made.pixels.max() == 200
+
+
+@pytest.mark.parametrize("shape", [(7, 90), (33, 32), (32, 33), (64, 64), (5, 8), (200, 130)])
+@pytest.mark.parametrize("size", [8, 32, 33])
+def test_padding_is_pillow_s(shape, size):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8))
+    theirs = ImageOps.pad(picture, (size, size), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(RESIZE["pad"](picture, (size, size)), theirs)
+
+
 def test_settings_that_differ_have_keys_that_differ():
     made = [AS_IT_IS, replace(AS_IT_IS, size=8), replace(AS_IT_IS, channels=1)]
     made += [replace(AS_IT_IS, resize="pad"), replace(AS_IT_IS, megapixels=9)]
+    made += [replace(AS_IT_IS, scale=(0, 4096))]
     assert len({settings.key for settings in made}) == len(made)
     assert replace(AS_IT_IS).key == AS_IT_IS.key
 

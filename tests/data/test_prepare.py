@@ -1,5 +1,7 @@
 """Drawing pools from a source, and bringing images to one shape."""
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from cnnlab.data import prepare
 from cnnlab.data.images import perceptual_hash
 from cnnlab.data.pool import digest
+from cnnlab.data.sources import Finding, Source
 from cnnlab.errors import UserError
 
 POOLS = ["dev", "pretrain", "test"]
@@ -263,9 +266,9 @@ def test_a_class_of_which_nothing_is_left_for_dev_is_refused():
         draw(table_of(["a"] * 9 + ["b"] * 3), dev=None, test=5)
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a/b", "x" * 101, "a\nb"])
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "x" * 241, "猫" * 81, "a\nb"])
 def test_a_class_name_that_cannot_be_part_of_a_file_s_name_is_refused(name):
-    with pytest.raises(UserError, match="1 to 100 characters"):
+    with pytest.raises(UserError, match="1 to 240 bytes"):
         draw(table_of(["a", name] * 9))
 
 
@@ -314,6 +317,16 @@ def test_of_very_many_bad_images_some_are_named():
         prepare.without_bad(inventory_of(problem=["empty file"] * 500), "skip", 0.5)
     assert len(str(refused.value).splitlines()) == 12
     assert "and 490 more" in str(refused.value)
+
+
+def test_a_class_of_which_no_image_can_be_used_is_listed():
+    images, findings = prepare.without_bad(
+        inventory_of(problem=["", "", "x", ""], label=["a", "b", "c", "a"]), "skip", 0.5
+    )
+    assert set(images["label"]) == {"a", "b"}
+    assert findings[1:] == [("class without images that can be used", "c", "left out", "")]
+    with pytest.raises(UserError, match=r"2 classes; of b no image can be used: 1.jpg: empty"):
+        prepare.without_bad(inventory_of(problem=["", "empty file"], label=["a", "b"]), "skip", 0.5)
 
 
 def test_oddities_are_listed():
@@ -434,7 +447,7 @@ def test_images_without_labels_are_drawn_as_any():
         seed=1,
     )
     assert (drawn["split"] == "pretrain").sum() == 5 and drawn["source"].is_unique
-    with pytest.raises(UserError, match="1 to 100 characters"):
+    with pytest.raises(UserError, match="1 to 240 bytes"):
         prepare.select(table, None, [])
 
 
@@ -466,3 +479,91 @@ def test_merging_what_is_not_there_or_twice_is_refused(classes, said):
     table = pd.DataFrame({"source": list("ab"), "label": ["cat", "dog"]})
     with pytest.raises(UserError, match=said):
         prepare.merged(table, classes)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("cat ", "cat"),
+        (" cat\t", "cat"),
+        ("cat\u00a0", "cat"),
+        ("ice  cream", "ice cream"),
+        ("\ufeffcat", "cat"),
+        ("c\u00adat\u200b", "cat"),
+        (unicodedata.normalize("NFD", "Café"), "Café"),
+        (unicodedata.normalize("NFD", "강아지"), "강아지"),
+        ("\N{WOMAN}\u200d\N{MICROSCOPE}", "\N{WOMAN}\u200d\N{MICROSCOPE}"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("007", "007"),
+        ("a\x07", "a\\x07"),
+    ],
+)
+def test_a_label_has_one_form(written, name):
+    source = prepare.named(Source(table_of([written, name, "dog"]), range(3), list))
+    table, findings = source.table, source.findings
+    assert list(table["label"]) == [name, name, "dog"]
+    expected = [("class name in another form", ascii(written), f"read as {name}", "")]
+    assert findings == (expected if written != name else [])
+    assert set(prepare.select(table, None, [])["label"]) == {name, "dog"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Cat", "cat"),
+        ("STRASSE", "straße"),
+        ("ice cream", "icecream"),
+        ("ｃａｔ", "cat"),
+        ("ﬁg", "fig"),
+    ],
+)
+def test_names_that_are_nearly_one_are_two_only_where_somebody_says_so(one, other):
+    table = table_of([one, other, "dog"])
+    with pytest.raises(UserError, match="differ in nothing but case, form or spaces"):
+        prepare.select(table, None, [])
+    assert set(prepare.select(table, [one, other], [])["label"]) == {one, other}
+    both, classes = prepare.merged(table, {"x": [one, other], "dog": ["dog"]})
+    assert set(prepare.select(both, classes, [])["label"]) == {"x", "dog"}
+
+
+@pytest.mark.parametrize("names", [["train", "val"], ["Training", "Valid", "Test"]])
+def test_parts_of_a_data_set_are_classes_only_where_somebody_says_so(names):
+    table = table_of(names)
+    with pytest.raises(UserError, match=r"which parts of a data set are called.*data\.classes: "):
+        prepare.select(table, None, [])
+    assert set(prepare.select(table, names, [])["label"]) == set(names)
+    assert len(prepare.select(table_of([*names, "car"]), None, [])) == len(names) + 1
+
+
+def test_one_scale_is_for_all_images_of_more_than_8_bits():
+    facts = {"low": [None, 0, 0], "high": [None, 900, 4095], "mode": ["L", "I;16", "I;16"]}
+    facts = pd.DataFrame(facts)
+    scale, (said,) = prepare.range_of(facts, "data/raw")
+    assert scale == (0, 4096)
+    assert said[:3] == ("rule for more than 8 bits", "data/raw", "applied")
+    assert said.detail == (
+        "2 images hold values from 0 to 4095: in all of them 0 becomes black and 4096 white"
+    )
+    assert prepare.range_of(facts[:1], "data/raw") == (None, [])
+    fractions = facts.assign(high=[None, 0.5, 1], mode=["L", "F", "F"])
+    assert prepare.range_of(fractions, "data/raw")[0] == (0, 1)
+
+
+def test_there_is_a_line_for_each_kind_of_finding():
+    findings = [Finding("hidden file", f".{i}", "left out") for i in range(3)]
+    findings += [Finding("validation part", "val", "used as development images", "as train")]
+    assert prepare.lines(findings, "LIST") == [
+        "hidden file (3) left out: .0, ...; listed in LIST",
+        "validation part (1) used as development images: val (as train); listed in LIST",
+    ]
+
+
+def test_where_no_image_may_be_bad_none_may_be_left_out():
+    others = [Finding("hidden file", ".x", "left out"), Finding("link to a file", "y", "followed")]
+    lost = [Finding("image outside of the layout", f"{i}.png", "left out") for i in range(12)]
+    prepare.refuse_lost(others, "fail")
+    prepare.refuse_lost([*others, *lost], "skip")
+    with pytest.raises(
+        UserError, match=r"= fail: [^\n]*\n  0\.png: image outside[\s\S]*and 2 more"
+    ):
+        prepare.refuse_lost([*others, *lost], "fail")

@@ -181,6 +181,113 @@ def test_only_train_and_test_count_where_there_are_both(packed):
     assert len(table) == len(SPLIT)
 
 
+THREE = [
+    ("train", "val", "test"),
+    ("Train", "Valid", "Test"),
+    ("TRAINING", "VALIDATION", "TESTING"),
+    ("training_set", "validation_set", "test_set"),
+    ("train", "dev", "eval"),
+    ("Training Data", "Validation Data", "Test Data"),
+    ("images_train", "images_val", "images_test"),
+    ("train2017", "val2017", "test2017"),
+]
+
+
+def in_parts(*parts, order="{part}/{name}"):
+    """FLAT, once in each part; every file has its own content."""
+    return {
+        order.format(part=part, name=name, label=name[0], file=name[2:]): content + part.encode()
+        for part in parts
+        for name, content in FLAT.items()
+    }
+
+
+@pytest.mark.parametrize("names", THREE, ids="/".join)
+@pytest.mark.parametrize("order", ["{part}/{name}", "x/y/{part}/{name}", "{label}/{part}/{file}"])
+def test_validation_images_are_development_images_and_that_is_said(packed, names, order):
+    train, validation, test = names
+    source = opened(packed(in_parts(*names, order=order), "folder"))
+    assert len(source.table) == 12 and set(source.table["label"]) == {"a", "b"}
+    for name, split in zip(source.table["source"], source.table["split"], strict=True):
+        assert split == ("test" if test in name.split("/") else "train")
+    done = "used as development images"
+    assert source.findings == [("validation part", validation, done, f"as those of {train} are")]
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Training", "Dev"), ("train", "validation")])
+def test_without_a_test_part_all_images_are_one_and_that_is_said(packed, names):
+    source = opened(packed(in_parts(*names), "folder"))
+    assert len(source.table) == 8 and set(source.table["split"]) == {""}
+    assert set(source.table["label"]) == {"a", "b"}
+    (said,) = source.findings
+    assert said[:3] == ("parts of which none is the test", ", ".join(sorted(names)), "used as one")
+
+
+def test_test_and_validation_are_enough(packed):
+    source = opened(packed(in_parts("valid", "test"), "folder"))
+    assert list(source.table["split"]) == ["test"] * 4 + ["train"] * 4
+
+
+@pytest.mark.parametrize("below", ["", "unknown/", "images/"])
+@pytest.mark.parametrize("others", [("train",), ("train", "val")])
+def test_test_images_without_class_folders_are_left_out_aloud(packed, below, others):
+    flat = {f"test/{below}{i}.jpg": picture(i, ending="jpg") for i in range(3)}
+    source = opened(packed(in_parts(*others) | flat, "folder"))
+    assert len(source.table) == 4 * len(others) and set(source.table["split"]) == {""}
+    assert set(source.table["label"]) == {"a", "b"}
+    left = [f.where for f in source.findings if f.what == "image without a class folder"]
+    assert sorted(left) == sorted(flat)
+
+
+def test_classes_may_be_called_as_parts_are(packed):
+    """One alone is no layout; and where there are no class folders below, `select` asks."""
+    files = {f"{name}/{i}.png": picture(i) for name in ("train", "car") for i in (1, 2)}
+    assert set(opened(packed(files, "folder", "one")).table["label"]) == {"car", "train"}
+    deep = {f"{name}/more/{i}.png": picture(i) for name in ("train", "car") for i in (1, 2)}
+    assert set(opened(packed(deep, "folder", "two")).table["label"]) == {"car", "train"}
+    flat = {f"{name}/{i}.png": picture(i) for name in ("train", "val") for i in (1, 2)}
+    assert set(opened(packed(flat, "folder", "three")).table["label"]) == {"train", "val"}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_folders_that_wrap_all_are_seen_through_whatever_lies_beside(packed, packing):
+    beside = {"flowers/preview.png": picture(9), "cover.jpg": picture(9, ending="jpg")}
+    beside |= {"__MACOSX/flowers/x/a/._1.png": b"x", "flowers/x/@eaDir/1.png/thumb.jpg": b"x"}
+    files = {f"flowers/x/{name}": content for name, content in FLAT.items()}
+    source = opened(packed(files | beside, packing))
+    assert list(source.table["source"]) == sorted(files)
+    assert set(source.table["label"]) == {"a", "b"}
+    assert {f.where for f in source.findings} == set(beside)
+
+
+ENDINGS = ["", ".jfif", ".jpe", ".dat", ".txt", ".jpg_large", ".2021", ".JPG.bak"]
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_an_image_is_one_by_its_bytes_whatever_its_ending(packed, packing):
+    kinds = ["png", "jpg", "gif", "bmp", "webp", "tiff"]
+    files = {
+        f"{label}/{kind}{i}{ending}": picture(i, ending=kind)
+        for label in "ab"
+        for kind in kinds
+        for i, ending in enumerate(ENDINGS)
+    }
+    strangers = {f"a/x{ending}": b"no image" for ending in ENDINGS if ending[:2] != ".j"}
+    strangers |= {"a/x.jpg_large": b"no image", "a/empty": b""}
+    source = opened(packed(strangers | files, packing))
+    assert list(source.table["source"]) == sorted(files)
+    assert found(source) == dict.fromkeys(strangers, ("not an image by its bytes", "left out"))
+    assert all(decoded(source, row).shape == (4, 5, 3) for row in range(len(files)))
+    path = packed(strangers | files, packing, "flat")
+    assert len(SOURCES["unlabelled"].open_source(str(path)).table) == len(files)
+
+
+def test_images_of_kinds_that_are_not_read_are_not_passed_over(packed):
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99)
+    source = opened(packed(FLAT | {"a/1.HEIC": heic, "a/2": heic, "a/3.psd": b"8BPS"}, "folder"))
+    assert {"a/1.HEIC", "a/2", "a/3.psd"} <= set(source.table["source"])
+
+
 def test_endings_may_be_capitals_and_folders_below_a_class_belong_to_it(packed):
     files = {"a/1.PNG": picture(), "a/more/2.Jpg": picture(ending="jpg"), "b/1.png": picture()}
     table = opened(packed(files, "folder")).table
@@ -214,7 +321,7 @@ def test_an_archive_that_is_cut_off_is_refused(packed, packing):
     ("make", "told"),
     [
         (lambda path: None, "no such file"),
-        (lambda path: path.mkdir(), "no images found.*one folder a class.*png"),
+        (lambda path: path.mkdir(), "no images found.*one folder a class"),
         (lambda path: path.write_bytes(b"text"), "not a folder, .tar or .zip"),
         (lambda path: path.write_bytes(b""), "not a folder, .tar or .zip"),
         (lambda path: zipfile.ZipFile(path, "w").close(), "no images found"),
@@ -243,8 +350,8 @@ def test_what_is_left_out_is_listed(packed, tmp_path):
     said = found(opened(packed(strangers | FLAT, "folder")))
     assert said == {
         ".git/x.png": ("hidden file", "left out"),
-        "a/Thumbs.db": ("not an image by its ending", "left out"),
-        "empty/notes.txt": ("not an image by its ending", "left out"),
+        "a/Thumbs.db": ("not an image by its bytes", "left out"),
+        "empty/notes.txt": ("not an image by its bytes", "left out"),
         "readme.png": ("image outside of the layout", "left out"),
         "empty": ("class without images", "left out"),
     }
@@ -256,6 +363,10 @@ def test_links_and_what_is_no_file_are_listed(packed, tmp_path):
     (path / "a/linked.png").symlink_to(tmp_path / "elsewhere.png")
     (path / "a/broken.png").symlink_to(tmp_path / "nothing.png")
     (path / "a/round").symlink_to(path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/1.png").write_bytes(picture())
+    (path / "c").symlink_to(tmp_path / "more")
+    (path / "b/again").symlink_to(path / "a")
     os.mkfifo(path / "a/pipe.png")
     server = socket.socket(socket.AF_UNIX)
     try:
@@ -263,11 +374,21 @@ def test_links_and_what_is_no_file_are_listed(packed, tmp_path):
     finally:
         server.close()
     source = opened(path)
-    assert list(source.table["source"]) == sorted([*FLAT, "a/linked.png"])
-    assert found(source) == {
+    more = ["a/linked.png", "c/1.png", *(f"b/again/{i}.png" for i in ("1", "2", "linked"))]
+    assert list(source.table["source"]) == sorted([*FLAT, *more])
+    labels = dict(zip(source.table["source"], source.table["label"], strict=True))
+    assert (labels["c/1.png"], labels["b/again/1.png"]) == ("c", "b")
+    assert all(isinstance(content, bytes) for content in source.read(source.keys))
+    said = found(source)
+    assert said.pop("c") == said.pop("b/again") == ("link to a folder", "followed")
+    assert said.pop("b/again/linked.png") == ("link to a file", "followed")
+    for name in ("broken", "round", "pipe"):
+        ending = "" if name == "round" else ".png"
+        assert said.pop(f"b/again/{name}{ending}") == said[f"a/{name}{ending}"]
+    assert said == {
         "a/linked.png": ("link to a file", "followed"),
         "a/broken.png": ("broken link", "left out"),
-        "a/round": ("link to a folder", "left out"),
+        "a/round": ("link that leads in a circle", "left out"),
         "a/pipe.png": ("not a file (device, pipe or socket)", "left out"),
         "b/socket.png": ("not a file (device, pipe or socket)", "left out"),
     }
@@ -361,12 +482,55 @@ def test_a_hard_link_that_leads_out_is_refused(packed):
 
 
 @pytest.mark.parametrize("packing", ["tar", "zip"])
-def test_links_inside_an_archive_are_left_out_and_listed(packed, packing):
+def test_links_to_files_inside_an_archive_are_followed_and_all_are_listed(packed, packing):
     path = packed(FLAT, packing)
-    add(path, tarfile.SYMTYPE, "a/link.png", "../b/1.png")
+    links = {"a/link.png": "../b/1.png", "a/chain": "link.png", "a/none.png": "gone.png"}
+    links |= {"c": "b", "a/round.png": "round.png"}
+    for name, target in links.items():
+        add(path, tarfile.SYMTYPE, name, target)
     source = opened(path)
-    assert list(source.table["source"]) == sorted(FLAT)
-    assert found(source) == {"a/link.png": ("link in an archive", "left out")}
+    assert list(source.table["source"]) == sorted([*FLAT, "a/link.png", "a/chain"])
+    assert found(source) == {
+        "a/link.png": ("link to a file", "followed"),
+        "a/chain": ("link to a file", "followed"),
+        "a/none.png": ("broken link", "left out"),
+        "a/round.png": ("broken link", "left out"),
+        "c": ("link to a folder, in an archive", "left out"),
+    }
+    contents = dict(zip(source.table["source"], source.read(source.keys), strict=True))
+    assert contents["a/link.png"] == contents["a/chain"] == FLAT["b/1.png"]
+
+
+def test_hard_links_in_a_tar_are_the_files_they_lead_to(packed):
+    path = packed(FLAT, "tar")
+    add(path, tarfile.LNKTYPE, "b/link.png", "a/1.png")
+    source = opened(path)
+    contents = dict(zip(source.table["source"], source.read(source.keys), strict=True))
+    assert contents["b/link.png"] == FLAT["a/1.png"]
+
+
+@pytest.mark.parametrize("packing", ["tar", "zip"])
+def test_backslashes_of_an_archive_made_on_windows_are_folders(packed, packing):
+    path = packed({f"photos\\{n}".replace("/", "\\"): c for n, c in FLAT.items()}, packing)
+    source = opened(path)
+    assert list(source.table["source"]) == [f"photos/{name}" for name in sorted(FLAT)]
+    assert list(source.table["label"]) == ["a", "a", "b", "b"]
+    assert source.read(source.keys) == [FLAT[name] for name in sorted(FLAT)]
+    out = packed({"a\\..\\..\\evil.png": picture()}, packing, "evil")
+    with pytest.raises(UserError, match="leads out of it"):
+        opened(out)
+
+
+def test_mixed_separators_of_a_zip_made_on_windows_are_folders(tmp_path):
+    path = tmp_path / "raw.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {"photos/a\\": b"", "photos/a\\1.png": FLAT["a/1.png"]}.items():
+            member = zipfile.ZipInfo(name)
+            member.create_system = 0
+            archive.writestr(member, content)
+        archive.writestr("photos/b/we\\ird.png", FLAT["b/1.png"])  # whose maker was not Windows
+    source = opened(path)
+    assert list(source.table["source"]) == ["photos/a/1.png", "photos/b/we\\ird.png"]
 
 
 @pytest.mark.parametrize("packing", ["tar", "zip"])
@@ -510,6 +674,37 @@ def test_a_table_s_rows_may_be_in_any_order_and_its_columns_too(tmp_path):
     assert one.table.equals(other.table)
 
 
+def test_a_table_written_on_windows_finds_its_images(tmp_path):
+    odd = "a/we\\ird.png"
+    rows = {"path": ["a\\1.png", "./b\\1.png", odd], " label": ["x", "y", "y"]}
+    path = tabled(tmp_path, rows, **{odd: picture(7)})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    source = SOURCES["image_table"].open_source(str(path))
+    contents = dict(zip(source.table["source"], source.read(source.keys), strict=True))
+    expected = {"a\\1.png": FLAT["a/1.png"], "./b\\1.png": FLAT["b/1.png"], odd: picture(7)}
+    assert contents == expected
+
+
+def test_the_parts_of_a_table_have_their_usual_names(tmp_path):
+    rows = ROWS | {"split": ["Train", "TEST", "validation", "test"]}
+    source = SOURCES["image_table"].open_source(str(tabled(tmp_path, rows)))
+    assert list(source.table["split"]) == ["train", "test", "train", "test"]
+    assert [f.what for f in source.findings] == ["validation part"]
+
+
+LABELS = ["yes", "NaN", "1e3", "007", "null", "true", "nan", "猫", "1", "01"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "bytes"])
+def test_labels_stay_as_they_are_written(tmp_path, ending):
+    paths = [f"{i:02}.png" for i in range(len(LABELS))]
+    labels = [label.encode() for label in LABELS] if ending == "bytes" else LABELS
+    path = tabled(
+        tmp_path, {"path": paths, "label": labels}, "parquet" if ending == "bytes" else ending
+    )
+    assert list(SOURCES["image_table"].open_source(str(path)).table["label"]) == LABELS
+
+
 def test_a_file_that_a_table_names_and_is_not_there_is_an_exception_in_its_place(tmp_path):
     path = tabled(tmp_path, {"path": ["a/1.png", "a/none.png"], "label": ["x", "y"]})
     source = SOURCES["image_table"].open_source(str(path))
@@ -525,10 +720,10 @@ def test_a_file_that_a_table_names_and_is_not_there_is_an_exception_in_its_place
         ({"path": ["a/1.png", "a/1.png"], "label": ["x", "y"]}, "'a/1.png' is listed twice"),
         ({"path": ["a/1.png"], "label": [""]}, "no label"),
         ({"path": ["", "a/1.png"], "label": ["x", "y"]}, "no path"),
-        ({"path": ["a/1.png"], "label": ["x"], "split": ["val"]}, r"split \['val'\]; allowed"),
+        ({"path": ["a/1.png"], "label": ["x"], "split": ["fold1"]}, r"split \['fold1'\]; allowed"),
         (
             {"path": ["a/1.png", "a/2.png"], "label": ["x", "y"], "split": ["train", ""]},
-            "allowed: train and test",
+            "allowed: train, validation and test",
         ),
     ],
 )
@@ -591,6 +786,25 @@ def test_npz_of_images_and_labels(tmp_path, images, labels):
     np.testing.assert_array_equal(np.stack(read), images.reshape(6, 4, 5, -1))
 
 
+def test_npz_labels_may_be_bytes(tmp_path):
+    labels = np.array([label.encode() for label in LABELS[-6:]])
+    np.savez(tmp_path / "x.npz", images=GREYS, labels=labels)
+    table = SOURCES["npz"].open_source(str(tmp_path / "x.npz")).table
+    assert list(table["label"]) == LABELS[-6:]
+
+
+@pytest.mark.parametrize(("x", "y"), [("x_{}", "y_{}"), ("{}_images", "{}_labels")])
+def test_npz_with_a_validation_part(tmp_path, x, y):
+    arrays = {}
+    for i, part in enumerate(("train", "val", "test")):
+        arrays |= {x.format(part): GREYS[i : i + 2], y.format(part): np.array([i, 1])}
+    np.savez(tmp_path / "x.npz", **arrays)
+    source = SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
+    assert list(source.table["split"]) == ["train"] * 4 + ["test"] * 2
+    assert list(source.table["label"]) == ["0", "1", "1", "1", "2", "1"]
+    assert [f.where for f in source.findings] == ["val"]
+
+
 def test_npz_with_the_names_that_keras_gives(tmp_path):
     labels = np.arange(6) % 3
     np.savez(tmp_path / "x.npz", x_train=GREYS, y_train=labels, x_test=GREYS[:2], y_test=labels[:2])
@@ -610,8 +824,8 @@ def test_npz_with_the_names_that_keras_gives(tmp_path):
         ({"images": COLOURS[..., :2], "labels": np.arange(6)}, r"1 or 3"),
         ({"images": GREYS, "labels": np.array([None] * 6)}, "cannot be loaded|read"),
         (
-            {"images": GREYS, "labels": np.arange(6), "splits": np.array(["val"] * 6)},
-            "allowed: train and test",
+            {"images": GREYS, "labels": np.arange(6), "splits": np.array(["fold1"] * 6)},
+            "allowed: train, validation and test",
         ),
     ],
 )
@@ -657,7 +871,34 @@ def test_parquet_of_the_hub_is_read_without_its_package(tmp_path):
     assert source.table["source"].is_unique
     content = list(FLAT.values())
     expected = [content[i] for i in (0, 1, 0, 1, 2, 3, 0)]
+    assert [tuple(f)[:2] for f in source.findings] == [("validation part", "validation")]
     assert pickle.loads(pickle.dumps(source.read))(source.keys) == expected
+
+
+def test_the_splits_of_parquet_may_be_folders(tmp_path):
+    for part in ("train", "test"):
+        parquet(tmp_path / f"default/{part}/0000.parquet")
+    source = SOURCES["huggingface"].open_source(str(tmp_path))
+    assert list(source.table["split"]) == ["test"] * 3 + ["train"] * 3
+
+
+def test_splits_of_other_names_make_all_images_one_and_that_is_said(tmp_path):
+    for part in ("train", "test", "unsupervised"):
+        parquet(tmp_path / f"{part}-0.parquet")
+    source = SOURCES["huggingface"].open_source(str(tmp_path))
+    assert set(source.table["split"]) == {""}
+    (said,) = source.findings
+    assert said[:3] == ("parts of other names", "test, train, unsupervised", "used as one")
+    assert said.detail.startswith("unsupervised: known are train, validation and test;")
+
+
+def test_labels_of_parquet_may_be_bytes(tmp_path):
+    cells = [{"bytes": content} for content in list(FLAT.values())[:2]]
+    pq.write_table(
+        pa.table({"image": cells, "label": [b"01", "猫".encode()]}), tmp_path / "x.parquet"
+    )
+    source = SOURCES["huggingface"].open_source(str(tmp_path))
+    assert list(source.table["label"]) == ["01", "猫"]
 
 
 def test_a_single_split_means_nothing_and_numbers_are_names(tmp_path):
@@ -673,6 +914,7 @@ def test_a_single_split_means_nothing_and_numbers_are_names(tmp_path):
         (lambda p: p.mkdir(), "holds no .parquet"),
         (lambda p: (p.mkdir(), (p / "x.parquet").write_bytes(b"x")), "not a Parquet file"),
         (lambda p: parquet(p / "x.parquet", [0, None]), "images without a label"),
+        (lambda p: parquet(p / "x.parquet", [0, 2]), "labels that are none of 0 .. 1"),
         (
             lambda p: (p.mkdir(), pq.write_table(pa.table({"label": [1]}), p / "x.parquet")),
             "one of images, found none",

@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+import unicodedata
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,8 @@ from ruamel.yaml import YAML
 
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError
-from stages import describe, kfold, prepare
+from cnnlab.usage import Usage
+from stages import check, describe, kfold, prepare
 
 TAR = Path(__file__).parents[2].parent / "shared/data/cifar10_jpeg.tar"
 
@@ -195,7 +199,7 @@ def test_of_another_source_too_classes_can_be_chosen(study):
         ({"pretrain": pretrain(), "image_size": None}, "12x10 pixels; those of data.pretrain"),
         ({"pretrain": pretrain(source=None)}, "classes should name some, or source another"),
         ({"pretrain": pretrain(["a", "b"], source=None)}, r"at least 2 classes to .*, not \[\]"),
-        ({"pretrain": pretrain(source="unlabelled")}, "class '': allowed: 1 to 100 characters"),
+        ({"pretrain": pretrain(source="unlabelled")}, "class '': allowed: 1 to 240 bytes"),
         (
             {"pretrain": pretrain(per_class=99, task="rotation")},
             "data.pretrain.per_class = 99: of all images only 18 were left",
@@ -396,6 +400,151 @@ def test_manifest_and_folds_hold_what_they_promise(study, plan):
     if dev["group"].is_unique:
         shares = held_out.groupby(["repeat", "label", "fold"]).size().unstack(fill_value=0)
         assert (shares.max(axis=1) - shares.min(axis=1)).max() <= 1
+
+
+def test_images_of_twelve_bits_are_read_and_judged_by_one_rule(study, capsys):
+    files = {}
+    for k, label in enumerate("ab"):
+        for i in range(12):
+            content = io.BytesIO()
+            values = np.random.default_rng(100 * k + i).integers(0, 4096 >> (i % 3), (10, 10))
+            values[0, 0] = 4095 >> (i % 3)
+            Image.fromarray(values.astype(np.uint16)).save(content, ("png", "tiff")[i % 2])
+            files[f"{label}/{i:02}.{('png', 'tif')[i % 2]}"] = content.getvalue()
+    fill(files)
+    folder = study(image_size=None)
+    prepare.main()
+    describe.main()
+    dev = pool.read(Path("data/prepared/dev"))
+    assert pool.scale(dev.folder) == (0, 4096)
+    usage = Usage("x", list(dev.classes), [10, 10, 1], "squash", 1.0, pool.scale(dev.folder))
+    for source, image in zip(dev.manifest["source"], dev.images, strict=True):
+        values = np.asarray(Image.open(io.BytesIO(files[source])))
+        np.testing.assert_array_equal(image[..., 0], values >> 4)
+        np.testing.assert_array_equal(usage.pixels(files[source]), image)
+    rule = "24 images hold values from 0 to 4095: in all of them 0 becomes black and 4096 white"
+    assert rule in capsys.readouterr().out
+    assert rule in Path("reports/data.md").read_text()
+    first = everything(folder / "data/prepared")
+    prepare.main()
+    assert everything(folder / "data/prepared") == first
+
+
+def test_images_of_8_bits_have_no_scale(study):
+    study()
+    fill(FILES)
+    prepare.main()
+    assert pool.scale(Path("data/prepared/dev")) is None
+    assert not list(Path("data/prepared").rglob("scale.json"))
+
+
+def test_what_is_left_out_is_said_in_the_terminal_and_listed(study, capsys):
+    study(bad={"policy": "skip", "limit": 0.2, "megapixels": 1})
+    parts = {f"{part}/{name}": FILES[name] for part in ("train", "valid") for name in FILES}
+    parts |= {f"test/{i}.png": picture(50 + i) for i in range(3)}
+    fill(parts | {"train/a/bad.png": b"x", "train/a/notes.txt": b"x"})
+    prepare.main()
+    said = capsys.readouterr().out
+    for line in (
+        "image without a class folder (3) left out: test/0.png, ...;",
+        "not an image by its bytes (1) left out: train/a/notes.txt;",
+        "parts of which none is the test (1) used as one: train, valid (one may be called test; ",
+        "image that cannot be used (1) left out: train/a/bad.png (not an image of a known format);",
+    ):
+        assert f"prepare: {line}" in said
+    assert "listed in data/prepared/findings.csv" in said
+    listed = pd.read_csv("data/prepared/findings.csv")
+    assert (listed["what"] == "image without a class folder").sum() == 3
+    study(bad={"policy": "fail", "limit": 1.0, "megapixels": 1})
+    with pytest.raises(UserError, match=r"policy = fail: [^\n]*left out:\n  test/0\.png"):
+        prepare.main()
+
+
+def test_train_is_not_learnt_against_val(study):
+    study()
+    fill(
+        {
+            f"{part}/{i}.png": picture(100 * k + i)
+            for k, part in enumerate(("train", "val"))
+            for i in range(9)
+        }
+    )
+    with pytest.raises(UserError, match=r"train, val, which parts of a data set are called"):
+        prepare.main()
+    study(classes=["train", "val"])
+    prepare.main()
+
+
+def test_two_forms_of_a_name_are_one_class_and_params_may_have_either(study, capsys):
+    forms = [unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")]
+    names = [*forms, "Tee ", "Tee"]
+    files = {
+        f"{n}/{k}_{i}.png": picture(100 * k + i) for k, n in enumerate(names) for i in range(9)
+    }
+    for classes in (None, [forms[1], "Tee"]):
+        study(classes=classes)
+        fill(files)
+        prepare.main()
+        assert pool.read(Path("data/prepared/dev")).classes == (forms[0], "Tee")
+    assert (
+        "class name in another form (2) read as Café: 'Cafe\\u0301', ...;"
+        in capsys.readouterr().out
+    )
+
+
+def test_the_classes_do_not_depend_on_python_s_hashes(study, root):
+    names = ["1", "01", "001", "a1", "a01", "yes", "no", "NaN", "1e3", "null"]
+    lines = ["path,label", *(f"{k}_{i}.png,{n}" for k, n in enumerate(names) for i in range(6))]
+    fill({f"{k}_{i}.png": picture(100 * k + i) for k in range(len(names)) for i in range(6)})
+    Path("data/raw/table.csv").write_text("\n".join(lines) + "\n")
+    folder = study(source="image_table")
+    made = []
+    for seed in ("0", "1", "2"):
+        command = [sys.executable, "-m", "stages.prepare"]
+        environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": seed}
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        made.append(everything(folder / "data/prepared") | everything(folder / "reports"))
+    assert made[0] == made[1] == made[2]
+    facts = json.loads(Path("reports/data.json").read_text())
+    assert facts["classes"] == list(pool.read(Path("data/prepared/dev")).classes)
+    assert sorted(facts["classes"]) == sorted(names)
+
+
+NAMES = [
+    "한국어",
+    "日本語",
+    "العربية",
+    "देवनागरी",
+    "\N{FOX FACE}",
+    "#1",
+    "100%",
+    "a?b",
+    "x" * 240,
+    "猫" * 80,
+]
+
+
+def test_classes_of_any_name_are_described(study):
+    study(image_size=None)
+    names = {f"{n}/{i}.png": picture(100 * k + i) for k, n in enumerate(NAMES) for i in range(6)}
+    fill(names)
+    prepare.main()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that no font here has
+        describe.main()
+    assert sorted(pool.read(Path("data/prepared/dev")).classes) == sorted(NAMES)
+
+
+def test_names_that_dvc_cannot_keep_are_named_before_it_stumbles(study):
+    study()
+    fill(FILES)
+    check.main()
+    Path("data/raw/a", os.fsdecode(b"caf\xe9.png")).write_bytes(FILES["a/0.png"])
+    with pytest.raises(
+        UserError, match=r"data\.raw = 'data/raw': b'data/raw/a/caf\\xe9\.png': names that are"
+    ):
+        check.main()
+    prepare.main()  # reads it all the same
 
 
 def test_drivers_of_the_data_do_not_import_tensorflow(root):

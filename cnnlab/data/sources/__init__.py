@@ -6,6 +6,7 @@ that is null, its `data.raw`; only sources that read files use it.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -52,10 +53,14 @@ class Source:
     findings: list[Finding] = field(default_factory=list)
 
 
-def of_array(table: pd.DataFrame, images: np.ndarray) -> Source:
+def of_array(table: pd.DataFrame, images: np.ndarray, findings: Sequence[Finding] = ()) -> Source:
     """The source of images that are in memory, uint8 (n, height, width[, 1 or 3])."""
     images = images if images.ndim == 4 else images[..., None]
-    return Source(table, range(len(images)), lambda keys: [images[key] for key in keys])
+
+    def read(keys: Sequence[int]) -> list[np.ndarray]:
+        return [images[key] for key in keys]
+
+    return Source(table, range(len(images)), read, findings=[*findings])
 
 
 def refused(place: str, why: str) -> UserError:
@@ -64,8 +69,25 @@ def refused(place: str, why: str) -> UserError:
     return UserError(f"params.yaml: data.{key} = {place!r}: {why}")
 
 
+JOINERS = "\u200c\u200d"  # which scripts and emoji are written with
+
+
 def shown(name: str) -> str:
     """A file's name as text that any file may hold: what cannot be printed is escaped."""
     if name.isprintable():
         return name
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    return "".join(
+        c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in name
+    )
+
+
+def text(value: Any) -> str:
+    """A label as a table or an array holds it, which may be as bytes."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def tidy(label: str) -> str:
+    """A label in the one form it is known by: composed (NFC), one space where there are several and
+    none around, nothing that is not seen, such as a mark of the order of bytes."""
+    seen = [c for c in label if c in JOINERS or unicodedata.category(c) != "Cf"]
+    return shown(" ".join(unicodedata.normalize("NFC", "".join(seen)).split()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import posixpath
 import stat
 import tarfile
 import zipfile
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.core import url_to_fs
 
+from cnnlab.data import formats
 from cnnlab.data.sources import Finding, refused, shown
 
 LARGEST = 512 * 2**20  # bytes of one file that is read
@@ -29,6 +31,7 @@ LARGEST = 512 * 2**20  # bytes of one file that is read
 # are compressed already: archives of them are hardly smaller than they.
 BOMB, RATIO = 2**30, 100
 AT_ONCE = 16  # requests to an object store
+_KNOWN = {ending for endings in formats.ENDINGS.values() for ending in endings}
 
 # What reading a damaged, cut off or encrypted file or archive may raise.
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, NotImplementedError)
@@ -42,7 +45,8 @@ class Files:
     keys: dict[str, Any] = field(default_factory=dict)  # name -> what `read` finds the file by
     folders: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
-    read: Callable[[Sequence[Any]], list[bytes | Exception]] | None = None
+    # keys, and how many bytes of each where not all -> contents
+    read: Callable[..., list[bytes | Exception]] | None = None
     parallel: bool = True
     ordered: bool = False  # keys are places in an archive, best read in their order
 
@@ -75,12 +79,47 @@ def is_local(system: fsspec.AbstractFileSystem) -> bool:
     return "file" in (system.protocol if isinstance(system.protocol, tuple) else [system.protocol])
 
 
-def each(read: Callable[[Any], bytes], keys: Sequence[Any]) -> list[bytes | Exception]:
-    """Read each key; where that fails, what it raised."""
+SYSTEM = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+
+
+def images(files: Files) -> list[str]:
+    """The names of the files that are images, sorted: by their endings or, whatever those are, by
+    their bytes. What is left out is noted."""
+    names, others = [], []
+    for name in sorted(files.keys):
+        parts = name.split("/")
+        if is_hidden(parts):
+            files.note("hidden file", name)
+        elif posixpath.splitext(name)[1].lower() in _KNOWN:
+            names.append(name)
+        else:
+            others.append(name)
+    if files.ordered:
+        others.sort(key=files.keys.get)
+    for first in range(0, len(others), AT_ONCE):
+        some = others[first : first + AT_ONCE]
+        heads = files.read([files.keys[name] for name in some], formats.HEAD)
+        for name, head in zip(some, heads, strict=True):
+            if isinstance(head, Exception):
+                files.note("file that cannot be read", name, detail=str(head))
+            elif formats.kind(head):
+                names.append(name)
+            else:
+                files.note("not an image by its bytes", name)
+    return sorted(names)
+
+
+def is_hidden(parts: Sequence[str]) -> bool:
+    """Whether a file, or a folder above it, is hidden or made by a system for itself."""
+    return any(part.startswith(".") or part in SYSTEM for part in parts)
+
+
+def each(read: Callable[..., bytes], keys: Sequence[Any], *first: int | None) -> list:
+    """Read each key; where that fails, what it raised. `first`: how many bytes, None: all."""
 
     def one(key: Any) -> bytes | Exception:
         try:
-            return read(key)
+            return read(key, *first)
         except UNREADABLE as error:
             return error
 
@@ -93,39 +132,44 @@ class Folder:
     def __init__(self, root: Path | str):
         self.root = Path(root)
 
-    def __call__(self, names: Sequence[str]) -> list[bytes | Exception]:
-        return each(self._read, names)
+    def __call__(self, names: Sequence[str], first: int | None = None) -> list[bytes | Exception]:
+        return each(self._read, names, first)
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, first: int | None) -> bytes:
         try:
             with (self.root / name).open("rb") as file:
-                if os.fstat(file.fileno()).st_size > LARGEST:
+                if first is None and os.fstat(file.fileno()).st_size > LARGEST:
                     raise ValueError(f"larger than {LARGEST >> 20} MiB")
-                return file.read()
+                return file.read(first)
         except OSError as error:  # without the path, which stands beside it in every message
             raise OSError(error.strerror) from None
 
 
 def _folder(root: Path) -> Files:
-    """Links to files are followed, as DVC makes them where it is told to; to folders they are not,
-    since those may lead in circles."""
+    """Links are followed wherever they lead, but for those to a folder that they lie in, which
+    lead in circles."""
     found = Files(read=Folder(root))
-    waiting = [""]
+    waiting = [("", frozenset([os.path.realpath(root)]))]
     while waiting:
-        above = waiting.pop()
+        above, inside = waiting.pop()
         with os.scandir(root / above) as entries:
             for entry in entries:
-                name = f"{above}{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
+                name, link = f"{above}{entry.name}", entry.is_symlink()
+                if entry.is_dir():
+                    real = os.path.realpath(entry.path)
+                    if real in inside:
+                        found.note("link that leads in a circle", name)
+                        continue
+                    if link:
+                        found.note("link to a folder", name, "followed", f"to {shown(real)}")
                     found.folders.add(name)
-                    waiting.append(f"{name}/")
+                    waiting.append((f"{name}/", inside | {real}))
                 elif entry.is_file():
                     found.keys[name] = name
-                    if entry.is_symlink():
+                    if link:
                         found.note("link to a file", name, "followed")
-                elif entry.is_symlink():
-                    folder = Path(entry.path).is_dir()
-                    found.note("link to a folder" if folder else "broken link", name)
+                elif link:
+                    found.note("broken link", name)
                 else:
                     found.note("not a file (device, pipe or socket)", name)
     return found
@@ -137,12 +181,12 @@ class Remote:
     def __init__(self, system: fsspec.AbstractFileSystem, root: str):
         self.system, self.root = system, root
 
-    def __call__(self, names: Sequence[str]) -> list[bytes | Exception]:
+    def __call__(self, names: Sequence[str], first: int | None = None) -> list[bytes | Exception]:
         with ThreadPoolExecutor(AT_ONCE) as hands:
-            return [found[0] for found in hands.map(lambda n: each(self._read, [n]), names)]
+            return [found[0] for found in hands.map(lambda n: each(self._read, [n], first), names)]
 
-    def _read(self, name: str) -> bytes:
-        return self.system.cat_file(f"{self.root}/{name}")
+    def _read(self, name: str, first: int | None) -> bytes:
+        return self.system.cat_file(f"{self.root}/{name}", end=first)
 
 
 def _remote_folder(system: fsspec.AbstractFileSystem, path: str) -> Files:
@@ -183,11 +227,13 @@ class Tar(_Opened):
         """The archive's uncompressed bytes."""
         return tarfile.open(fileobj=self.file, mode="r:*").fileobj
 
-    def __call__(self, keys: Sequence[tuple[int, int]]) -> list[bytes | Exception]:
-        return each(self._read, keys)
+    def __call__(
+        self, keys: Sequence[tuple[int, int]], first: int | None = None
+    ) -> list[bytes | Exception]:
+        return each(self._read, keys, first)
 
-    def _read(self, key: tuple[int, int]) -> bytes:
-        offset, size = key
+    def _read(self, key: tuple[int, int], first: int | None) -> bytes:
+        offset, size = key[0], key[1] if first is None else min(key[1], first)
         self.content.seek(offset)
         content = self.content.read(size)
         if len(content) < size:
@@ -205,8 +251,12 @@ class Zip(_Opened):
     def archive(self) -> zipfile.ZipFile:
         return zipfile.ZipFile(self.file)
 
-    def __call__(self, names: Sequence[str]) -> list[bytes | Exception]:
-        return each(self.archive.read, names)
+    def __call__(self, names: Sequence[str], first: int | None = None) -> list[bytes | Exception]:
+        return each(self._read, names, first)
+
+    def _read(self, name: str, first: int | None) -> bytes:
+        with self.archive.open(name) as file:
+            return file.read(first)
 
 
 def _archive(place: str, here: bool) -> Files:
@@ -227,18 +277,17 @@ def _archive(place: str, here: bool) -> Files:
 def _tar(place: str, tar: tarfile.TarFile, size: int, parallel: bool) -> Files:
     # A compressed archive is read from front to back, by one process.
     found = Files(read=Tar(place), parallel=parallel, ordered=True)
-    total = 0
+    total, links = 0, {}
     while (member := tar.next()) is not None:
         tar.members.clear()  # it would keep a kilobyte for each
         total += member.size
         refuse_bomb(place, total, size)
-        name = _inside(place, member.name)
+        name = _inside(place, _slashed(member.name))
         if member.isdir():
             found.folders.add(name)
         elif member.issym() or member.islnk():
-            above = PurePosixPath(member.name).parent if member.issym() else PurePosixPath()
-            _inside(place, str(above / member.linkname), f"{shown(member.name)!r} links to")
-            found.note("link in an archive", name)
+            above = PurePosixPath(name).parent if member.issym() else PurePosixPath()
+            links[name] = _target(place, name, above / _slashed(member.linkname))
         elif not member.isfile():
             raise refused(place, f"{member.name!r} is a device or pipe; not an archive of images")
         elif member.issparse() or member.size > LARGEST:
@@ -246,32 +295,59 @@ def _tar(place: str, tar: tarfile.TarFile, size: int, parallel: bool) -> Files:
             found.note("sparse file" if sparse else f"larger than {LARGEST >> 20} MiB", name)
         else:
             found.keys[name] = (member.offset_data, member.size)
+    _follow(links, found)
     return found
 
 
 def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
     found = Files(read=Zip(place), parallel=here)
-    members = archive.infolist()
+    members, links = archive.infolist(), {}
     refuse_bomb(place, sum(m.file_size for m in members), size)
     for member in members:
-        name = _inside(place, member.filename)
+        slashed = _slashed(member.filename, windows=member.create_system == 0)
+        name = _inside(place, slashed)
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if member.is_dir():
+        if slashed.endswith("/"):
             found.folders.add(name)
         elif kind == stat.S_IFLNK:
             if member.file_size > 4096:
                 raise refused(place, f"{member.filename!r} is a link of {member.file_size} bytes")
             target = archive.read(member).decode(errors="replace")
-            above = PurePosixPath(member.filename).parent
-            _inside(place, str(above / target), f"{shown(member.filename)!r} links to")
-            found.note("link in an archive", name)
+            links[name] = _target(place, name, PurePosixPath(name).parent / target)
         elif kind not in (0, stat.S_IFREG):
             raise refused(place, f"{member.filename!r} is a device or pipe; not one of images")
         elif member.file_size > LARGEST:
             found.note(f"larger than {LARGEST >> 20} MiB", name)
         else:
             found.keys[name] = member.filename
+    _follow(links, found)
     return found
+
+
+def _slashed(name: str, windows: bool = False) -> str:
+    """A member's name with slashes: archives made on Windows may have backslashes instead."""
+    return name.replace("\\", "/") if "\\" in name and (windows or "/" not in name) else name
+
+
+def _target(place: str, name: str, target: PurePosixPath) -> str:
+    """What a link in an archive leads to."""
+    _inside(place, str(target), f"{shown(name)!r} links to")
+    return posixpath.normpath(target)
+
+
+def _follow(links: dict[str, str], found: Files) -> None:
+    """Give links to files of the archive, or to such links, the files they lead to."""
+    for name in links:
+        target, seen = name, set()
+        while target in links and target not in seen:
+            seen.add(target)
+            target = links[target]
+        if target in found.keys:
+            found.keys[name] = found.keys[target]
+            found.note("link to a file", name, "followed")
+        else:
+            folder = any(key.startswith(f"{target}/") for key in found.keys)
+            found.note("link to a folder, in an archive" if folder else "broken link", name)
 
 
 def _inside(place: str, name: str, what: str = "holds") -> str:

@@ -3,8 +3,7 @@
 `data.raw` is a .parquet file or a folder of them, with the files' bytes in an image column, as the
 Hub serves them; nothing but Arrow is needed. `data.remote` is a NAME or NAME@REVISION, which the
 package `datasets` downloads once and keeps in its own cache. One column holds images, one named
-`label` or of the type ClassLabel the classes. The splits train and test keep their meaning,
-validation belongs to train; where there are others, all images are one.
+`label` or of the type ClassLabel the classes. Splits keep their meaning, see `_splits`.
 """
 
 from __future__ import annotations
@@ -19,11 +18,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cnnlab.data.sources import Source, refused, shown
+from cnnlab.data.sources import Finding, Source, _splits, refused, shown, text
 from cnnlab.data.sources._files import each
 from cnnlab.errors import UserError
-
-SPLITS = {"train": "train", "validation": "train", "test": "test"}
 
 
 def open_source(place):
@@ -76,12 +73,18 @@ def _local(place: str) -> Source:
         if image != column:
             raise refused(place, f"{path}: images are in {image!r}, elsewhere in {column!r}")
         name = shown(path.relative_to(root).as_posix()) if root.is_dir() else path.name
-        split = path.name.split("-")[0].split(".")[0]
-        parts.append(_part(place, name, split, features[label], labels))
+        parts.append(_part(place, name, _split(path), features[label], labels))
         for group in range(opened.num_row_groups):
             rows = opened.metadata.row_group(group).num_rows
             keys += [(str(path), group, row) for row in range(rows)]
-    return Source(_table(parts), keys, Rows(column), parallel=True)
+    table, findings = _table(parts)
+    return Source(table, keys, Rows(column), parallel=True, findings=findings)
+
+
+def _split(path: Path) -> str:
+    """The split of a file, by its own name, as train-00000-of-00002, or else its folder's."""
+    name = path.name.split("-")[0].split(".")[0]
+    return path.parent.name if not _splits.part(name) and _splits.part(path.parent.name) else name
 
 
 def _features(schema: pa.Schema) -> dict[str, dict]:
@@ -100,7 +103,7 @@ def _features(schema: pa.Schema) -> dict[str, dict]:
 
 def _columns(place: str, features: dict[str, dict]) -> tuple[str, str]:
     """The names of the image column and of the label column."""
-    images = [name for name, about in features.items() if about.get("_type") == "Image"]
+    images = [n for n, about in features.items() if about.get("_type") == "Image" and n != "label"]
     labels = [name for name, about in features.items() if about.get("_type") == "ClassLabel"]
     labels = ["label"] if "label" in features else labels
     for what, found in (("images", images), ("labels", labels)):
@@ -117,18 +120,19 @@ def _part(place: str, name: str, split: str, about: dict, labels: Sequence) -> p
     names = about.get("names")
     if any(label is None or label == -1 for label in labels):
         raise refused(place, f"{name}: images without a label")
-    texts = [names[label] if names else str(label) for label in labels]
+    if names and not all(label in range(len(names)) for label in labels):
+        raise refused(place, f"{name}: labels that are none of 0 .. {len(names) - 1}")
+    texts = [names[label] if names else text(label) for label in labels]
     return pd.DataFrame(
         {"source": [f"{name}/{i}" for i in range(len(texts))], "label": texts, "split": split}
     )
 
 
-def _table(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """All rows. Only where train and test are both there do they mean anything."""
+def _table(parts: list[pd.DataFrame]) -> tuple[pd.DataFrame, list[Finding]]:
+    """All rows, and what is to be said of the splits."""
     table = pd.concat(parts, ignore_index=True)
-    split = table["split"].map(SPLITS)
-    both = set(split) == {"train", "test"}  # NaN for a split of another name
-    return table.assign(split=split if both else "", label=table["label"].astype(str))
+    split, findings = _splits.settle(table["split"])
+    return table.assign(split=table["split"].map(split)), findings
 
 
 def _hub(place: str) -> Source:
@@ -160,4 +164,5 @@ def _hub(place: str) -> Source:
     def read(wanted: Sequence[tuple[str, int]]) -> list[bytes | Exception]:
         return each(lambda key: _content(found[key[0]][key[1]][column]), wanted)
 
-    return Source(_table(parts), keys, read)
+    table, findings = _table(parts)
+    return Source(table, keys, read, findings=findings)

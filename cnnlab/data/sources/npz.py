@@ -1,12 +1,14 @@
 """NumPy arrays in an .npz file, as `np.savez` writes them.
 
-Either `x_train`, `y_train`, `x_test` and `y_test`, as Keras names them, or `images` and `labels`,
-optionally with `groups` and `splits` (train or test). Images are uint8 (n, height, width) or
-(n, height, width, 1 or 3); labels are whole numbers or names, (n,) or (n, 1). The arrays are read
-into memory as a whole.
+Either `x_train`, `y_train`, `x_test` and `y_test`, as Keras names them, or `train_images`,
+`train_labels` and so on, each with or without a validation part, or `images` and `labels`,
+optionally with `groups` and `splits` (train, validation or test). Images are uint8 (n, height,
+width) or (n, height, width, 1 or 3); labels are whole numbers or names, (n,) or (n, 1). The arrays
+are read into memory as a whole.
 """
 
 import os
+import re
 import zipfile
 import zlib
 
@@ -14,16 +16,23 @@ import fsspec
 import numpy as np
 import pandas as pd
 
-from cnnlab.data.sources import of_array, refused
+from cnnlab.data.sources import _splits, of_array, refused, text
 from cnnlab.data.sources._files import refuse_bomb
 
 ALLOWED = "x_train, y_train, x_test, y_test; or images, labels[, groups, splits]"
+PAIRS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))  # names of the arrays of a part
 
 
 def open_source(place):
     arrays = _arrays(place)
-    if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
-        parts = [_part(place, arrays, f"x_{s}", f"y_{s}", s) for s in ("train", "test")]
+    split = [
+        (x.format(part), y.format(part), part)
+        for x, y in PAIRS
+        for part in dict.fromkeys(re.sub(r"^[xy]_|_(images|labels)$", "", name) for name in arrays)
+        if _splits.part(part) and {x.format(part), y.format(part)} <= arrays.keys()
+    ]
+    if len(split) > 1:
+        parts = [_part(place, arrays, x, y, part) for x, y, part in split]
     elif {"images", "labels"} <= arrays.keys():
         parts = [_part(place, arrays, "images", "labels", "")]
     else:
@@ -32,7 +41,12 @@ def open_source(place):
     if len(shapes) > 1:
         raise refused(place, f"images of several shapes: {sorted(shapes)}")
     table = pd.concat([table for _, table in parts], ignore_index=True)
-    return of_array(table, np.concatenate([images for images, _ in parts]))
+    if set(table["split"]) != {""} and not all(map(_splits.part, table["split"].unique())):
+        allowed = "train, validation and test"
+        raise refused(place, f"splits {sorted(set(table['split']))}; allowed: {allowed}")
+    split, findings = _splits.settle(table["split"])
+    table["split"] = table["split"].map(split)
+    return of_array(table, np.concatenate([images for images, _ in parts]), findings)
 
 
 def _arrays(place: str) -> dict[str, np.ndarray]:
@@ -71,8 +85,6 @@ def _part(
                     f"{name} is {values.dtype} {arrays[name].shape}; expected: {len(images)}"
                     " whole numbers or names, one for each image",
                 )
-            table[column] = values[:, 0].astype(str)
+            table[column] = [text(value) for value in values[:, 0].tolist()]
     table["split"] = split or table.get("split", "")
-    if set(table["split"]) not in ({"train"}, {"test"}, {"train", "test"}, {""}):
-        raise refused(place, f"splits {sorted(set(table['split']))}; allowed: train and test")
     return images, table

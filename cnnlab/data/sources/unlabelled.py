@@ -7,22 +7,14 @@ place; see `_files` for what is refused.
 import pandas as pd
 
 from cnnlab.data.sources import Source, refused, shown
-from cnnlab.data.sources._files import look
-from cnnlab.data.sources.image_folder import ENDINGS, is_hidden, is_image
+from cnnlab.data.sources._files import images, look
 
 
 def open_source(place):
     files = look(place)
-    names = []
-    for name in sorted(files.keys):
-        if is_hidden(name.split("/")):
-            files.note("hidden file", name)
-        elif not is_image(name):
-            files.note("not an image by its ending", name)
-        else:
-            names.append(name)
+    names = images(files)
     if not names:
-        raise refused(place, f"no images found; endings: {' '.join(sorted(ENDINGS))}")
+        raise refused(place, "no images found")
     table = pd.DataFrame({"source": list(map(shown, names)), "label": "", "split": ""}, dtype=str)
     keys = [files.keys[name] for name in names]
     order = [offset for offset, _ in keys] if files.ordered else None
