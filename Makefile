@@ -69,6 +69,7 @@ requirements: $(READY)  ## requirements*.txt from requirements*.in
 
 $(READY): requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@$(if $(word 2,$(CURDIR)),echo 'note: the path of this clone has a space: $(CURDIR)' >&2)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@$(KNOWN)
