@@ -247,13 +247,13 @@ def added():
 def test_repeats_are_added_to_the_variants_of_open_effects_alone(studied, many_images, capsys):
     studied(0, lambda rng: star(rng, compare__pairs=[["freeze", "baseline"]]))
     decide.main()
-    variants = {"baseline", "dropout", "l2", "all", "freeze"}  # neither placebo nor finetune
+    variants = {"baseline", "dropout", "l2", "all", "freeze", "finetune"}  # not the placebo
     assert set(added()) <= variants and added()
     for repeats in added().values():
         assert repeats == set(range(2, 2 + len(repeats))) and max(repeats) < 5
     said = capsys.readouterr().out
     table = compared()
-    for kind in ("main", "pair"):
+    for kind in ("main", "start", "pair"):
         for row in table[table["kind"] == kind].to_dict("records"):
             told = f"{row['technique']}: {row['verdict']} after {row['repeats']} repeats"
             assert f"decide: {told}" in said
@@ -318,15 +318,6 @@ def test_where_all_is_decided_at_once_nothing_is_trained_and_old_repeats_go(
     assert not any(added().values())
     main = compared().query("kind == 'main'")
     assert set(main["verdict"]) == {"no practical difference"} and set(main["repeats"]) == {2}
-
-
-def test_a_design_without_main_effects_keeps_no_further_repeats(studied, many_images):
-    studied(0, star)
-    decide.main()
-    assert added()
-    change(design__kind="custom", design__techniques=["dropout"])
-    decide.main()
-    assert added() == {}
 
 
 def change(**changes):

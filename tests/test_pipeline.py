@@ -47,7 +47,7 @@ def shrink(path):
     p["data"]["pretrain"].update(per_class=20)
     p["folds"].update(k=2, repeats=1)
     p["model"]["vgg"].update(filters=[4, 4], convs=1, dense=[8])
-    p["train"].update(epochs=2, batch_size=8)
+    p["train"].update(epochs=2, batch_size=8, learning_rate=0.02)  # as soon as it can
     p["execution"]["workers"] = 1
     p["design"].update(kind="factorial", techniques=["augment", "dropout"], starts=["scratch"])
     variants = {"baseline": [], "dropout": ["dropout"], "augment": ["augment"]}

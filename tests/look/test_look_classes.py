@@ -156,7 +156,7 @@ def test_one_very_wide_interval_gets_arrows():
     (axes,) = panels(picture)
     assert max(map(abs, axes.get_xlim())) < 60
     assert "line: interval; arrow: goes on" in words(picture)
-    approximate = draw(rows_of("x", "ab"), "macro_f1")
+    approximate = draw(rows_of("x", "ab"), "ece")
     assert "line: approximate interval" in words(approximate)
 
 
