@@ -252,7 +252,7 @@ class Run:
     def finish(self, done: list[Record], pool: Pool, model: Path | None = None) -> None:
         """Log the metrics of all records together; end it. `model`: a saved network, which is
         logged with its signature; None: none is."""
-        values = summary(done, pool.manifest.set_index("image_id")["group"].to_dict())
+        values = summary(done, pool.groups)
         for name, value in values.items():
             self._client.log_metric(self._id, name, value)
         note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))

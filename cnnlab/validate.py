@@ -235,7 +235,7 @@ def train(count: int) -> list[dict]:
 
     whole = params.read()
     dev = pool.read(paths.PREPARED / "dev")
-    groups = dev.manifest.set_index("image_id")["group"].to_dict()
+    groups = dev.groups
     rules = rules_of("accuracy", whole.compare)
 
     def studies() -> Iterator[Study]:

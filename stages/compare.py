@@ -58,10 +58,9 @@ class Study:
 
     @property
     def headlines(self) -> list:
-        """The contrasts that answer first: main effects and starts, else those there are."""
+        """The contrasts that answer first."""
         contrasts = self.compared.contrasts
-        kinds = {c.kind for c in contrasts}
-        first = next((k for k in ({"main", "start"}, {"alone"}, {"pair"}) if k & kinds), set())
+        first = tables.watched({c.kind for c in contrasts})
         return [c for c in contrasts if c.kind in first]
 
 
@@ -81,14 +80,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     techniques = variants.every
-    contrasts = designs.effects(
-        techniques,
-        designs.sets_of(**dict(design)),
-        design.techniques,
-        options.order,
-        options.pairs,
-        starts(),
-    )
+    contrasts = comparison.contrasts_of(techniques, design, options, starts())
     first = {name: records.read_all(paths.RUNS / name) for name in techniques}
     trials = {
         name: records.read_all(paths.RUNS / name, paths.DECIDED / name) for name in techniques
@@ -97,9 +89,8 @@ def main() -> None:
     costs = {
         name: records.cost(of_variant, paths.RUNS / name) for name, of_variant in trials.items()
     }
-    groups = dev.manifest.set_index("image_id")["group"].to_dict()
     looks = tables.looks_of(repeats, decide.max_repeats)
-    compared = comparison.compare(grids, contrasts, options, groups, looks)
+    compared = comparison.compare(grids, contrasts, options, dev.groups, looks)
     comparison.note_aliases(compared.effects, contrasts, techniques, design.techniques)
     whole = Study(study, options, techniques, trials, grids, costs, dev, compared)
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 
 from cnnlab import params, paths, records
-from cnnlab.compare import comparison, designs, tables
+from cnnlab.compare import comparison, tables
 from cnnlab.data import folds, pool
 from cnnlab.observed import run_all_observed
 from cnnlab.recipe.techniques import starts
@@ -21,14 +21,7 @@ def main() -> None:
     )
     design, variants, options, decide = params.load("design", "variants", "compare", "decide")
     dev, every, most = pool.read(paths.PREPARED / "dev"), variants.every, decide.max_repeats
-    contrasts = designs.effects(
-        every,
-        designs.sets_of(**dict(design)),
-        design.techniques,
-        options.order,
-        options.pairs,
-        starts(),
-    )
+    contrasts = comparison.contrasts_of(every, design, options, starts())
     kinds = tables.watched({contrast.kind for contrast in contrasts})
     watched = [contrast for contrast in contrasts if contrast.kind in kinds]
     wanted = most is not None and watched
@@ -55,11 +48,10 @@ def main() -> None:
         )
 
     looks = tables.looks_of(split.repeats, most)
-    groups = dev.manifest.set_index("image_id")["group"].to_dict()
     repeats = dict.fromkeys(every, split.repeats)
     while True:
         grids = {name: _grid(name, repeats[name]) for name in every}
-        compared = comparison.compare(grids, watched, options, groups, looks, metrics=())
+        compared = comparison.compare(grids, watched, options, dev.groups, looks, metrics=())
         open_ = tables.open_effects(compared.effects, most)
         if not open_:
             break

@@ -378,7 +378,7 @@ def test_the_readme_has_a_row_a_technique_with_its_answer_and_the_views_behind_i
         "300 images, 3 repeats."
     ]
     assert told == [
-        "Main effects: decided: 1 of 2. On the same records the corrected resampled t decides 1."
+        "Main effects decided: 1 of 2. On the same records the corrected resampled t decides 1."
     ]
 
 

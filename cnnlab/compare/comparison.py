@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnlab.compare.contrasts import Contrast, aliased, averaged, ensemble
+from cnnlab.compare.designs import effects, sets_of
 from cnnlab.compare.inference import Split
 from cnnlab.compare.metrics import METRICS, Metric
-from cnnlab.compare.options import Compare
+from cnnlab.compare.options import Compare, Design
 from cnnlab.compare.scores import Grid, Outcomes, split_of
 from cnnlab.compare.tables import Looks, Members, Rules, Values, effect_rows
 
@@ -29,6 +30,14 @@ class Comparison:
     def of(self, metric: str) -> list[dict]:
         """The effects on a metric."""
         return [row for row in self.effects if row["metric"] == metric]
+
+
+def contrasts_of(
+    variants: Mapping[str, Sequence[str]], design: Design, options: Compare, starts: Sequence[str]
+) -> list[Contrast]:
+    """All contrasts of a study, by the sections of its params; see `designs.effects`."""
+    sets = sets_of(**dict(design))
+    return effects(variants, sets, design.techniques, options.order, options.pairs, starts)
 
 
 def compare(

@@ -215,7 +215,7 @@ def spreads(values: NDArray[np.float64], split: Split) -> Spreads:
     means = split.means(values)
     if k < 2 or not np.isfinite(means).all():
         raise ValueError(f"{k} folds, some without images; there must be at least 2, with images")
-    w = values - np.take_along_axis(means, split.fold[:repeats], axis=1)
+    w = values - split.spread(means)
     w[np.abs(w) <= FLAT * np.abs(values).max()] = 0.0  # rounding
     n = split.units
     if n < values.shape[1]:

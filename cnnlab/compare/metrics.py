@@ -111,8 +111,8 @@ def ece(labels, probabilities, edges=None):
     gaps = probabilities.max(axis=1) - right(labels, probabilities)
     sums = np.bincount(bin_of, weights=gaps)
     total = np.abs(sums).sum()
-    n, own = len(labels), sums[bin_of]
-    without = (total - np.abs(own) + np.abs(own - gaps)) / max(n - 1, 1)
+    n, of_bin = len(labels), sums[bin_of]
+    without = (total - np.abs(of_bin) + np.abs(of_bin - gaps)) / max(n - 1, 1)
     return _influence(total / n, without)
 
 

@@ -291,11 +291,11 @@ def _after_looks(
     An effect is decided at the first look that decides it. Its interval holds at all looks at once
     (C. Jennison and B. Turnbull, Journal of the Royal Statistical Society B 51, 1989).
     """
-    first, most, done = rules.looks.first, rules.looks.most, len(split.fold)
+    most, last = rules.looks.most, len(split.fold)
+    first = min(rules.looks.first, last)
     smallest = [1.0] * len(rows)  # p so far, of each
     latest: list[tuple[Estimate, list[float]]] = [()] * len(rows)
-    first = min(first, done)
-    for repeats in range(first, done + 1):
+    for repeats in range(first, last + 1):
         new = [i for i, array in enumerate(arrays) if repeats <= len(array)]
         estimates = rules.estimates([arrays[i][:repeats] for i in new], split)
         for i, estimate in zip(new, estimates, strict=True):

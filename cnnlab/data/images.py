@@ -226,8 +226,8 @@ def _jpeg(content: bytes, exif: Set[bytes]) -> bytes:
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
         marker = content[at + 1]
         colours = marker == 0xEE and end - at == 16  # says what they are, where it is whole
-        told = marker in {*range(0xE1, 0xF0), 0xFE} and not colours
-        if not told or content[at + 4 : at + 8] in exif:
+        extra = marker in {*range(0xE1, 0xF0), 0xFE} and not colours
+        if not extra or content[at + 4 : at + 8] in exif:
             kept.append(content[at:end])
         at = end
     return b"".join([*kept, content[at:]])
@@ -341,12 +341,12 @@ def _finish(
     """Size and channels of a picture in mode L or RGB, of an original of `shape` and `mode`."""
     wanted = MODE.get(settings.channels, picture.mode)
     size = (settings.size, settings.size) if settings.size else picture.size
-    made = picture if picture.mode == wanted else picture.convert(wanted)
-    made = made if made.size == size else RESIZE[settings.resize](made, size)
-    pixels, thumb = _pixels(made), None
+    resized = picture if picture.mode == wanted else picture.convert(wanted)
+    resized = resized if resized.size == size else RESIZE[settings.resize](resized, size)
+    pixels, thumb = _pixels(resized), None
     if min(shape[:2]) >= THUMB:
         small = (THUMB, THUMB)
-        same = made is picture and size == small
+        same = resized is picture and size == small
         thumb = pixels if same else _pixels(picture.resize(small, Image.Resampling.BILINEAR))
     return Decoded(pixels, thumb, shape[1], shape[0], mode, kind)
 

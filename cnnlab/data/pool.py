@@ -61,6 +61,11 @@ class Pool:
         return self.manifest["label"].map(number).to_numpy(np.int64)
 
     @property
+    def groups(self) -> dict[int, str]:
+        """The group of each image: image_id -> group."""
+        return self.manifest.set_index("image_id")["group"].to_dict()
+
+    @property
     def codes(self) -> list[str]:
         """Digest and class number of each image: what a trial can know of it."""
         digests = self.manifest["digest"]

@@ -49,13 +49,13 @@ def merged(
     """
     if not isinstance(classes, dict):
         return table, classes
-    there, into = sorted(table["label"].unique()), {}
+    labels, into = sorted(table["label"].unique()), {}
     for name, members in classes.items():
         for member in members:
-            if member not in there:
+            if member not in labels:
                 raise UserError(
                     f"params.yaml: data.classes.{name}: class {member!r} is not there; allowed: "
-                    f"{', '.join(there)}"
+                    f"{', '.join(labels)}"
                 )
             if member in into:
                 raise UserError(
@@ -76,8 +76,8 @@ def select(
     itself). `classes`: those to keep, None: all. Raises UserError naming a class that is not there
     or cannot be the name of one.
     """
-    there = sorted(set(table["label"]))
-    for name in there:
+    labels = sorted(set(table["label"]))
+    for name in labels:
         if not 0 < len(name.encode()) <= LABEL or "/" in name or tidy(name) != name:
             raise UserError(
                 f"params.yaml: data: class {name[:LABEL]!r}: allowed: 1 to {LABEL} bytes of"
@@ -85,8 +85,8 @@ def select(
                 " renames it"
             )
     if not classes:
-        _refuse_doubtful(there)
-    for names, allowed in ((classes or [], there), (pretrain_classes, classes or there)):
+        _refuse_doubtful(labels)
+    for names, allowed in ((classes or [], labels), (pretrain_classes, classes or labels)):
         for name in names:
             if name not in allowed:
                 raise UserError(
@@ -95,7 +95,7 @@ def select(
     table = _numbered(table)
     table = table[table["label"].isin(classes)] if classes else table
     if table["label"].nunique() < 2:
-        raise UserError(f"params.yaml: data: needs at least 2 classes, found {there}")
+        raise UserError(f"params.yaml: data: needs at least 2 classes, found {labels}")
     return table.reset_index(drop=True)
 
 
@@ -288,8 +288,8 @@ def refuse_lost(findings: list[Finding], policy: str) -> None:
     if policy == "fail" and lost:
         some = [f"{f.where}: {f.what}" for f in lost[:LISTED]]
         more = [f"and {len(lost) - LISTED} more"] if len(lost) > LISTED else []
-        said = "params.yaml: data.bad.policy = fail: of the images were left out:"
-        raise UserError("\n  ".join([said, *some, *more]))
+        heading = "params.yaml: data.bad.policy = fail: of the images were left out:"
+        raise UserError("\n  ".join([heading, *some, *more]))
 
 
 def without_bad(

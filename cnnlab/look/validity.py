@@ -175,12 +175,12 @@ def _alt(title: str, groups, panels: Mapping[str, pd.DataFrame]) -> str:
         )
         for label, rows in shown.items()
     ]
-    found = []
+    powers = []
     for label, rows in panels.items():
         half = rows.groupby("method")["clear"].mean()
         of_each = ", ".join(f"{method} {share * 100:.0f}" for method, share in half.items())
-        found.append(f"{label}: {of_each}")
+        powers.append(f"{label}: {of_each}")
     return (
         f"{title} Studies that reject the true effect, in %: {'; '.join(rejected)}. "
-        f"True effects that are significant, in %: {'; '.join(found)}"
+        f"True effects that are significant, in %: {'; '.join(powers)}"
     )

@@ -60,7 +60,7 @@ def table(
     for kind in answering[:1]:
         of_kind = effects[effects["kind"] == kind]
         text = report.decided(of_kind, estimates, words.estimate)
-        lines += ["", f"{KINDS[kind].partition(':')[0]}: {text[0].lower()}{text[1:]}"]
+        lines += ["", f"{KINDS[kind].partition(':')[0]} {text[0].lower()}{text[1:]}"]
     return "\n".join(lines)
 
 

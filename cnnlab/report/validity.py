@@ -69,7 +69,7 @@ points.
 **Studies in which it is significant (%), and repeats that it took.** *To the end*: repeats go on
 although images alone seem too few.
 
-{found}
+{power}
 
 {saved}
 """
@@ -98,7 +98,7 @@ test is of the first repeat. A rate of 5 % in 1,000 studies has a Monte Carlo er
 
 **Studies in which it is significant (%)**
 
-{found}
+{power}
 
 Of five techniques that have no effect, any is significant after Holm's correction in {family} of
 studies (crossed).
@@ -158,9 +158,9 @@ def page(
         text += RECORDED.format(missed=_missed(table), error=error, fresh=fresh)
     if "sequential" in tables:
         table = tables["sequential"]
-        errors, found = _sequential(table)
+        errors, power = _sequential(table)
         error = 100 * (0.05 * 0.95 / table["studies"].max()) ** 0.5
-        text += SEQUENTIAL.format(errors=errors, found=found, error=error, saved=_saved(table))
+        text += SEQUENTIAL.format(errors=errors, power=power, error=error, saved=_saved(table))
     if "recommended" in tables:
         text += RECOMMENDED.format(recommended=_recommended(tables["recommended"]))
     text += _simulated(tables["simulated"], options)
@@ -215,7 +215,7 @@ def _answer_recorded(table: pd.DataFrame) -> str:
     largest = main.loc[main["effect"].abs().idxmax()]
     other = single[(single["contrast"] == largest["contrast"]) & (single["kind"] == "main")]
     other = other.set_index("method")["clear"]
-    found, wrong = ((real[name] * real["studies"]).sum() for name in ("clear", "wrong"))
+    clear, wrong = ((real[name] * real["studies"]).sum() for name in ("clear", "wrong"))
     same = (crossed["same_wrong"] * crossed["studies"]).sum()
     r = rates["mean"]
     return (
@@ -225,7 +225,7 @@ def _answer_recorded(table: pd.DataFrame) -> str:
         f"{_percent(r['corrected t'])}, plain t {_percent(r['plain t'])}). A true "
         f"{_points(largest['effect'])} points ({largest['contrast']}, main effect) is significant "
         f"in {_whole(largest['clear'])} of them; by the corrected t in "
-        f"{_whole(other['corrected t'])}. Of {found:.0f} significant true effects {wrong:.0f} had "
+        f"{_whole(other['corrected t'])}. Of {clear:.0f} significant true effects {wrong:.0f} had "
         f"the wrong sign, and {same:.0f} effects beyond the rope were called no practical "
         "difference. "
     )
@@ -315,16 +315,16 @@ def _sequential(table: pd.DataFrame) -> tuple[str, str]:
     lead = ["first look after", "effect", "points"]
     errors = {"with bounds": "false", "without bounds": "false_unbounded"}
     errors |= {"ten fixed": "false_fixed", "wrong sign": "wrong"}
-    found = {"as needed": "found", "to the end": "found_on", "first look only": "found_first"}
-    found |= {"ten fixed": "found_fixed"}
+    power = {"as needed": "found", "to the end": "found_on", "first look only": "found_first"}
+    power |= {"ten fixed": "found_fixed"}
     counts = {"repeats, as needed": "repeats", "repeats, to the end": "repeats_on"}
     rows: tuple[list, list] = [], []
     for row in table.sort_values(["first", "effect"], ascending=False).to_dict("records"):
         cells = [f"{row['first']}", f"{row['contrast']} ({row['kind']})", _points(row["effect"])]
         rows[0].append([*cells, *(_rate(row[name]) for name in errors.values())])
         used = [f"{row[name]:.1f}" for name in counts.values()]
-        rows[1].append([*cells, *(_rate(row[name]) for name in found.values()), *used])
-    return _table([*lead, *errors], rows[0]), _table([*lead, *found, *counts], rows[1])
+        rows[1].append([*cells, *(_rate(row[name]) for name in power.values()), *used])
+    return _table([*lead, *errors], rows[0]), _table([*lead, *power, *counts], rows[1])
 
 
 def _saved(table: pd.DataFrame) -> str:
@@ -369,7 +369,7 @@ def _simulated(table: pd.DataFrame, options: Compare) -> str:
     influence, calibrated = _influence(table, options)
     return SIMULATED.format(
         missed=_table(head, rows["missed"]),
-        found=_table(head, rows["clear"]),
+        power=_table(head, rows["clear"]),
         family=_percent(five.loc[five["repeats"].idxmax(), "clear"]),
         influence=influence,
         calibrated=calibrated,

@@ -148,7 +148,7 @@ class Folder:
 def _folder(root: Path) -> Files:
     """Links are followed wherever they lead, but for those to a folder that they lie in, which
     lead in circles."""
-    found = Files(read=Folder(root))
+    files = Files(read=Folder(root))
     waiting = [("", frozenset([os.path.realpath(root)]))]
     while waiting:
         above, inside = waiting.pop()
@@ -158,21 +158,21 @@ def _folder(root: Path) -> Files:
                 if entry.is_dir():
                     real = os.path.realpath(entry.path)
                     if real in inside:
-                        found.note("link that leads in a circle", name)
+                        files.note("link that leads in a circle", name)
                         continue
                     if link:
-                        found.note("link to a folder", name, "followed", f"to {shown(real)}")
-                    found.folders.add(name)
+                        files.note("link to a folder", name, "followed", f"to {shown(real)}")
+                    files.folders.add(name)
                     waiting.append((f"{name}/", inside | {real}))
                 elif entry.is_file():
-                    found.keys[name] = name
+                    files.keys[name] = name
                     if link:
-                        found.note("link to a file", name, "followed")
+                        files.note("link to a file", name, "followed")
                 elif link:
-                    found.note("broken link", name)
+                    files.note("broken link", name)
                 else:
-                    found.note("not a file (device, pipe or socket)", name)
-    return found
+                    files.note("not a file (device, pipe or socket)", name)
+    return files
 
 
 class Remote:
@@ -183,7 +183,9 @@ class Remote:
 
     def __call__(self, names: Sequence[str], first: int | None = None) -> list[bytes | Exception]:
         with ThreadPoolExecutor(AT_ONCE) as hands:
-            return [found[0] for found in hands.map(lambda n: each(self._read, [n], first), names)]
+            return [
+                result[0] for result in hands.map(lambda n: each(self._read, [n], first), names)
+            ]
 
     def _read(self, name: str, first: int | None) -> bytes:
         return self.system.cat_file(f"{self.root}/{name}", end=first)
@@ -192,16 +194,16 @@ class Remote:
 def _remote_folder(system: fsspec.AbstractFileSystem, path: str) -> Files:
     # In the process of the stage: waiting costs no core, and memory:// is nowhere else.
     root = path.rstrip("/")
-    found = Files(read=Remote(system, root), parallel=False)
+    files = Files(read=Remote(system, root), parallel=False)
     for full, about in system.find(path, withdirs=True, detail=True).items():
         name = full.removeprefix(root).strip("/")
         if about["type"] == "directory":
-            found.folders.add(name)
+            files.folders.add(name)
         elif (about.get("size") or 0) > LARGEST:
-            found.note(f"larger than {LARGEST >> 20} MiB", name)
+            files.note(f"larger than {LARGEST >> 20} MiB", name)
         elif name:
-            found.keys[name] = name
-    return found
+            files.keys[name] = name
+    return files
 
 
 class _Opened:
@@ -276,7 +278,7 @@ def _archive(place: str, here: bool) -> Files:
 
 def _tar(place: str, tar: tarfile.TarFile, size: int, parallel: bool) -> Files:
     # A compressed archive is read from front to back, by one process.
-    found = Files(read=Tar(place), parallel=parallel, ordered=True)
+    files = Files(read=Tar(place), parallel=parallel, ordered=True)
     total, links = 0, {}
     while (member := tar.next()) is not None:
         tar.members.clear()  # it would keep a kilobyte for each
@@ -284,7 +286,7 @@ def _tar(place: str, tar: tarfile.TarFile, size: int, parallel: bool) -> Files:
         refuse_bomb(place, total, size)
         name = _inside(place, _slashed(member.name))
         if member.isdir():
-            found.folders.add(name)
+            files.folders.add(name)
         elif member.issym() or member.islnk():
             above = PurePosixPath(name).parent if member.issym() else PurePosixPath()
             links[name] = _target(place, name, above / _slashed(member.linkname))
@@ -292,15 +294,15 @@ def _tar(place: str, tar: tarfile.TarFile, size: int, parallel: bool) -> Files:
             raise refused(place, f"{member.name!r} is a device or pipe; not an archive of images")
         elif member.issparse() or member.size > LARGEST:
             sparse = member.issparse()
-            found.note("sparse file" if sparse else f"larger than {LARGEST >> 20} MiB", name)
+            files.note("sparse file" if sparse else f"larger than {LARGEST >> 20} MiB", name)
         else:
-            found.keys[name] = (member.offset_data, member.size)
-    _follow(links, found)
-    return found
+            files.keys[name] = (member.offset_data, member.size)
+    _follow(links, files)
+    return files
 
 
 def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
-    found = Files(read=Zip(place), parallel=here)
+    files = Files(read=Zip(place), parallel=here)
     members, links = archive.infolist(), {}
     refuse_bomb(place, sum(m.file_size for m in members), size)
     for member in members:
@@ -308,7 +310,7 @@ def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
         name = _inside(place, slashed)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if slashed.endswith("/"):
-            found.folders.add(name)
+            files.folders.add(name)
         elif kind == stat.S_IFLNK:
             if member.file_size > 4096:
                 raise refused(place, f"{member.filename!r} is a link of {member.file_size} bytes")
@@ -317,11 +319,11 @@ def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
         elif kind not in (0, stat.S_IFREG):
             raise refused(place, f"{member.filename!r} is a device or pipe; not one of images")
         elif member.file_size > LARGEST:
-            found.note(f"larger than {LARGEST >> 20} MiB", name)
+            files.note(f"larger than {LARGEST >> 20} MiB", name)
         else:
-            found.keys[name] = member.filename
-    _follow(links, found)
-    return found
+            files.keys[name] = member.filename
+    _follow(links, files)
+    return files
 
 
 def _slashed(name: str, windows: bool = False) -> str:
@@ -335,19 +337,19 @@ def _target(place: str, name: str, target: PurePosixPath) -> str:
     return posixpath.normpath(target)
 
 
-def _follow(links: dict[str, str], found: Files) -> None:
+def _follow(links: dict[str, str], files: Files) -> None:
     """Give links to files of the archive, or to such links, the files they lead to."""
     for name in links:
         target, seen = name, set()
         while target in links and target not in seen:
             seen.add(target)
             target = links[target]
-        if target in found.keys:
-            found.keys[name] = found.keys[target]
-            found.note("link to a file", name, "followed")
+        if target in files.keys:
+            files.keys[name] = files.keys[target]
+            files.note("link to a file", name, "followed")
         else:
-            folder = any(key.startswith(f"{target}/") for key in found.keys)
-            found.note("link to a folder, in an archive" if folder else "broken link", name)
+            folder = any(key.startswith(f"{target}/") for key in files.keys)
+            files.note("link to a folder, in an archive" if folder else "broken link", name)
 
 
 def _inside(place: str, name: str, what: str = "holds") -> str:
