@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cnnlab import records, tracking
+from cnnlab.errors import UserError
 from cnnlab.progress import Bar, bar
-from cnnlab.records import Record, Trial
+from cnnlab.records import Diverged, Record, Trial
+from cnnlab.records.trial import told
 from cnnlab.run.execute import run, run_all
 from cnnlab.run.job import Job, Part
 from cnnlab.run.options import Execution
@@ -25,7 +28,9 @@ def run_observed(
 ) -> list[Record]:
     """Run what is missing of a job, and return its records.
 
-    `kind` (variant, backbone, final) is for MLflow. `sizes`: as `cnnlab.run.execute.run`."""
+    `kind` (variant, backbone, final) is for MLflow. `sizes`: as `cnnlab.run.execute.run`. Of a
+    variant some trials may have diverged, and have no record: it is said. Raises UserError where
+    another kind's have, without which the study cannot go on."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
     with (
@@ -37,7 +42,15 @@ def run_observed(
         log_model = parent.model_logger(job.pool)
         where = execution.model_dump()
         done = run(job, plan, folder, watcher, log_model, sizes=sizes, **where)
-        parent.finish(done, job.pool, folder / records.MODEL)
+        why = told(records.diverged(folder), len(plan))
+        if why:
+            parent.fail(why)
+        else:
+            parent.finish(done, job.pool, folder / records.MODEL)
+    if why and kind != "variant":
+        raise UserError(f"{kind} {job.name}: {why}")
+    if why:
+        _warn(job.name, why)
     return done
 
 
@@ -63,9 +76,21 @@ def run_all_observed(
             parents[part.job.name] = parent
         watcher = _Watcher(stack.enter_context(bar(title, total)), parents, epochs)
         done = run_all(parts, watcher, **execution.model_dump())
+        failed = {}
         for part in parts:
-            parents[part.job.name].finish(done[part.job.name], part.job.pool)
+            name, why = part.job.name, told(records.diverged(part.folder), len(part.plan))
+            if why:
+                failed[name] = why
+                parents[name].fail(why)
+            else:
+                parents[name].finish(done[name], part.job.pool)
+    for name, why in failed.items():
+        _warn(name, why)
     return done
+
+
+def _warn(name: str, why: str) -> None:
+    print(f"warning: {name} is left out of the comparison: {why}", file=sys.stderr)
 
 
 def _params(job: Job) -> dict[str, Any]:
@@ -104,6 +129,13 @@ class _Watcher:
         elif left := epochs - len(record.history):  # it stopped early
             self._progress.advance(left, note=self._named(trial, f"{trial.key} stopped early"))
         self._parents[trial.variant].trial(record)
+
+    def diverged(self, diverged: Diverged) -> None:
+        trial = diverged.trial
+        self._progress.say(f"{trial.variant} {trial.key} diverged: {diverged.what}")
+        left = self._epochs[trial.variant] - len(diverged.history)
+        self._progress.advance(left, note=self._named(trial, f"{trial.key} diverged"))
+        self._parents[trial.variant].diverged(diverged)
 
     def _named(self, trial: Trial, note: str) -> str:
         """A note of a trial, with its variant where there are several."""

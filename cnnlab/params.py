@@ -49,6 +49,11 @@ class Visualize(Options):
     variants: list[str] = Field(min_length=1, max_length=6)
     images: int = Field(ge=1, le=8)
 
+    def among(self, names: Iterable[str]) -> list[str]:
+        """Those of the variants that are among these; the first of these where none is."""
+        names = list(names)
+        return [name for name in self.variants if name in names] or names[:1]
+
 
 class Params(Options):
     """The whole file."""

@@ -23,6 +23,7 @@ DATA_FIGURES = REPORTS / "data"
 AUGMENT = REPORTS / "augment"
 COMPARE = REPORTS / "compare"
 RECORDS = COMPARE / "records.csv"  # which records stand behind the study: marks of its runs
+FAILED = COMPARE / "failed.csv"  # what is not compared since its training diverged
 PLOTS = REPORTS / "plots"  # what dvc.yaml's `plots` show
 CURVES = REPORTS / "curves"
 RECOMMENDED = COMPARE / "recommended.csv"  # which variant is recommended and why, by compare

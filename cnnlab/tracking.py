@@ -43,7 +43,7 @@ from cnnlab.compare import tables
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.scores import Outcomes, split_of
 from cnnlab.data.pool import Pool
-from cnnlab.records import Record, Trial
+from cnnlab.records import Diverged, Record, Trial
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,6 +58,7 @@ RULES = tables.Rules(confidence=CONFIDENCE)
 CHAMPION = "champion"  # alias of the registered version that is the recommended recipe's
 LIVE = "cnnlab.live"  # tag of a nested run that was written while its trial ran, from its start
 BATCH_SECONDS = 2.0  # between two requests for one running trial
+FAILED = "FAILED"  # a run's status: its training diverged
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description, in Markdown
 ML = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow shows its GenAI pages
 GUIDE = """What each run is, by its tag `cnnlab.kind`:
@@ -171,8 +172,9 @@ class Run:
         runs = self._search({k: v for k, v in self._tags.items() if k != "cnnlab.kind"})
         trials = [r for r in runs if "cnnlab.trial" in r.data.tags]
         parents = [r for r in runs if "cnnlab.trial" not in r.data.tags]
-        self._logged = {r.data.tags["cnnlab.trial"] for r in trials if r.info.status == "FINISHED"}
-        for cut_off in (r for r in trials if r.info.status != "FINISHED"):
+        ended = [r for r in trials if r.info.status in ("FINISHED", FAILED)]
+        self._logged = {r.data.tags["cnnlab.trial"] for r in ended}
+        for cut_off in (r for r in trials if r not in ended):
             self._client.delete_run(cut_off.info.run_id)
         self._run = parents[0] if parents else self._create(self._name, {})
 
@@ -236,6 +238,29 @@ class Run:
         self._client.log_batch(live.run_id, params=params)
         self._client.set_terminated(live.run_id)
         self._logged.add(trial.key)
+
+    @_later
+    def diverged(self, diverged: Diverged) -> None:
+        """Log a trial that diverged as a nested run that failed, unless it is there already."""
+        trial = diverged.trial
+        if trial.key in self._logged:
+            return
+        live = self._live.pop(trial.key, None) or self._start(trial, {})
+        for entry in diverged.history:
+            live.add(entry)
+        live.write(self._client)
+        note = f"**{trial.variant}** {trial.key} diverged: {diverged.what}; {diverged.cure}."
+        self._fail(live.run_id, note)
+        self._logged.add(trial.key)
+
+    @_later
+    def fail(self, why: str) -> None:
+        """End the run as one that failed."""
+        self._fail(self._id, f"**{self._name}** failed: {why}.")
+
+    def _fail(self, run_id: str, note: str) -> None:
+        self._client.set_tag(run_id, NOTE, note)
+        self._client.set_terminated(run_id, FAILED)
 
     def _start(self, trial: Trial, tags: Mapping[str, str]) -> _Live:
         tags_of_trial = {"cnnlab.kind": "trial", "cnnlab.of": self._tags["cnnlab.kind"]}

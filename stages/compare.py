@@ -1,8 +1,9 @@
 """compare: what each technique and start did to the scores, and how sure that is."""
 
+import itertools
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from cnnlab.look.sides import Changed, sides_figure
 from cnnlab.look.sizes import sizes_figure
 from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.records import Record
+from cnnlab.records.trial import told
 from stages import run
 
 
@@ -79,7 +81,7 @@ def main() -> None:
     for folder in (paths.COMPARE, paths.PLOTS):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    techniques = variants.every
+    techniques = records.without_diverged(variants.every, paths.RUNS, paths.DECIDED)
     contrasts = comparison.contrasts_of(techniques, design, options, starts())
     first = {name: records.read_all(paths.RUNS / name) for name in techniques}
     trials = {
@@ -107,6 +109,20 @@ def main() -> None:
         with tracking.Run(study, "variant", **row) as parent:
             parent.attach(files, "compare")
     _csv(marks, paths.RECORDS, ["name", "mark"])
+    _csv(_failed(variants.every, sizes), paths.FAILED, ["name", "why"])
+
+
+def _failed(variants: Iterable[str], sizes) -> list[dict]:
+    """What is left out of the comparison since its training diverged, and why."""
+    folders = {name: [paths.RUNS / name, paths.DECIDED / name] for name in variants}
+    for name, size in itertools.product(sizes.variants, sizes.per_class):
+        few = f"{name} with {size} images per class"
+        folders[few] = [records.of_size(paths.RUNS / name, size)]
+    rows = []
+    for name, at in folders.items():
+        trials = sum(len(list(folder.glob("r*.json"))) for folder in at)
+        rows.append({"name": name, "why": told(records.diverged(*at), trials)})
+    return [row for row in rows if row["why"]]
 
 
 def _write_tables(study: Study) -> None:
@@ -290,15 +306,20 @@ def _mechanisms(study: Study) -> list:
 
 
 def _sizes(study: Study, sizes) -> list:
-    """Scores against the size of the training set, as a table and a figure; returns its file."""
+    """Scores against the size of the training set, as a table and a figure; returns its file. A
+    size is left out where the variant diverged that others are compared with."""
     values: dict[int, dict[str, np.ndarray]] = {}
     for per_class in (*sizes.per_class, None) if sizes.per_class else ():
         for name in sizes.variants:
-            few = records.read_all(records.of_size(paths.RUNS / name, per_class))
+            folder = records.of_size(paths.RUNS / name, per_class)
+            if records.diverged(folder):
+                continue
+            few = records.read_all(folder)
             images = per_class or round(few[0].n_train / few[0].probabilities.shape[1])
             outcomes = Outcomes.of(records.cells(few), name)
             each = outcomes.of_each(study.metric.values).mean(axis=2)
             values.setdefault(images, {})[name] = each
+    values = {images: by for images, by in values.items() if sizes.variants[0] in by}
     rules = comparison.rules_of(study.options.metric, study.options)
     rows = size_rows(values, study.compared.split, rules)
     table = pd.DataFrame(rows, columns=SIZE_COLUMNS)

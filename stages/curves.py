@@ -17,8 +17,9 @@ def main() -> None:
     study, variants = params.load("study", "variants")
     shutil.rmtree(paths.CURVES, ignore_errors=True)
     paths.CURVES.mkdir(parents=True)
-    trials = {name: records.read_all(paths.RUNS / name) for name in variants.every}
-    plain = next((name for name, on in variants.every.items() if not on), None)
+    ended = records.without_diverged(variants.every, paths.RUNS)
+    trials = {name: records.read_all(paths.RUNS / name) for name in ended}
+    plain = next((name for name, on in ended.items() if not on), None)
     files, tables = [], []
     for name in MEASURED:
         curves = {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from cnnlab import params, paths, records
 from cnnlab.compare import comparison, tables
+from cnnlab.compare.contrasts import Contrast
 from cnnlab.data import folds, pool
 from cnnlab.observed import run_all_observed
 from cnnlab.recipe.techniques import starts
@@ -20,11 +21,16 @@ def main() -> None:
         "study", "seed", "folds", "execution", "model", "train", "techniques", "backbone"
     )
     design, variants, options, decide = params.load("design", "variants", "compare", "decide")
-    dev, every, most = pool.read(paths.PREPARED / "dev"), variants.every, decide.max_repeats
-    contrasts = comparison.contrasts_of(every, design, options, starts())
-    kinds = tables.watched({contrast.kind for contrast in contrasts})
-    watched = [contrast for contrast in contrasts if contrast.kind in kinds]
-    wanted = most is not None and watched
+    dev, most = pool.read(paths.PREPARED / "dev"), decide.max_repeats
+    every = records.without_diverged(variants.every, paths.RUNS)
+
+    def watched() -> list[Contrast]:
+        """The contrasts that answer first."""
+        contrasts = comparison.contrasts_of(every, design, options, starts())
+        kinds = tables.watched({contrast.kind for contrast in contrasts})
+        return [contrast for contrast in contrasts if contrast.kind in kinds]
+
+    wanted = most is not None and watched()
     _keep_only(every if wanted else {})
     if not wanted:
         return
@@ -34,7 +40,7 @@ def main() -> None:
 
     def job(name: str, repeats: int) -> Job:
         """The further repeats of a variant, up to so many in all."""
-        recipe = sections.recipe(every[name])
+        recipe = sections.recipe(variants.every[name])
         return Job(
             name=name,
             recipe=recipe,
@@ -49,19 +55,23 @@ def main() -> None:
 
     looks = tables.looks_of(split.repeats, most)
     repeats = dict.fromkeys(every, split.repeats)
-    while True:
+    effects: list[dict] = []
+    while contrasts := watched():
         grids = {name: _grid(name, repeats[name]) for name in every}
-        compared = comparison.compare(grids, watched, options, dev.groups, looks, metrics=())
-        open_ = tables.open_effects(compared.effects, most)
+        effects = comparison.compare(
+            grids, contrasts, options, dev.groups, looks, metrics=()
+        ).effects
+        open_ = tables.open_effects(effects, most)
         if not open_:
             break
-        needed = tables.needed(open_, watched, repeats)
+        needed = tables.needed(open_, contrasts, repeats)
         jobs = {paths.DECIDED / name: job(name, number) for name, number in needed.items()}
         names = ", ".join(row["technique"] for row in open_)
         title = f"decide: repeat {max(needed.values())}, still open: {names}"
         run_all_observed(jobs, execution, study, title)
         repeats |= needed
-    for row in compared.effects:
+        every = {name: on for name, on in every.items() if not _diverged(name, repeats[name])}
+    for row in effects:
         print(f"decide: {row['technique']}: {row['verdict']} after {row['repeats']} repeats")
     for name, number in repeats.items():  # a larger decide.max_repeats may have left more
         if (paths.DECIDED / name).exists():
@@ -73,6 +83,11 @@ def _grid(name: str, repeats: int) -> comparison.Grid:
     """A variant's records of the first repeats."""
     every = records.read_all(paths.RUNS / name, paths.DECIDED / name)
     return records.cells([record for record in every if record.trial.repeat < repeats])
+
+
+def _diverged(name: str, repeats: int) -> bool:
+    """Whether one of a variant's trials of the first repeats did."""
+    return any(d.trial.repeat < repeats for d in records.diverged(paths.DECIDED / name))
 
 
 def _keep_only(variants: Mapping[str, list[str]]) -> None:

@@ -50,8 +50,9 @@ def main() -> None:
     }
     page = paths.REPORTS / "report.md"
     page.write_text(report.render(**facts))
-    explorer = html.Explorer(paths.FIGURES, views.variants)
-    figures = _charts(effects, curves, views.variants, options.confidence)
+    shown = views.among(curves["name"].unique())
+    explorer = html.Explorer(paths.FIGURES, shown)
+    figures = _charts(effects, curves, shown, options.confidence)
     single = paths.REPORTS / "report.html"
     single.write_text(html.render(facts, figures, explorer, paths.REPORTS))
     marks = _read(paths.RECORDS).set_index("name")["mark"].to_dict()
@@ -86,7 +87,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
     others = [words[name] for name in report.QUESTIONS if name != metric]
     asked = every[every["kind"].isin([*first, "placebo"])]
     return {
-        "answer": report.answer(scores, effects, words[metric], recommended),
+        "answer": report.answer(scores, effects, words[metric], recommended, _read(paths.FAILED)),
         "primary": words[metric].m.title,
         "effects": len(effects),
         "first": [table for kind, table in tables.items() if kind in first],

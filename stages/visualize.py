@@ -31,12 +31,14 @@ def main() -> None:
         "study", "seed", "model", "train", "techniques", "backbone", "variants", "visualize"
     )
     dev = pool.read(paths.PREPARED / "dev")
-    trials = {name: records.read_all(paths.RUNS / name) for name in options.variants}
+    ended = records.without_diverged(variants.every, paths.RUNS)
+    shown = options.among(ended)
+    trials = {name: records.read_all(paths.RUNS / name) for name in shown}
     # The trials whose networks are kept.
     firsts = {name: of_variant[0] for name, of_variant in trials.items()}
     probe = _probe(dev, firsts, options.images)
     sections = Sections(model, train, techniques, backbone)
-    recipes = {name: sections.recipe(variants.every[name]) for name in options.variants}
+    recipes = {name: sections.recipe(variants.every[name]) for name in shown}
     shutil.rmtree(paths.FIGURES, ignore_errors=True)
     paths.FIGURES.mkdir(parents=True)
 

@@ -69,6 +69,7 @@ def effects_of(**rows):
 EFFECTS = effects_of(small=(0.02, "undecided"), down=(-0.05, "hurts"), up=(0.1, "helps"))
 PLACEBO = effects_of(placebo=(0.2, "undecided")).assign(kind="placebo")
 OURS = Words(metric="accuracy", estimate="crossed", repeats=3)
+NONE_FAILED = pd.DataFrame(columns=["name", "why"])
 NLL = Words(metric="nll", estimate="crossed", repeats=3)
 
 
@@ -141,7 +142,8 @@ def test_the_answer_tells_what_answers_first_decided_ones_first():
     main = EFFECTS.assign(kind="main")
     together = EFFECTS.tail(1).assign(kind="together", technique="all techniques")
     starts = EFFECTS.tail(1).assign(kind="start", technique="finetune - freeze")
-    text = report.answer(SCORES, pd.concat([main, EFFECTS, together, starts]), OURS, "worst")
+    every = pd.concat([main, EFFECTS, together, starts])
+    text = report.answer(SCORES, every, OURS, "worst", NONE_FAILED)
     assert text.splitlines()[0] == "What each technique does to accuracy on these images (points):"
     lines = [line for line in text.splitlines() if line.startswith("- ")]
     assert lines == [
@@ -175,11 +177,17 @@ def test_the_answer_says_an_interaction_that_is_clear_and_only_that():
 
 @pytest.mark.parametrize(("words", "best"), [(OURS, "75.0"), (NLL, "0.500")])
 def test_the_answer_without_effects_names_the_best_and_the_recommended(words, best):
-    text = report.answer(SCORES, EFFECTS.head(0), words, "worst")
+    text = report.answer(SCORES, EFFECTS.head(0), words, "worst", NONE_FAILED)
     assert len(re.findall("(?m)^- ", text)) == 2
     assert f"- Best mean: **best**, {best} " in text and "- Recommended: **worst**" in text
-    single = report.answer(SCORES.head(1), EFFECTS.head(0), words, "worst")
+    single = report.answer(SCORES.head(1), EFFECTS.head(0), words, "worst", NONE_FAILED)
     assert len(re.findall("(?m)^- ", single)) == 1
+
+
+def test_the_answer_says_what_failed():
+    failed = pd.DataFrame([{"name": "steep", "why": "2 of 2 trainings diverged"}])
+    text = report.answer(SCORES, EFFECTS.head(0), OURS, "worst", failed)
+    assert text.splitlines()[-1] == "- **steep** failed: 2 of 2 trainings diverged."
 
 
 @pytest.mark.parametrize("alt", ["plain", "x | y [1] <b>", "ünïcode − 3×3 „…“", "two\nlines"])

@@ -554,3 +554,19 @@ def test_the_store_is_the_clone_s_unless_another_is_named(monkeypatch, tmp_path)
     assert tracking.store() == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
     assert tracking.store() == "http://elsewhere"
+
+
+def test_what_diverged_is_a_failed_run_once(made, store):
+    trial = records.Trial("steep", 0, 0, 0)
+    history = made.trials[0].history
+    one = records.Diverged(trial, "f00d", "nan", "lower the learning rate (10)", history)
+    for _ in range(2):
+        with tracking.Run("some study", "variant", "steep", "mark") as run:
+            run.diverged(one)
+            run.fail("1 of 1 trainings diverged")
+    experiment = store.client.get_experiment_by_name("some study").experiment_id
+    runs = store.client.search_runs([experiment], "tags.variant = 'steep'")
+    assert {run.info.status for run in runs} == {"FAILED"} and len(runs) == 2
+    notes = {run.info.run_name: run.data.tags[tracking.NOTE] for run in runs}
+    assert notes["steep"] == "**steep** failed: 1 of 1 trainings diverged."
+    assert "the loss was nan in epoch 3; lower the learning rate (10)" in notes["steep r0_f0_m0"]

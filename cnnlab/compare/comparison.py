@@ -35,9 +35,16 @@ class Comparison:
 def contrasts_of(
     variants: Mapping[str, Sequence[str]], design: Design, options: Compare, starts: Sequence[str]
 ) -> list[Contrast]:
-    """All contrasts of a study, by the sections of its params; see `designs.effects`."""
-    sets = sets_of(**dict(design))
-    return effects(variants, sets, design.techniques, options.order, options.pairs, starts)
+    """All contrasts of a study, by the sections of its params; see `designs.effects`.
+
+    `variants`: those that can be compared. Where one of the design is not among them, its set is
+    left out of the blocks of all starts, which stay alike; pairs likewise."""
+    begins = frozenset(starts)
+    sets, there = sets_of(**dict(design)), {frozenset(on) for on in variants.values()}
+    lost = {on - begins for on in sets if on not in there}
+    sets = [on for on in sets if on - begins not in lost]
+    pairs = [pair for pair in options.pairs if variants.keys() >= {*pair}]
+    return effects(variants, sets, design.techniques, options.order, pairs, starts)
 
 
 def compare(

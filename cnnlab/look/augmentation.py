@@ -44,13 +44,17 @@ def affinity(
     import tensorflow as tf
 
     from cnnlab.train.augmentation import augment
+    from cnnlab.train.input import at_once
 
-    def accuracy(pixels: tf.Tensor) -> float:
-        return float(np.mean(model.predict(pixels, verbose=0).argmax(1) == labels))
-
-    pixels = tf.constant(images, tf.float32)
-    drawn = [augment(recipe, pixels, tf.constant([seed, i], tf.int32)) for i in range(draws)]
-    return accuracy(pixels), float(np.mean([accuracy(d) for d in drawn]))
+    size, right = at_once(images.shape[1:]), np.zeros(1 + draws)
+    for at in range(0, len(images), size):
+        pixels, truth = tf.constant(images[at : at + size], tf.float32), labels[at : at + size]
+        for draw in range(1 + draws):
+            fold_in = tf.random.experimental.stateless_fold_in([seed, draw], at)
+            drawn = augment(recipe, pixels, tf.cast(fold_in, tf.int32)) if draw else pixels
+            right[draw] += np.sum(model.predict_on_batch(drawn).argmax(1) == truth)
+    clean, *augmented = right / len(images)
+    return float(clean), float(np.mean(augmented))
 
 
 def augmentation_figure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     import keras
+
+BATCH = 64  # images that go through at once, or as many as give `VALUES` values
+VALUES = 2**26  # 256 MB
 
 
 def layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
@@ -43,7 +47,7 @@ def feature_maps(
 
     Args:
         model: A channels-last model that takes one image tensor, as for `layers`.
-        images: (n, h, w, c), as the model takes them. All go through at once.
+        images: (n, h, w, c), as the model takes them. See `at_once`.
         names: Names from `layers(model)`, or of such activations; all of them if None.
 
     Returns:
@@ -54,11 +58,24 @@ def feature_maps(
     """
     import keras
 
-    maps, _ = forward(model, images, names)
-    return {
-        name: np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")))
-        for name, tensor in maps.items()
-    }
+    size, parts = at_once(model, images.shape[1:]), []
+    for start in range(0, len(images), size):
+        maps, _ = forward(model, images[start : start + size], names)
+        floats = {name: keras.ops.cast(tensor, "float32") for name, tensor in maps.items()}
+        parts.append({n: np.asarray(keras.ops.convert_to_numpy(t)) for n, t in floats.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def at_once(model: keras.Model, shape: Sequence[int]) -> int:
+    """How many images of a shape (h, w, c) go through a model at once: what its layers give out
+    then has at most `VALUES` values, as a network may enlarge its images."""
+    import keras
+
+    steps, _ = _steps(model)
+    longest = max(shape[:2])  # of a side that the model leaves open
+    given = [tensor for _, _, after in steps for tensor in keras.tree.flatten(after)]
+    values = sum(math.prod(side or longest for side in tensor.shape[1:]) for tensor in given)
+    return max(1, min(BATCH, VALUES // values))
 
 
 def forward(

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cnnlab.look.capture import forward, pools
+from cnnlab.look.capture import at_once, forward, pools
 from cnnlab.look.figure import (
     GREY,
     MARGIN,
@@ -65,6 +65,13 @@ def grad_cam(
     Raises:
         ValueError: if the model has no such layer, or its output does not depend on it.
     """
+    size = at_once(model, images.shape[1:])
+    parts = [slice(i, i + size) for i in range(0, len(images), size)]
+    names, heat = zip(*(_heat(model, images[i], classes[i]) for i in parts), strict=True)
+    return names[0], np.concatenate(heat)
+
+
+def _heat(model: keras.Model, images: np.ndarray, classes: Sequence[int]) -> tuple[str, np.ndarray]:
     import tensorflow as tf
 
     inputs = tf.convert_to_tensor(np.asarray(images, np.float32))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.collections import LineCollection
 
-from cnnlab.look.capture import feature_maps, forward
+from cnnlab.look.capture import at_once, feature_maps, forward
 from cnnlab.look.figure import (
     GREY,
     MARGIN,
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
 MOST_IMAGES = 9  # kept for a filter, and drawn
 MOST_FILTERS = 10  # drawn
-BATCH = 64  # images, or as many as have `VALUES` values in all their maps
-VALUES = 2**26  # 256 MB
-NOISE = 8  # images by which `reach` measures what a unit sees
+NOISE = 8  # images, fewer of large ones, by which `reach` measures what a unit sees
 SEEN = 0.01  # of the largest gradient: from there on a pixel counts as seen
 GUTTER, LARGEST_TILE = 6, 64  # pixels
 
@@ -90,10 +88,9 @@ class Peaks:
 def peaks(model: keras.Model, images: np.ndarray) -> dict[str, Peaks]:
     """The peaks of every layer that `feature_maps` knows over `images` (n, h, w, c).
 
-    The images go through in batches, so that memory does not grow with their number, and in small
-    ones where their maps are large.
+    The images go through in batches, so that memory does not grow with their number.
     """
-    batch = _at_once(model, images[:1])
+    batch = at_once(model, images.shape[1:])
     by_layer: dict[str, Peaks] = {}
     for start in range(0, len(images), batch):
         maps = feature_maps(model, np.asarray(images[start : start + batch], np.float32))
@@ -101,13 +98,6 @@ def peaks(model: keras.Model, images: np.ndarray) -> dict[str, Peaks]:
             more = Peaks.of(values, start)
             by_layer[layer] = by_layer[layer].joined(more) if layer in by_layer else more
     return by_layer
-
-
-def _at_once(model: keras.Model, one: np.ndarray) -> int:
-    """How many images like `one`, an array of one, go through at once. A network may enlarge its
-    images, so the size of its maps decides, not that of the images."""
-    maps = feature_maps(model, np.asarray(one, np.float32))
-    return max(1, min(BATCH, VALUES // max(1, sum(values.size for values in maps.values()))))
 
 
 def reach(model: keras.Model, shape: tuple[int, ...]) -> dict[str, tuple[int, int, int, int]]:
@@ -123,7 +113,8 @@ def reach(model: keras.Model, shape: tuple[int, ...]) -> dict[str, tuple[int, in
     """
     import tensorflow as tf
 
-    noise = np.random.default_rng(0).uniform(0, 255, (NOISE, *shape)).astype(np.float32)
+    count = min(NOISE, at_once(model, shape))
+    noise = np.random.default_rng(0).uniform(0, 255, (count, *shape)).astype(np.float32)
     inputs = tf.convert_to_tensor(noise)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def view(model: keras.Model, start: keras.Model, probabilities: np.ndarray, prob
     chosen = np.concatenate(telling(probabilities, probe.labels))
     layer, examples = cases(model, probe.images, probe.labels, probabilities, probe.classes, chosen)
     return View(
-        maps=maps,
+        maps={name: _on_disk(values) for name, values in maps.items()},
         peaks=peaks(model, probe.images),
         reach=reach(model, probe.images.shape[1:]),
         kernels={name: trained[name] for name in maps if name in trained},
@@ -71,6 +72,15 @@ def view(model: keras.Model, start: keras.Model, probabilities: np.ndarray, prob
         cases=examples,
         accuracy=float(np.mean(probabilities.argmax(1) == probe.labels)),
     )
+
+
+def _on_disk(values: np.ndarray) -> np.ndarray:
+    """The array in a file without a name, which goes with it: maps of several networks and many
+    layers are more than memory should hold."""
+    with tempfile.TemporaryFile() as file:
+        stored = np.memmap(file, values.dtype, "w+", shape=values.shape)
+    stored[:] = values
+    return stored
 
 
 def figures(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, list[str], Picture]]:

@@ -6,18 +6,22 @@ from cnnlab.records.store import (
     cells,
     cost,
     curve,
+    diverged,
     of_size,
     prune,
     read,
     read_all,
     scores,
+    without_diverged,
     write,
+    write_diverged,
 )
-from cnnlab.records.trial import Record, Trial
+from cnnlab.records.trial import Diverged, Record, Trial
 
 __all__ = [
     "MODEL",
     "Checkpoint",
+    "Diverged",
     "Record",
     "Saved",
     "Trial",
@@ -25,6 +29,7 @@ __all__ = [
     "cost",
     "count_weights",
     "curve",
+    "diverged",
     "load_model",
     "of_size",
     "prune",
@@ -32,6 +37,8 @@ __all__ = [
     "read_all",
     "save_model",
     "scores",
+    "without_diverged",
     "write",
+    "write_diverged",
     "write_model",
 ]

@@ -4,8 +4,9 @@ A variant's folder holds, for each trial on all training images, `KEY.json` (who
 fingerprint, metrics and history: `Record.summary`) and `KEY.npz` (image_id, labels, probabilities
 of the held-out images, and for each conv `preactivations/NAME`: mean and spread on a probe at each
 evaluation), and `model.keras`, the network of the first trial, to look into. Trials on fewer images
-are in folders below it, see `of_size`. KEY is `r0_f0_m0`: repeat, fold, member. Every file is
-written whole or not at all, and the JSON last: where it is, all is.
+are in folders below it, see `of_size`. KEY is `r0_f0_m0`: repeat, fold, member. A trial that
+diverged leaves a `KEY.json` that says so, and nothing else. Every file is written whole or not at
+all, and the JSON last: where it is, all is.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ import itertools
 import json
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from cnnlab.errors import UserError
 from cnnlab.records.files import timeless, write_bytes
 from cnnlab.records.models import MODEL, count_weights
-from cnnlab.records.trial import Record, Trial
+from cnnlab.records.trial import Diverged, Record, Trial
 
 _WATCHED = "preactivations/"
+_SUMMARIES = "r*_f*_m*.json"
+
+T = TypeVar("T")
 
 
 def write(folder: Path, record: Record) -> None:
@@ -41,18 +46,29 @@ def write(folder: Path, record: Record) -> None:
         **{_WATCHED + name: values for name, values in record.preactivations.items()},
     )
     write_bytes(path.with_suffix(".npz"), timeless(arrays.getvalue()))
-    text = json.dumps(record.summary(), indent=1)
-    write_bytes(path, (text + "\n").encode())
+    _write_summary(path, record)
+
+
+def write_diverged(folder: Path, diverged: Diverged) -> None:
+    """Write that a trial diverged; a record that it had goes."""
+    path = folder / f"{diverged.trial.key}.json"
+    for old in (path, path.with_suffix(".npz")):
+        old.unlink(missing_ok=True)
+    _write_summary(path, diverged)
+
+
+def _write_summary(path: Path, left: Record | Diverged) -> None:
+    write_bytes(path, (json.dumps(left.summary(), indent=1) + "\n").encode())
 
 
 def read(folder: Path, key: str) -> Record:
-    """Read one record. Raises UserError where the file is no record."""
+    """Read one record. Raises UserError where the file is none, as of a trial that diverged."""
     path = folder / f"{key}.json"
     try:
         summary = json.loads(path.read_text())
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
             return Record(
-                trial=Trial(*(summary[k] for k in ("variant", "repeat", "fold", "member"))),
+                trial=_trial(summary),
                 fingerprint=summary["fingerprint"],
                 seed=summary["seed"],
                 n_train=summary["n_train"],
@@ -68,15 +84,47 @@ def read(folder: Path, key: str) -> Record:
                 probabilities=arrays["probabilities"],
             )
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path}: not a trial's record ({error}); delete it to train anew"
-        ) from None
+        raise _no_record(path, error) from None
+
+
+def _no_record(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not a trial's record ({error}); delete it to train anew")
+
+
+def _trial(summary: Mapping) -> Trial:
+    return Trial(*(summary[k] for k in ("variant", "repeat", "fold", "member")))
+
+
+def diverged(*folders: Path) -> list[Diverged]:
+    """The trials of these folders that diverged, in the order of repeat, fold and member. Raises
+    UserError for a file that cannot be read."""
+    found = []
+    for path in (path for folder in folders for path in folder.glob(_SUMMARIES)):
+        try:
+            summary = json.loads(path.read_text())
+            if "diverged" in summary:
+                left = (summary[k] for k in ("fingerprint", "diverged", "cure", "history"))
+                found.append(Diverged(_trial(summary), *left))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _no_record(path, error) from None
+    return sorted(found, key=lambda d: d.trial)
+
+
+def without_diverged(variants: Mapping[str, T], *roots: Path) -> dict[str, T]:
+    """Those of the variants, by name, of which no trial diverged; `roots`: folders of variants'
+    folders. Raises UserError where none is left."""
+    failed = {name: diverged(*(root / name for root in roots)) for name in variants}
+    left = {name: value for name, value in variants.items() if not failed[name]}
+    if not left:
+        first = next(iter(failed.values()))[0]
+        raise UserError(f"all variants diverged; {first.trial.variant}: {first.what}; {first.cure}")
+    return left
 
 
 def read_all(folder: Path, *more: Path) -> list[Record]:
     """The records of one variant, in the order of repeat, fold and member; those in the folders
     `more` besides, where there are any."""
-    paths = [path for at in (folder, *more) for path in sorted(at.glob("r*_f*_m*.json"))]
+    paths = [path for at in (folder, *more) for path in sorted(at.glob(_SUMMARIES))]
     records = [read(path.parent, path.stem) for path in paths]
     if not records:
         raise UserError(f"{folder}: holds no trial records; run `dvc repro` first")

@@ -1,7 +1,8 @@
-"""A trial: one training run of one variant, and the record that it leaves."""
+"""A trial: one training run of one variant, and what it leaves: a record, or that it diverged."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -56,3 +57,39 @@ class Record:
             "metrics": self.final,
             "history": self.history,
         }
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """What a trial leaves behind whose loss became infinite or no number. It would again."""
+
+    trial: Trial
+    fingerprint: str
+    loss: str  # what it became: nan, inf or -inf
+    cure: str  # what to change in params.yaml
+    history: list[dict[str, float]]  # the epochs before, as in a record
+
+    @property
+    def what(self) -> str:
+        """What happened, in words."""
+        return f"the loss was {self.loss} in epoch {len(self.history) + 1}"
+
+    def summary(self) -> dict:
+        """As a record's, with what it became in the place of metrics."""
+        return {
+            **asdict(self.trial),
+            "fingerprint": self.fingerprint,
+            "diverged": self.loss,
+            "cure": self.cure,
+            "metrics": {},
+            "history": self.history,
+        }
+
+
+def told(diverged: Sequence[Diverged], trials: int) -> str:
+    """That so many of so many trials diverged, in words; "" where none did."""
+    if not diverged:
+        return ""
+    first = diverged[0]
+    of = f"{len(diverged)} of {trials} trainings diverged"
+    return f"{of}; in {first.trial.key} {first.what}: {first.cure}"

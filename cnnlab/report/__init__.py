@@ -305,9 +305,15 @@ def affinity_table(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def answer(scores: pd.DataFrame, effects: pd.DataFrame, words: Words, recommended: str) -> str:
+def answer(
+    scores: pd.DataFrame,
+    effects: pd.DataFrame,
+    words: Words,
+    recommended: str,
+    failed: pd.DataFrame,
+) -> str:
     """The findings, a line an effect that answers first; interactions that are clear; the best
-    variant, and the recommended one."""
+    variant, and the recommended one; what `failed`, by name and why."""
     metric, m = words.metric, words.m
 
     def named(row: Mapping) -> str:
@@ -319,6 +325,7 @@ def answer(scores: pd.DataFrame, effects: pd.DataFrame, words: Words, recommende
     if len(variants) > 1:
         lines.append(f"Best mean: {named(variants[0])}.")
     lines.append(f"Recommended: {named(chosen)}; the section on it says why.")
+    lines += [f"**{row['name']}** failed: {row['why']}." for row in failed.to_dict("records")]
     items = "\n".join(f"- {line}" for line in lines)
     return f"What each technique does to {m.title} on these images ({m.step}):\n\n{items}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cnnlab import records
 from cnnlab.errors import UserError
 from cnnlab.plugins import Registry
-from cnnlab.records import Record
+from cnnlab.records import Diverged, Record
 from cnnlab.run.backends import Watcher, Work
 from cnnlab.run.job import Job, Part, Planned
 
@@ -51,8 +51,9 @@ def run_all(
     records: job name -> those of its plan, in the plan's order. Jobs have names of their own.
 
     A trial is trained only where its record is missing or was made by something else than the plan
-    says now (see `cnnlab.records.fingerprint`). Nothing is removed: a folder may hold more trials
-    than are planned yet (`cnnlab.records.prune`, once that is known). `backend`, `workers`, `gpus`:
+    says now (see `cnnlab.records.fingerprint`). One that diverged has no record and is not tried
+    again; `cnnlab.records.diverged` says so. Nothing is removed: a folder may hold more trials than
+    are planned yet (`cnnlab.records.prune`, once that is known). `backend`, `workers`, `gpus`:
     where trials run, and how many side by side; no effect on records.
 
     A worker that dies costs the epochs since its trial's last checkpoint; the trial is tried again.
@@ -67,29 +68,34 @@ def run_all(
         failed = BACKENDS[backend].train(work)
         if failed:
             raise UserError("\n\n".join([f"{len(failed)} trials failed", *failed]))
-    return {
-        part.job.name: [records.read(part.folder, planned.trial.key) for planned in part.plan]
-        for part in parts
-    }
+    return {part.job.name: _records(part) for part in parts}
+
+
+def _records(part: Part) -> list[Record]:
+    diverged = {d.trial for d in records.diverged(part.folder)}
+    trials = [planned.trial for planned in part.plan]
+    return [records.read(part.folder, trial.key) for trial in trials if trial not in diverged]
 
 
 def _missing(part: Part, watcher: Watcher) -> list[Planned]:
     """The trials of a plan that have to be trained; the watcher is told of the others."""
     part.folder.mkdir(parents=True, exist_ok=True)
+    diverged = {d.trial: d for d in records.diverged(part.folder)}
     missing = []
     for planned in part.plan:
-        record = _kept(part.folder, planned, part.keeps_model(planned))
-        if record is None:
+        left = diverged.get(planned.trial) or _kept(part, planned)
+        if left is None or left.fingerprint != planned.mark:
             missing.append(planned)
+        elif isinstance(left, Diverged):
+            watcher.diverged(left)
         else:
-            watcher.done(record, trained=False)
+            watcher.done(left, trained=False)
     return missing
 
 
-def _kept(folder: Path, planned: Planned, needs_model: bool) -> Record | None:
-    if not (folder / f"{planned.trial.key}.json").exists():
+def _kept(part: Part, planned: Planned) -> Record | None:
+    if not (part.folder / f"{planned.trial.key}.json").exists():
         return None
-    if needs_model and not (folder / records.MODEL).exists():
+    if part.keeps_model(planned) and not (part.folder / records.MODEL).exists():
         return None
-    record = records.read(folder, planned.trial.key)
-    return record if record.fingerprint == planned.mark else None
+    return records.read(part.folder, planned.trial.key)

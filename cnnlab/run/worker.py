@@ -7,6 +7,7 @@ stay outside it.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 import signal
@@ -24,7 +25,8 @@ import numpy as np
 from cnnlab import records
 from cnnlab.errors import UserError
 from cnnlab.processes import end_with_parent
-from cnnlab.records import Record
+from cnnlab.recipe.recipe import Recipe
+from cnnlab.records import Diverged, Record
 from cnnlab.run.job import Job, Planned
 
 SHOWN = 512  # training images, at most, to a network for which none is held out
@@ -62,9 +64,9 @@ def train(
     planned: Planned,
     checkpoint: records.Checkpoint,
     on_epoch: Callable[[dict[str, float]], None],
-) -> tuple[Record, Any]:
+) -> tuple[Record | Diverged, Any]:
     """Train one trial: its record, and its network, which the next trial reuses: save it before
-    that.
+    that. Of a trial that diverges: that, and None.
 
     `checkpoint`, `on_epoch`: as `cnnlab.train.fit.fit` takes them.
     """
@@ -82,8 +84,14 @@ def train(
     def honest(entry: dict[str, float]) -> dict[str, float]:
         return {name: value for name, value in entry.items() if name not in left_out}
 
+    past: list[dict[str, float]] = []
+
     def tell(entry: dict[str, float]) -> None:
-        on_epoch(honest(entry))
+        losses = (entry[name] for name in ("objective", "train_nll", "nll") if name in entry)
+        if bad := [loss for loss in losses if not math.isfinite(loss)]:
+            raise _NotFinite(bad[0], int(entry.get("phase", 0)))
+        past.append(honest(entry))
+        on_epoch(past[-1])
 
     data = Data(
         material.images,
@@ -93,13 +101,17 @@ def train(
         len(pool.classes),
         groups=pool.manifest["group"].to_numpy(),
     )
-    if job.recipe.phases:
-        from cnnlab.train import phases
+    try:
+        if job.recipe.phases:
+            from cnnlab.train import phases
 
-        backbone, folder = _weights(material.backbone), _features(job)
-        fitted = phases.train(job.recipe, data, planned.seed, backbone, folder, checkpoint, tell)
-    else:
-        fitted = fit(job.recipe, data, planned.seed, checkpoint=checkpoint, on_epoch=tell)
+            start, folder = _weights(material.backbone), _features(job)
+            fitted = phases.train(job.recipe, data, planned.seed, start, folder, checkpoint, tell)
+        else:
+            fitted = fit(job.recipe, data, planned.seed, checkpoint=checkpoint, on_epoch=tell)
+    except _NotFinite as stop:
+        cure = _cure(job.recipe, stop.phase)
+        return Diverged(planned.trial, planned.mark, str(stop.loss), cure, past), None
     record = Record(
         trial=planned.trial,
         fingerprint=planned.mark,
@@ -113,6 +125,26 @@ def train(
         probabilities=fitted.probabilities[: len(planned.held_out)],
     )
     return record, fitted.model
+
+
+class _NotFinite(Exception):
+    """Ends a training whose loss is not finite."""
+
+    def __init__(self, loss: float, phase: int):
+        super().__init__(loss, phase)
+        self.loss, self.phase = loss, phase
+
+
+def _cure(recipe: Recipe, phase: int) -> str:
+    """What to change in params.yaml where a loss stops being finite. `phase`: from 1; 0: a recipe
+    without."""
+    rate = recipe.phases[phase - 1].learning_rate if phase else recipe.learning_rate
+    cures = [f"lower the learning rate ({rate:g})"]
+    if recipe.precision != "float32":
+        cures.append(f"set train.precision to float32 (it is {recipe.precision})")
+    if recipe.clip_norm is None:
+        cures.append("clip gradients (technique clip_norm)")
+    return " or ".join(cures)
 
 
 def _check_device(device: str) -> None:
@@ -162,14 +194,20 @@ def start(jobs: list[Job], epochs: Connection, log: Path) -> None:
         os.dup2(output, stream.fileno())
 
 
-def work(planned: Planned, folder: Path, use_model: Callable[[Path], None] | None) -> None:
+def work(
+    planned: Planned, folder: Path, use_model: Callable[[Path], None] | None
+) -> Diverged | None:
     """Train one trial and write its record to `folder`. With `use_model` its network is saved there
-    too, and `use_model` called with that."""
+    too, and `use_model` called with that. Of a trial that diverges: that."""
     checkpoint = records.Checkpoint(folder, planned.trial, planned.mark)
     material = _material()[planned.trial.variant]
     record, model = train(
         material, planned, checkpoint, lambda entry: _epochs.send((planned.trial, entry))
     )
+    if isinstance(record, Diverged):
+        records.write_diverged(folder, record)
+        checkpoint.remove()
+        return record
     if use_model:
         records.save_model(model, folder / records.MODEL)
     records.write(folder, record)
@@ -179,6 +217,7 @@ def work(planned: Planned, folder: Path, use_model: Callable[[Path], None] | Non
             use_model(folder / records.MODEL)
         except Exception:  # the trial is complete without it; the stage tries again, and says so
             traceback.print_exc()
+    return None
 
 
 @functools.cache

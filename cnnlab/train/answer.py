@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-BATCH = 512  # images at once; no effect on what is said
+from cnnlab.train.input import at_once
 
 
 def probabilities(net: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -21,5 +21,6 @@ def probabilities(net: keras.Model, images: np.ndarray) -> np.ndarray:
         ),
         input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.uint8)],
     )
-    parts = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
+    size = at_once(images.shape[1:])
+    parts = (images[i : i + size] for i in range(0, len(images), size))
     return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])

@@ -348,6 +348,8 @@ def _optimizer(
     config: dict = {"learning_rate": _learning_rate(recipe, rate, steps)}
     if recipe.decay:
         config["weight_decay"] = recipe.decay
+    if recipe.clip_norm:
+        config["global_clipnorm"] = recipe.clip_norm
     if recipe.ema:
         config |= {"use_ema": True, "ema_momentum": recipe.ema}
     kind = type(keras.optimizers.get(recipe.optimizer))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cnnlab.compare import comparison
+from cnnlab.compare import comparison, designs
 from cnnlab.compare.contrasts import Incomparable, alone, ensemble, least_squares, pair
 from cnnlab.compare.inference import crossed
 from cnnlab.compare.metrics import METRICS
@@ -155,3 +155,22 @@ def test_the_best_is_that_of_the_best_mean():
     assert comparison.best(values, ["a", "b", "c"], METRICS["accuracy"]) == "b"
     assert comparison.best(values, ["c", "b"], METRICS["accuracy"]) == "c"
     assert comparison.best(values, ["a", "b", "c"], METRICS["nll"]) == "a"
+
+
+def test_a_variant_that_is_not_there_costs_its_set_in_the_blocks_of_all_starts(frozen):
+    design = frozen.design.model_copy(
+        update={"kind": "star", "techniques": list("abc"), "starts": ["scratch", "freeze"]}
+    ).model_copy(update={"placebo": False})
+    sets = designs.sets_of(**dict(design))
+    variants = designs.named(sets, design.techniques, ["freeze"])
+    options = frozen.compare.model_copy(update={"pairs": [["a", "b"], ["c", "b"]]})
+    whole = comparison.contrasts_of(variants, design, options, ["freeze"])
+    left = {name: on for name, on in variants.items() if name != "a"}
+    contrasts = comparison.contrasts_of(left, design, options, ["freeze"])
+    assert len(whole) > len(contrasts)
+    main = {c.name: c.weights for c in contrasts if c.kind == "main"}
+    assert set(main) == {"a", "b", "c"}
+    for weights in main.values():
+        assert "a" not in weights and weights.get("freeze-a", 0.0) == 0.0
+        assert any(weights[name] for name in weights if name.startswith("freeze"))
+    assert [c.name for c in contrasts if c.kind == "pair"] == ["c - b"]

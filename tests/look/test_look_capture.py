@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers as k
 
-from cnnlab.look import feature_maps, forward, kernels, layers
+from cnnlab.look import capture, feature_maps, forward, kernels, layers
 from cnnlab.recipe.network import initial
 from cnnlab.recipe.recipe import Recipe
 
@@ -257,3 +257,12 @@ def test_kernels_have_one_layout():
     patch = np.random.default_rng(0).normal(size=(1, 3, 3, 4)).astype("float32")
     expected = (patch[0, :, :, 5 // 2] * arrays["depthwise"][:, :, 0, 5]).sum()
     np.testing.assert_allclose(depthwise(patch)[0, 0, 0, 5], expected, rtol=1e-4)
+
+
+def test_large_images_go_through_in_parts_and_give_the_same_maps(monkeypatch, images):
+    model = ours(norm=True)
+    expected = feature_maps(model, images)
+    monkeypatch.setattr(capture, "VALUES", 1)
+    assert capture.at_once(model, images.shape[1:]) == 1
+    for name, maps in feature_maps(model, images).items():
+        np.testing.assert_allclose(maps, expected[name], rtol=1e-5, atol=1e-6)

@@ -7,6 +7,7 @@ from keras import layers as k
 
 from cnnlab.look import (
     Case,
+    capture,
     cases,
     feature_maps,
     grad_cam,
@@ -163,3 +164,12 @@ def test_an_answer_shows_the_image_and_what_speaks_for_each_class():
         assert text in words(picture)
     (sheet,) = [i for axes in picture.figure.axes for i in axes.get_images()]
     assert sheet.get_array().ndim == 3
+
+
+def test_in_parts_it_is_the_same(monkeypatch):
+    layer, expected = grad_cam(small_model(), IMAGES, [0, 1, 2, 0])
+    monkeypatch.setattr(capture, "VALUES", 1)
+    assert capture.at_once(small_model(), IMAGES.shape[1:]) == 1
+    again, heat = grad_cam(small_model(), IMAGES, [0, 1, 2, 0])
+    assert again == layer
+    np.testing.assert_allclose(heat, expected, rtol=1e-4, atol=1e-6)

@@ -298,3 +298,32 @@ def test_trials_on_fewer_images_lie_below_and_stay_where_they_are_wanted(tmp_pat
     assert not records.of_size(tmp_path, 5).exists()
     assert len(records.read_all(records.of_size(tmp_path, 20))) == 1
     assert len(records.read_all(tmp_path)) == 1
+
+
+def diverged(record, **trial):
+    made = record(**trial)
+    return records.Diverged(made.trial, "mark", "nan", "lower the rate", made.history[:1])
+
+
+def test_what_diverged_is_written_in_the_place_of_a_record_and_the_reverse(tmp_path, record):
+    records.write(tmp_path, record())
+    one = diverged(record)
+    records.write_diverged(tmp_path, one)
+    assert set(files(tmp_path)) == {f"{one.trial.key}.json"} and records.diverged(tmp_path) == [one]
+    with pytest.raises(UserError, match="not a trial's record"):
+        records.read(tmp_path, one.trial.key)
+    records.write(tmp_path, record())
+    assert records.diverged(tmp_path) == [] and len(records.read_all(tmp_path)) == 1
+
+
+def test_a_variant_of_which_a_trial_diverged_is_left_out(tmp_path, record):
+    runs, more = tmp_path / "runs", tmp_path / "more"
+    for folder in (runs / "a", runs / "b", more / "b"):
+        folder.mkdir(parents=True)
+    for name in "ab":
+        records.write(runs / name, record(variant=name))
+    records.write_diverged(more / "b", diverged(record, variant="b", repeat=1))
+    assert records.without_diverged({"a": 1, "b": 2}, runs) == {"a": 1, "b": 2}
+    assert records.without_diverged({"a": 1, "b": 2}, runs, more) == {"a": 1}
+    with pytest.raises(UserError, match=r"all variants diverged; b: the loss was nan in epoch 2"):
+        records.without_diverged({"b": 2}, runs, more)

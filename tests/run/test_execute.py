@@ -27,6 +27,7 @@ DEVICE = device.kind("local", 0)
 class Watcher:
     def __init__(self, kill=lambda trial, entry: False):
         self.kill, self.trained, self.kept, self.retried = kill, [], [], []
+        self.diverged_ = []
 
     def epoch(self, trial, entry):
         if self.kill(trial, entry):
@@ -38,6 +39,9 @@ class Watcher:
 
     def again(self, trial):
         self.retried.append(trial.key)
+
+    def diverged(self, diverged):
+        self.diverged_.append(diverged.trial.key)
 
 
 @pytest.fixture(scope="module")
@@ -355,3 +359,41 @@ def test_a_placebo_has_other_results_where_nothing_but_seeds_differs(both):
         assert plain.seed != placebo.seed and plain.fingerprint != placebo.fingerprint
         assert plain.final != placebo.final
         assert np.abs(plain.probabilities - placebo.probabilities).max() > 1e-3
+
+
+# Trials that diverge.
+
+
+@pytest.fixture(scope="module")
+def steep(job):
+    """A job whose steps are so long that its loss is soon no number, the penalty first."""
+    recipe = replace(RECIPE.penalising("kernel", l2=1.0), optimizer="sgd", learning_rate=1e20)
+    return replace(job, name="steep", recipe=recipe)
+
+
+def test_a_trial_that_diverges_ends_there_is_told_and_is_not_tried_again(steep, tmp_path, started):
+    done, watcher = run_it(steep, tmp_path)
+    assert done == [] and watcher.trained == [] and [*watcher.diverged_] == [*KEYS]
+    first = records.diverged(tmp_path)[0]
+    assert first.loss in ("nan", "inf") and len(first.history) < 3
+    assert "lower the learning rate (1e+20)" in first.cure and "clip_norm" in first.cure
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{key}.json" for key in KEYS]
+
+    again, watcher = run_it(steep, tmp_path)
+    assert again == [] and [*watcher.diverged_] == [*KEYS] and len(started) == 1
+
+
+def test_what_diverged_is_trained_where_the_recipe_is_another(job, steep, tmp_path, undisturbed):
+    run_it(steep, tmp_path)
+    mended = replace(job, name="steep")
+    done, watcher = run_it(mended, tmp_path)
+    assert watcher.trained == [*KEYS] and records.diverged(tmp_path) == []
+    expected, _ = run_it(job, undisturbed)
+    for record, other in zip(done, expected, strict=True):
+        assert np.array_equal(record.probabilities, other.probabilities)
+
+
+def test_a_variant_that_diverges_takes_no_other_with_it(job, steep, tmp_path, both):
+    done, watcher = run_them([steep, job], tmp_path)
+    assert done["steep"] == [] and watcher.trained == [f"v {key}" for key in KEYS]
+    assert contents(tmp_path / "v") == contents(both / "v")

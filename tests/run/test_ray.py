@@ -36,6 +36,7 @@ class Watcher:
 
     def __init__(self, live=lambda trials: None):
         self.live, self.epochs, self.trained, self.retried = live, {}, [], []
+        self.gone = []
 
     def epoch(self, trial, entry):
         self.epochs.setdefault(trial.key, []).append(entry["epoch"])
@@ -48,6 +49,9 @@ class Watcher:
 
     def again(self, trial):
         self.retried.append(trial.key)
+
+    def diverged(self, diverged):
+        self.gone.append(diverged.trial.key)
 
 
 def keep_a_copy(folder, path):
@@ -199,6 +203,17 @@ def test_an_error_of_a_trial_is_told_and_the_others_end(cluster, job, local, tmp
     assert watcher.retried == []
     told = {key: epochs for key, epochs in watcher.epochs.items() if key in watcher.trained}
     assert in_order(told.values()) == [list(range(1, EPOCHS + 1))] * 3
+
+
+@needs_ray
+def test_what_diverges_leaves_the_same_as_locally(cluster, job, tmp_path):
+    steep = replace(job.recipe.penalising("kernel", l2=1.0), optimizer="sgd")
+    steep = replace(steep, phases=(Phase(4, 1e20, 1.0),), epochs=4)
+    watcher = Watcher()
+    for folder, execution in (("ray", RAY), ("local", LOCAL)):
+        run_it(replace(job, recipe=steep), tmp_path / folder, execution, watcher)
+    assert sorted(watcher.gone) == sorted(2 * [f"r{r}_f{f}_m0" for r in (0, 1) for f in (0, 1)])
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
 
 
 @needs_ray

@@ -348,3 +348,28 @@ def test_history_holds_clean_scores_of_every_epoch():
     labels = data.labels[data.held_out]
     accuracy = np.mean(fitted.probabilities.argmax(1) == labels)
     assert seen[-1]["accuracy"] == accuracy
+
+
+def test_a_fit_that_is_broken_off_leaves_nothing_behind():
+    data = some_data()
+    expected = weights(fit(EVERYTHING, data, seed=1))
+
+    def stop(entry):
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        fit(EVERYTHING, data, seed=2, on_epoch=stop)
+    assert same(expected, weights(fit(EVERYTHING, data, seed=1)))
+
+
+def test_clipped_gradients_bound_a_step():
+    data = some_data()
+    recipe = replace(BASE, optimizer="sgd", learning_rate=1.0, epochs=1, batch_size=len(data.train))
+    begin = weights(fit(replace(recipe, learning_rate=1e-30), data, seed=1))
+
+    def moved(clip_norm):
+        after = weights(fit(replace(recipe, clip_norm=clip_norm), data, seed=1))
+        return np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(after, begin, strict=True)))
+
+    assert moved(None) > 0.02
+    assert moved(0.01) == pytest.approx(0.01, rel=1e-3)  # one step, of the rate times that norm

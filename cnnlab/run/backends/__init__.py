@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from cnnlab.records import Record, Trial
+from cnnlab.records import Diverged, Record, Trial
 from cnnlab.run.job import Job, Part, Planned
 
 
@@ -23,6 +23,9 @@ class Watcher(Protocol):
 
     def done(self, record: Record, trained: bool) -> None:
         """A trial's record is on disk; `trained` is False where it was there before."""
+
+    def diverged(self, diverged: Diverged) -> None:
+        """A trial diverged, now or before."""
 
     def again(self, trial: Trial) -> None:
         """The worker that trained a trial died; the trial is tried again."""

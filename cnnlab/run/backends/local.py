@@ -68,6 +68,8 @@ class _Crew:
                         left -= 1
                         if event == "failed":
                             failures.append(what[0])
+                        elif event == "diverged":
+                            watcher.diverged(*what)
                         else:
                             (trial,) = what
                             record = records.read(self._work.part(trial).folder, trial.key)
@@ -95,8 +97,8 @@ class _Crew:
                     pass
                 if self._stop.is_set():
                     break
-                future.result()
-                self._events.put(("done", trial))
+                diverged = future.result()
+                self._events.put(("diverged", diverged) if diverged else ("done", trial))
             except BrokenProcessPool:
                 process = None
                 if deaths + 1 < DEATHS:

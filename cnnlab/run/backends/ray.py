@@ -33,7 +33,7 @@ import cnnlab
 from cnnlab import records
 from cnnlab.errors import UserError
 from cnnlab.processes import cores
-from cnnlab.records import Record, Saved, Trial
+from cnnlab.records import Diverged, Record, Saved, Trial
 from cnnlab.records.fingerprint import versions
 from cnnlab.run import device, worker
 from cnnlab.run.backends import Work
@@ -223,16 +223,20 @@ class _Crew:
         else:
             self._finish(planned, record, model)
 
-    def _finish(self, planned: Planned, record: Record, model: bytes | None) -> None:
+    def _finish(self, planned: Planned, record: Record | Diverged, model: bytes | None) -> None:
         part, watcher = self._work.part(planned.trial), self._work.watcher
+        diverged = isinstance(record, Diverged)
         if model is not None:
             records.write_model(part.folder, model)
-        records.write(part.folder, record)
+        (records.write_diverged if diverged else records.write)(part.folder, record)
         self._checkpoint(planned).remove()
         del self._open[planned.trial]
         for entry in record.history:  # those that were not heard of live
             self._tell(planned, entry)
-        watcher.done(record, trained=True)
+        if diverged:
+            watcher.diverged(record)
+        else:
+            watcher.done(record, trained=True)
         if model is not None:
             spawn = multiprocessing.get_context("spawn")
             arguments = (part.use_model, part.folder / records.MODEL)
@@ -289,7 +293,7 @@ def _train(
     keep_model: bool,
     mailbox: Any,
     checkpoint_seconds: float,
-) -> tuple[Record, bytes | None]:
+) -> tuple[Record | Diverged, bytes | None]:
     """Train one trial: its record, and with `keep_model` its network as a file's content."""
 
     def tell(content: dict[str, float] | Saved) -> None:
@@ -298,7 +302,7 @@ def _train(
     checkpoint = _SentCheckpoint(planned, saved, tell, checkpoint_seconds)
     material = _unpacked(shared[0])[planned.trial.variant]
     record, model = worker.train(material, planned, checkpoint, tell)
-    if not keep_model:
+    if not keep_model or isinstance(record, Diverged):
         return record, None
     with TemporaryDirectory() as folder:
         path = Path(folder) / records.MODEL
