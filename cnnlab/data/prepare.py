@@ -268,6 +268,15 @@ def range_of(facts: pd.DataFrame, place: str) -> tuple[tuple[float, float] | Non
     return (black, width), [Finding("rule for more than 8 bits", place, "applied", detail)]
 
 
+def further_pictures(images: pd.DataFrame) -> list[Finding]:
+    """What is to be said of files with several pictures, of which the first is an image."""
+    return [
+        Finding("further pictures in a file", source, "left out", f"the first of {n:.0f} is read")
+        for source, n in zip(images["source"], images["pictures"], strict=True)
+        if n > 1
+    ]
+
+
 def lines(findings: list[Finding], listed: str) -> list[str]:
     """A line for each kind of finding: how many, what became of them, the first of them and why,
     and where they are `listed`."""
