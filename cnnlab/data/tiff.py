@@ -4,6 +4,7 @@ colour, deep colours in separate planes and others. tifffile reads them, where i
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,6 +62,7 @@ def read(content: bytes, check: Callable[[int, int], None]) -> Samples:
     ValueError for a sort that is not read, ImportError where tifffile is missing."""
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # of odd tags, which may do no harm
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             page, pictures = file.pages.first, len(file.pages)
