@@ -122,12 +122,13 @@ def _decoded(source, table, settings, data, place):
         facts, kept = _decode(source, table, dataclasses.replace(settings, scale=scale))
     inventory = table.join(facts)
     images, bad = prepare.without_bad(inventory, data.bad.policy, data.bad.limit)
-    _say([*bad, *deep])
+    further = prepare.further_pictures(images)
+    _say([*bad, *deep, *further])
     cache = Cache(kept)
     images, doubled = prepare.group_duplicates(
         images, data.near_duplicates, lambda ids: cache.thumbs(ids, THUMB)
     )
-    findings = [*bad, *deep, *doubled, *prepare.oddities(images)]
+    findings = [*bad, *deep, *further, *doubled, *prepare.oddities(images)]
     return inventory, images, findings, cache, scale
 
 

@@ -24,13 +24,13 @@ from cnnlab.errors import UserError
 
 COMMIT = 1.0  # seconds of work that may be lost; each commit writes many pages of the index
 AT_ONCE = 1024  # images that are looked up in one query
-FACTS = "id, problem, width, height, mode, format, channels, low, high, digest, hash"
+FACTS = "id, problem, width, height, mode, format, pictures, channels, low, high, digest, hash"
 _TABLE = """
 create table if not exists images (
     id integer primary key,
     content blob not null unique,  -- hash of the file
     problem text not null,         -- why it is no image, '' where it is one
-    width integer, height integer, mode text, format text,  -- of the original
+    width integer, height integer, mode text, format text, pictures integer,  -- of the original
     channels integer, low real, high real, digest text, hash integer,  -- as in Facts
     rows integer, columns integer, -- pixels of what is stored
     start integer not null, size integer not null  -- bytes: pixels, then the thumb if there is one
@@ -52,6 +52,7 @@ class Facts(NamedTuple):
     height: int | None
     mode: str | None
     format: str | None
+    pictures: int | None  # in the file, of which the first is stored
     channels: int | None  # stored
     low: float | None  # least and largest value of an original of more than 8 bits, else None
     high: float | None

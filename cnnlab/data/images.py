@@ -1,9 +1,10 @@
 """One image: from a file's bytes to the pixels that networks see.
 
-JPEG, PNG, BMP, GIF and TIFF (the first picture of several), WebP, AVIF, and HEIC where pillow-heif
-is installed; grey, colour, palette, CMYK, with or without transparency. What comes out is 8 bits,
-grey or RGB, upright as its EXIF orientation says; transparent parts show white. Values of more than
-8 bits are brought to 8 by one rule for a whole data set, see `scale`.
+JPEG, PNG, BMP, GIF, TIFF, PNM, WebP, AVIF, and HEIC where pillow-heif is installed, the first
+picture of several; grey, colour, palette, CMYK, with or without transparency. What comes out is 8
+bits, grey or RGB, upright as its EXIF orientation says; transparent parts show white. Colour
+profiles are not applied. Values of more than 8 bits are brought to 8 by one rule for a whole data
+set, see `scale`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ import numpy as np
 import PIL
 import simplejpeg
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
-from cnnlab.data import formats
+from cnnlab.data import formats, tiff
 
 
 def _pad(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -61,7 +63,7 @@ EXIF = {b"Exif", b"eXIf", b"EXIF"}  # begin its block in JPEG, PNG and WebP
 MODE = {1: "L", 3: "RGB"}  # channels -> Pillow's name
 THUMB = 32  # pixels a side, of what near duplicates are found by; smaller images have none
 # Goes up when the same file and settings give other pixels or facts, or are kept in another way.
-_VERSION = 3
+_VERSION = 4
 
 # What Pillow raises for files that are damaged, cut off or made to do harm.
 _UNREADABLE = (
@@ -115,6 +117,7 @@ class Decoded(NamedTuple):
     height: int
     mode: str  # of the original: Pillow's name, such as RGB, L, P, CMYK, I;16
     format: str  # one of formats.ENDINGS; "array" for what came as pixels
+    pictures: int = 1  # in the file, of which this is the first
     values: tuple[float, float] | None = None  # least and largest of more than 8 bits, else None
 
 
@@ -159,14 +162,27 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
             problem = problem or f"{kind}: damaged, cut off or of a sort that is not read"
         except _UNREADABLE as error:
             problem = problem or f"{kind}: {' '.join(str(error).split()) or type(error).__name__}"
-    raise BadImage(problem)
+    remedy = "convert it to PNG"
+    if kind == "TIFF":
+        try:
+            return _read_deep(content, settings)
+        except ImportError:
+            remedy = formats.OTHER_TIFF
+        except _UNREADABLE as error:
+            problem += f" ({' '.join(str(error).split())})"
+    raise BadImage(f"{problem}; if other programs read it: {remedy}")
+
+
+def _refuse_large(width: int, height: int, settings: Settings) -> None:
+    if width * height > settings.megapixels * 1e6:
+        raise BadImage(f"{width}x{height} pixels, more than {settings.megapixels:g} million")
 
 
 def _read(content: bytes, kind: str, settings: Settings) -> Decoded:
     with warnings.catch_warnings(action="ignore"), _any_size(), _open(content, kind) as image:
-        if image.width * image.height > settings.megapixels * 1e6:
-            size = f"{image.width}x{image.height} pixels"
-            raise BadImage(f"{size}, more than {settings.megapixels:g} million")
+        _refuse_large(image.width, image.height, settings)
+        if isinstance(image, TiffImageFile):
+            _refuse_misread(image)
         mode, shape = image.mode, (image.height, image.width)
         if settings.size:
             # JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice the pixels asked for.
@@ -177,7 +193,45 @@ def _read(content: bytes, kind: str, settings: Settings) -> Decoded:
         picture, values = _shallow(image, lower, settings.scale)
         upright = picture.transpose(TURN[turn]) if turn in TURN else picture
         shape = shape[::-1] if turn in (5, 6, 7, 8) else shape
-        return _finish(_plain(upright), settings, shape, kind, mode)._replace(values=values)
+        image_of = _finish(_plain(upright), settings, shape, kind, mode)
+        return image_of._replace(values=values, pictures=_pictures(image))
+
+
+def _read_deep(content: bytes, settings: Settings) -> Decoded:
+    """A TIFF that Pillow does not read, or not rightly."""
+    with warnings.catch_warnings(action="ignore"):
+        samples = tiff.read(content, functools.partial(_refuse_large, settings=settings))
+    levels, ends = samples.values, None
+    if levels.dtype != np.uint8 or samples.bits != 8:
+        levels, ends = _levels(samples.values, settings.scale)
+    levels = 255 - levels if samples.inverted else levels
+    picture = Image.fromarray(levels.squeeze(2) if samples.mode == "L" else levels, samples.mode)
+    if samples.alpha is not None:
+        picture = picture.convert("RGB" if samples.mode == "CMYK" else samples.mode)
+        picture.putalpha(Image.fromarray(samples.alpha.squeeze(2)))
+    turn = samples.turn
+    upright = picture.transpose(TURN[turn]) if turn in TURN else picture
+    fractions = samples.values.dtype.kind == "f"
+    mode = "F" if fractions else "I" if samples.mode == "L" and ends else samples.mode
+    image_of = _finish(_plain(upright), settings, upright.size[::-1], "TIFF", mode)
+    return image_of._replace(values=ends, pictures=samples.pictures)
+
+
+def _refuse_misread(image: TiffImageFile) -> None:
+    if tiff.is_copy(image):
+        remedy = formats.remedy("raw photograph")
+        raise BadImage(f"TIFF: raw photograph, of which a smaller copy would be read: {remedy}")
+    if tiff.misread(image):
+        raise Image.UnidentifiedImageError
+
+
+def _pictures(image: Image.Image) -> int:
+    """How many pictures a file holds; further ones of a JPEG are copies of the first, as phones
+    write them."""
+    try:
+        return 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    except _UNREADABLE:  # later pictures may be damaged where the first is not
+        return 1
 
 
 def _open(content: bytes, kind: str) -> Image.Image:
@@ -272,7 +326,7 @@ def _lower_bytes(content: bytes, kind: str, image: Image.Image) -> np.ndarray | 
     """
     args = image.tile[0].args if image.tile else None
     order = args[0] if isinstance(args, tuple) and args else args
-    if not re.fullmatch("(RGB[AX]?|LA);16[BLN]", str(order)):
+    if not re.fullmatch("(RGB[AX]?|LA|CMYK);16[BLN]", str(order)):
         return None
     big = order[-1] == "B" or (order[-1] == "N" and sys.byteorder == "big")
     grey = order[0] == "L"  # of which it knows one order: its four bytes are read as colours
@@ -290,20 +344,25 @@ def _shallow(
     image: Image.Image, lower: np.ndarray | None, asked: tuple[float, float] | None
 ) -> tuple[Image.Image, tuple[float, float] | None]:
     """The picture with 8 bits, and the least and largest value where it had more."""
+    signed = isinstance(image, TiffImageFile) and tiff.signed(image)
     if lower is not None:
         values = (np.asarray(image).astype(np.uint16) << 8) | lower
-    elif image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    elif image.mode == "I":  # for whole numbers of either sort
+        values = np.asarray(image) if signed else np.asarray(image).view(np.uint32)
+    elif image.mode == "F" or image.mode.startswith("I;16"):
         values = np.asarray(image)
+    elif image.mode == "L" and signed:
+        values = np.asarray(image).view(np.int8)
     else:
         return image, None
     opaque = image.mode[-1] != "A"
-    shown = values if opaque else values[..., :-1]
-    finite = shown if shown.dtype.kind in "iu" else shown[np.isfinite(shown)]
-    ends = (float(finite.min(initial=0)), float(finite.max(initial=0)))
-    levels = _levels(shown, asked or scale(*ends, whole=image.mode != "F"))
+    levels, ends = _levels(values if opaque else values[..., :-1], asked)
+    clear = image.info.get("transparency")  # the one number, or colour, that is
+    if clear is not None:
+        levels[(values == clear).reshape(*values.shape[:2], -1).all(2)] = 255
     if not opaque:
         levels = np.concatenate([levels, np.asarray(image)[..., -1:]], axis=2)
-    return Image.fromarray(levels), ends
+    return Image.fromarray(levels, "CMYK" if image.mode == "CMYK" else None), ends
 
 
 def _plain(picture: Image.Image) -> Image.Image:
@@ -316,13 +375,18 @@ def _plain(picture: Image.Image) -> Image.Image:
     return picture if picture.mode == plain else picture.convert(plain)
 
 
-def _levels(values: np.ndarray, scaled: tuple[float, float]) -> np.ndarray:
-    """Values at 8 bits; what is no number is black."""
-    black, width = scaled
+def _levels(
+    values: np.ndarray, asked: tuple[float, float] | None
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Values at 8 bits, where what is no number is black, and the least and largest of them."""
+    whole = values.dtype.kind != "f"
+    finite = values if whole else values[np.isfinite(values)]
+    ends = (float(finite.min(initial=0)), float(finite.max(initial=0)))
+    black, width = asked or scale(*ends, whole)
     levels = (values.astype(np.float32 if values.itemsize == 2 else np.float64) - black) * (
         256 / width
     )
-    return np.nan_to_num(levels, nan=0).clip(0, 255).astype(np.uint8)
+    return np.nan_to_num(levels, nan=0).clip(0, 255).astype(np.uint8), ends
 
 
 def _of_pixels(pixels: np.ndarray, settings: Settings, kind: str, mode: str) -> Decoded:

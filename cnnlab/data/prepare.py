@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,12 @@ from cnnlab.errors import UserError
 LONG = 200  # characters of an unusually long name
 LOST = ("image ", "broken link", "link ", "file that cannot be read")  # begin the kinds of findings
 LISTED = 10  # bad images that an error names
+LAYERS = re.compile(  # names of folders that tell images from drawings of where things are on them
+    r"(jpeg|png|original|raw|colou?r)?[ _-]?(images?|imgs?|pictures?)"
+    r"|masks?|labels?|annotations?|ground[ _-]?truths?|gts?|segmentations?"
+    r"|segmentation[ _-]?(class|object)(aug)?",
+    re.IGNORECASE,
+)
 TURNS = ("0", "90", "180", "270")  # degrees
 LABEL = 240  # bytes of a class name, which becomes part of file names
 
@@ -106,6 +113,12 @@ def _refuse_doubtful(names: list[str]) -> None:
             f"params.yaml: data: the classes would be {', '.join(names)}, which parts of a data set"
             " are called: images should lie in one folder a class below these, or their table have"
             f" a column `split`; if they are classes, data.classes: {json.dumps(names)} says so"
+        )
+    if len(names) > 1 and all(map(LAYERS.fullmatch, names)):
+        raise UserError(
+            f"params.yaml: data: the classes would be {', '.join(names)}, which images and drawings"
+            " of their parts are called: images should lie in one folder a class; if they are"
+            f" classes, data.classes: {json.dumps(names)} says so"
         )
     alike: dict[str, str] = {}
     for name in names:
@@ -266,6 +279,15 @@ def range_of(facts: pd.DataFrame, place: str) -> tuple[tuple[float, float] | Non
         f" black and {black + width:g} white"
     )
     return (black, width), [Finding("rule for more than 8 bits", place, "applied", detail)]
+
+
+def further_pictures(images: pd.DataFrame) -> list[Finding]:
+    """What is to be said of files with several pictures, of which the first is an image."""
+    return [
+        Finding("further pictures in a file", source, "left out", f"the first of {n:.0f} is read")
+        for source, n in zip(images["source"], images["pictures"], strict=True)
+        if n > 1
+    ]
 
 
 def lines(findings: list[Finding], listed: str) -> list[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import sys
 import warnings
 import zlib
 from dataclasses import replace
@@ -75,7 +76,9 @@ def test_of_several_pictures_in_a_file_the_first_is_read(ending):
     content = stored(first, ending, save_all=True, append_images=more, **options)
     with Image.open(io.BytesIO(content)) as image:
         assert image.n_frames == 3
-    assert (decode(content, AS_IT_IS).pixels == [255, 0, 0]).all()
+    made = decode(content, AS_IT_IS)
+    assert (made.pixels == [255, 0, 0]).all()
+    assert made.pictures == 3
 
 
 def test_a_palette_with_a_transparent_colour_shows_white_there():
@@ -127,18 +130,65 @@ def chunk(kind, content):
     return len(content).to_bytes(4, "big") + kind + content + crc
 
 
+def png16(values, *blocks):
+    """A PNG of uint16 (height, width, channels), with further blocks before its pixels."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    about = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(rows))
+    return b"".join([b"\x89PNG\r\n\x1a\n", about, *blocks, pixels, chunk(b"IEND", b"")])
+
+
+def tiff_of(values, meaning=1, *, order="<", planes=False, big=False, tags=()):
+    """A TIFF of these numbers, (height, width, channels); `meaning` of its colours as TIFF has it,
+    0: from white, 1: from black, 2: RGB, 5: CMYK."""
+    height, width, channels = values.shape
+    offset, header = ("Q", 16) if big else ("L", 8)
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    bits = 8 * values.itemsize
+    content = np.moveaxis(values, 2, 0) if planes else values
+    content = content.astype(values.dtype.newbyteorder(order)).tobytes()
+    part = len(content) // channels if planes else len(content)
+    parts = [header + i * part for i in range(channels if planes else 1)]
+    tail, at = b"", header + len(content)
+    entries = []
+    for tag, *numbers in [
+        (256, width),
+        (257, height),
+        (258, *[bits] * channels),
+        (259, 1),
+        (262, meaning),
+        (273, *parts),
+        (277, channels),
+        (278, height),
+        (279, *[part] * len(parts)),
+        (284, 2 if planes else 1),
+        (339, *[kind] * channels),
+        *tags,
+    ]:
+        packed = struct.pack(f"{order}{len(numbers)}{offset}", *numbers)
+        value = packed if len(numbers) == 1 else struct.pack(f"{order}{offset}", at + len(tail))
+        tail += packed if len(numbers) > 1 else b""
+        sort = 16 if big else 4
+        head = struct.pack(f"{order}HH{offset}", tag, sort, len(numbers))
+        entries.append(head + value)
+    mark = {"<": b"II", ">": b"MM"}[order]
+    start = struct.pack(f"{order}{offset}", at + len(tail))
+    about = struct.pack(f"{order}HHH", 43, 8, 0) if big else struct.pack(f"{order}H", 42)
+    count = struct.pack(f"{order}{'Q' if big else 'H'}", len(entries))
+    ends = struct.pack(f"{order}{offset}", 0)
+    return b"".join([mark, about, start, content, tail, count, *entries, ends])
+
+
 def deep(values, ending):
     """A file of these values, which have more than 8 bits: uint16 grey, colour or with
     transparency, int32 or float32."""
     if values.ndim == 2:
         return stored(Image.fromarray(values), ending)
-    height, width, channels = values.shape
     if ending == "png":
-        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-        kind = {2: 4, 3: 2, 4: 6}[channels]
-        about = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
-        blocks = chunk(b"IHDR", about) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-        return b"\x89PNG\r\n\x1a\n" + blocks
+        return png16(values)
+    height, width, channels = values.shape
     pixels = values.astype("<u2").tobytes()
     pixels = zlib.compress(pixels) if ending == "tiff deflated" else pixels
     start = 8 + 2 + 12 * 9 + 4
@@ -221,6 +271,118 @@ def test_fractions_and_whole_numbers_of_32_bits_are_read(values, expected):
     assert list(image.pixels[0, :, 0]) == expected
 
 
+RAMP = np.random.default_rng(0).integers(0, 4096, (6, 8, 4)).astype(np.uint16)
+RAMP[0, 0] = 4095
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_four_inks_of_twelve_bits_are_the_upper_eight(order):
+    made = decode(tiff_of(RAMP, 5, order=order), AS_IT_IS)
+    inks = Image.fromarray((RAMP >> 4).astype(np.uint8), "CMYK")
+    np.testing.assert_array_equal(made.pixels, np.asarray(inks.convert("RGB")))
+    assert (made.mode, made.values) == ("CMYK", (0, 4095))
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        (np.array([-128, -1, 0, 127], np.int8), (-128, 127)),
+        (np.array([-32768, -1, 0, 32767], np.int16), (-32768, 32767)),
+        (np.array([0, 1, 2**31, 2**32 - 1], np.uint32), (0, 2**32 - 1)),
+    ],
+)
+def test_whole_numbers_are_read_with_their_signs(values, ends):
+    made = decode(tiff_of(values.reshape(1, 4, 1)), AS_IT_IS)
+    assert made.values == ends
+    black, width = images.scale(*ends, whole=True)
+    expected = ((values.astype(float) - black) * 256 / width).clip(0, 255).astype(int)
+    assert list(made.pixels[0, :, 0]) == list(expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_transparent_colour_of_sixteen_bits_is_white(channels):
+    values = RAMP[..., :channels].copy()
+    values[1, 1], values[2, 2] = 300, 301  # of which the upper 8 bits are the same
+    clear = struct.pack(f">{channels}H", *[300] * channels)
+    made = decode(png16(values, chunk(b"tRNS", clear)), AS_IT_IS)
+    expected = values >> 4
+    expected[(values == 300).all(2)] = 255
+    np.testing.assert_array_equal(made.pixels, expected)
+
+
+FRACTIONS = np.random.default_rng(1).random((5, 4, 3))
+UPPER = (RAMP >> 4).astype(np.uint8)
+RARE = {  # TIFF that Pillow does not read, or not rightly: file, pixels
+    "64 bits": (tiff_of(FRACTIONS[..., :1]), FRACTIONS[..., :1] * 256),
+    "64 bits, from the other end": (tiff_of(FRACTIONS, 2, order=">"), FRACTIONS * 256),
+    "32 bits": (tiff_of(FRACTIONS.astype("f4"), 2), FRACTIONS * 256),
+    "16 bits": (tiff_of(FRACTIONS.astype("f2"), 2), FRACTIONS.astype("f2").astype(float) * 256),
+    "planes": (tiff_of(RAMP[..., :3], 2, planes=True), UPPER[..., :3]),
+    "from white": (tiff_of(RAMP[..., :1], 0), 255 - UPPER[..., :1]),
+    "whole": (tiff_of(RAMP[..., :3].astype("u4"), 2), UPPER[..., :3]),
+    "big": (tiff_of(RAMP[..., :3], 2, order=">", big=True), UPPER[..., :3]),
+    "transparent": (
+        tiff_of(np.dstack([RAMP[..., :1], np.full((6, 8), 65535, np.uint16)]), tags=[(338, 2)]),
+        UPPER[..., :1],
+    ),
+    "turned": (tiff_of(FRACTIONS, 2, tags=[(274, 6)]), np.rot90(FRACTIONS, -1) * 256),
+}
+
+
+@pytest.mark.parametrize(("content", "pixels"), RARE.values(), ids=RARE)
+def test_rare_tiff_is_read_where_its_package_is(content, pixels):
+    pytest.importorskip("tifffile", reason="needs requirements-data.txt")
+    made = decode(content, AS_IT_IS)
+    np.testing.assert_array_equal(made.pixels, pixels.astype(np.uint8))
+    assert made.values[1] <= 1 or made.values == (0, RAMP[..., : pixels.shape[2]].max())
+    for cut in (len(content) // 3, len(content) * 2 // 3):
+        with pytest.raises(BadImage, match=r"^TIFF: "):
+            decode(content[:cut], AS_IT_IS)
+
+
+@pytest.mark.parametrize("content", [content for content, _ in RARE.values()], ids=RARE)
+def test_without_its_package_rare_tiff_says_what_to_install(content, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(BadImage, match=r"^TIFF: .* read it: pip install tifffile imagecodecs"):
+        decode(content, AS_IT_IS)
+
+
+@pytest.mark.parametrize(
+    ("values", "meaning", "told"),
+    [
+        (np.zeros((4, 4, 5), np.uint16), 1, "5 channels that are not said to be colours"),
+        (np.zeros((4, 4, 1), np.uint16), 32803, "is not read"),  # a camera's sensor
+    ],
+)
+def test_channels_that_are_no_colours_are_not_guessed(values, meaning, told):
+    pytest.importorskip("tifffile", reason="needs requirements-data.txt")
+    with pytest.raises(BadImage, match=told):
+        decode(tiff_of(values, meaning), AS_IT_IS)
+
+
+def test_the_small_copy_in_a_raw_photograph_is_not_taken_for_it():
+    content = tiff_of(np.zeros((4, 4, 3), np.uint8), 2, tags=[(254, 1)])
+    with pytest.raises(BadImage, match=r"raw photograph, of which a smaller copy .*rawpy"):
+        decode(content, AS_IT_IS)
+
+
+@pytest.mark.parametrize(
+    ("content", "pixels"),
+    [
+        (b"P5\n# made by hand\n2 1\n255\n\x05\xfa", [5, 250]),
+        (b"P2 2 1 255 5 250", [5, 250]),
+        (b"P6 1 1 255\n\x01\x02\x03", [1, 2, 3]),
+        (b"P1 2 1\n1 0\n", [0, 255]),
+        (b"P5 2 1 65535\n\x40\0\xff\xff", [64, 255]),
+        (b"Pf\n2 1\n-1.0\n" + np.array([0.25, 1], "<f4").tobytes(), [64, 255]),
+    ],
+)
+def test_pnm_is_read(content, pixels):
+    made = decode(content, AS_IT_IS)
+    assert made.format == "PNM"
+    assert list(made.pixels.ravel()) == pixels
+
+
 NOISE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 
 
@@ -266,6 +428,14 @@ def test_any_bytes_behind_a_good_start_are_refused_or_read(tail, ending):
         (b"\0\0\0\x0cjP  \r\n\x87\n", "^JPEG 2000, which is not read here: convert it to PNG"),
         (b"8BPS\0\1", "^Photoshop, which is not read here: convert"),
         (bytes(128) + b"DICM", "^DICOM, .*pydicom"),
+        (b"\x08\0\x05\0\x0a\0\0\0ISO_IR 100", "^DICOM, .*pydicom"),  # without a preamble
+        (b"II*\0\x10\0\0\0CR\x02\0", "^raw photograph, .*rawpy"),
+        (b"\0\0\0\x18ftypcrx ", "^raw photograph, .*rawpy"),
+        (b"\0\0\1\0\1\0\x10\x10\0\0\1\0", "^icon, .*convert"),
+        (b"\xff\xd8\xff\xf7", "^JPEG-LS, "),
+        (b"qoif", "^QOI, "),
+        (b"\xef\xbb\xbf<svg>", "^SVG, "),
+        (b"PF\n4 4\n-1.0\n", "^PNM: .*if other programs read it: convert it"),
         (b'<?xml version="1.0"?>\n<svg width="9">', "^SVG, "),
         (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
     ],
@@ -449,6 +619,8 @@ def boxes(brand, *compatible):
         (boxes(b"avif"), "AVIF"),
         (boxes(b"isom", b"mp42"), None),
         (b"BM for short, these are notes", None),
+        (b"P1 is the first of my notes", None),
+        (b"P2 2 notes", None),
         (b"", None),
     ],
 )

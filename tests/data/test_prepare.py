@@ -535,6 +535,31 @@ def test_parts_of_a_data_set_are_classes_only_where_somebody_says_so(names):
     assert len(prepare.select(table_of([*names, "car"]), None, [])) == len(names) + 1
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["images", "masks"],
+        ["JPEGImages", "SegmentationClass", "SegmentationObject"],
+        ["Original_Images", "Ground Truth"],
+        ["image", "label"],
+    ],
+)
+def test_images_and_their_masks_are_classes_only_where_somebody_says_so(names):
+    table = table_of(names)
+    with pytest.raises(UserError, match="which images and drawings of their parts are called"):
+        prepare.select(table, None, [])
+    assert len(prepare.select(table, names, [])) == len(table)
+    assert len(prepare.select(table_of([*names, "cat"]), None, []))
+
+
+def test_further_pictures_of_a_file_are_said():
+    table = pd.DataFrame({"source": ["a.gif", "b.png", "c.tif"], "pictures": [3.0, 1.0, 50.0]})
+    assert prepare.further_pictures(table) == [
+        ("further pictures in a file", "a.gif", "left out", "the first of 3 is read"),
+        ("further pictures in a file", "c.tif", "left out", "the first of 50 is read"),
+    ]
+
+
 def test_one_scale_is_for_all_images_of_more_than_8_bits():
     facts = {"low": [None, 0, 0], "high": [None, 900, 4095], "mode": ["L", "I;16", "I;16"]}
     facts = pd.DataFrame(facts)

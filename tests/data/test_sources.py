@@ -8,6 +8,7 @@ import pickle
 import socket
 import sys
 import tarfile
+import warnings
 import zipfile
 
 import fsspec
@@ -534,6 +535,28 @@ def test_mixed_separators_of_a_zip_made_on_windows_are_folders(tmp_path):
 
 
 @pytest.mark.parametrize("packing", ["tar", "zip"])
+def test_of_files_of_one_name_in_an_archive_the_last_is_read_and_that_is_said(tmp_path, packing):
+    path = tmp_path / f"x.{packing}"
+    files = [("a/1.png", 1), ("b/1.png", 2), ("a/1.png", 3)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if packing == "zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, seed in files:
+                    archive.writestr(name, picture(seed))
+        else:
+            with tarfile.open(path, "w") as archive:
+                for name, seed in files:
+                    member = tarfile.TarInfo(name)
+                    member.size = len(picture(seed))
+                    archive.addfile(member, io.BytesIO(picture(seed)))
+    source = SOURCES["image_folder"].open_source(str(path))
+    assert source.read(source.keys) == [picture(3), picture(2)]
+    what = "earlier file of the same name in the archive"
+    assert [f[:3] for f in source.findings] == [(what, "a/1.png", "left out")]
+
+
+@pytest.mark.parametrize("packing", ["tar", "zip"])
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.FIFOTYPE])
 def test_an_archive_with_devices_or_pipes_is_refused(packed, packing, kind):
     path = packed(FLAT, packing)
@@ -685,6 +708,51 @@ def test_a_table_written_on_windows_finds_its_images(tmp_path):
     assert contents == expected
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_table_of_excel_is_read(tmp_path, encoding, separator, ending):
+    tabled(tmp_path, {})
+    (tmp_path / "table.csv").unlink()
+    lines = ['path|label|"note, 1"', '"a/1.png"|café|"x;y, ""z"""|', "b/1.png|dog", "||", ""]
+    path = tmp_path / f"table.{ending}"
+    path.write_bytes("\r\n".join(lines).replace("|", separator).encode(encoding))
+    table = SOURCES["image_table"].open_source(str(path)).table
+    assert list(table["source"]) == ["a/1.png", "b/1.png"]
+    assert list(table["label"]) == ["café", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("path,label\na/1.png,café\n".encode("cp1252"), "save it as UTF-8"),
+        (b"path,label\na/1.png,cat, grey\n", "2 columns, but more fields in the row a/1.png,cat,"),
+        (b"path,label, label\na/1.png,cat,dog\n", "allowed: each of them once"),
+        (b"image,cat,dog\na/1.png,0,1\n", "missing: path, label"),
+    ],
+)
+def test_a_table_that_may_be_read_in_two_ways_is_refused(tmp_path, content, told):
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        SOURCES["image_table"].open_source(str(tmp_path / "table.csv"))
+
+
+def test_what_a_table_leaves_out_is_said(tmp_path):
+    rows = {
+        "path": ["a/1.png", "./a/2.png", "b\\1.png", "b/2.png", "b/2.png", "a/9.png"],
+        "label": ["x", "x", "y", "y", "y", " "],
+    }
+    tabled(tmp_path, rows, **{"a/3.png": picture(3), "b/notes.txt": b"x", "a/odd": picture(4)})
+    source = SOURCES["image_table"].open_source(str(tmp_path))
+    assert list(source.table["source"]) == ["./a/2.png", "a/1.png", "b/2.png", "b\\1.png"]
+    assert sorted(f[:3] for f in source.findings) == [
+        ("file that the table does not name", "a/3.png", "left out"),
+        ("file that the table does not name", "a/odd", "left out"),
+        ("image without a label", "a/9.png", "left out"),
+        ("row that is there again", "b/2.png", "left out"),
+    ]
+
+
 def test_the_parts_of_a_table_have_their_usual_names(tmp_path):
     rows = ROWS | {"split": ["Train", "TEST", "validation", "test"]}
     source = SOURCES["image_table"].open_source(str(tabled(tmp_path, rows)))
@@ -805,6 +873,41 @@ def test_npz_with_a_validation_part(tmp_path, x, y):
     assert [f.where for f in source.findings] == ["val"]
 
 
+def test_arrays_of_an_npz_that_are_not_read_are_said(tmp_path):
+    arrays = {"x_train": 3, "y_train": 3, "x_test": 2, "y_test": 2, "x_val": 2, "x_extra": 4}
+    made = {
+        name: np.arange(n) if name[0] == "y" else np.zeros((n, 4, 4), np.uint8)
+        for name, n in arrays.items()
+    }
+    np.savez(tmp_path / "x.npz", **made)
+    source = SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
+    assert [f[:3] for f in source.findings] == [
+        ("array that is not read", name, "left out") for name in ("x_extra", "x_val")
+    ]
+
+
+IMAGES = np.zeros((4, 6, 6, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "told"),
+    [
+        (IMAGES.astype(np.float32) / 255, np.arange(4), "images is float32"),
+        (IMAGES.astype(np.uint16), np.arange(4), "images is uint16"),
+        (IMAGES > 0, np.arange(4), "images is bool"),
+        (IMAGES.transpose(0, 3, 1, 2), np.arange(4), r"uint8 \(4, 3, 6, 6\); expected"),
+        (IMAGES[..., 0].transpose(1, 2, 0), np.arange(4), "labels is int64"),
+        (IMAGES, np.eye(4, dtype=int), "one for each image"),
+        (IMAGES, np.arange(4.0), "labels is float64"),
+        (IMAGES, np.array(["a", "b", None, 1], object), "allow_pickle"),
+    ],
+)
+def test_arrays_of_other_forms_are_refused_and_never_guessed(tmp_path, images, labels, told):
+    np.savez(tmp_path / "x.npz", images=images, labels=labels)
+    with pytest.raises(UserError, match=told):
+        SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
+
+
 def test_npz_with_the_names_that_keras_gives(tmp_path):
     labels = np.arange(6) % 3
     np.savez(tmp_path / "x.npz", x_train=GREYS, y_train=labels, x_test=GREYS[:2], y_test=labels[:2])
@@ -882,6 +985,19 @@ def test_the_splits_of_parquet_may_be_folders(tmp_path):
     assert list(source.table["split"]) == ["test"] * 3 + ["train"] * 3
 
 
+def test_unlabelled_images_of_parquet_are_left_out_aloud(tmp_path):
+    parquet(tmp_path / "train-0.parquet", [0, 1, None])
+    parquet(tmp_path / "test-0.parquet", [-1, -1])
+    source = SOURCES["huggingface"].open_source(str(tmp_path))
+    assert list(source.table["source"]) == ["train-0.parquet/0", "train-0.parquet/1"]
+    assert set(source.table["split"]) == {""}
+    assert source.read(source.keys) == list(FLAT.values())[:2]
+    assert [f[:3] for f in source.findings] == [
+        ("image without a label", f"{row}", "left out")
+        for row in ("test-0.parquet/0", "test-0.parquet/1", "train-0.parquet/2")
+    ]
+
+
 def test_splits_of_other_names_make_all_images_one_and_that_is_said(tmp_path):
     for part in ("train", "test", "unsupervised"):
         parquet(tmp_path / f"{part}-0.parquet")
@@ -913,7 +1029,7 @@ def test_a_single_split_means_nothing_and_numbers_are_names(tmp_path):
     [
         (lambda p: p.mkdir(), "holds no .parquet"),
         (lambda p: (p.mkdir(), (p / "x.parquet").write_bytes(b"x")), "not a Parquet file"),
-        (lambda p: parquet(p / "x.parquet", [0, None]), "images without a label"),
+        (lambda p: parquet(p / "x.parquet", [-1, None]), "images without a label, all of them"),
         (lambda p: parquet(p / "x.parquet", [0, 2]), "labels that are none of 0 .. 1"),
         (
             lambda p: (p.mkdir(), pq.write_table(pa.table({"label": [1]}), p / "x.parquet")),

@@ -460,6 +460,19 @@ def test_what_is_left_out_is_said_in_the_terminal_and_listed(study, capsys):
         prepare.main()
 
 
+def test_further_pictures_of_a_file_are_said_in_the_terminal(study, capsys):
+    study()
+    frames = [Image.open(io.BytesIO(picture(seed))) for seed in (900, 901, 902)]
+    moving = io.BytesIO()
+    frames[0].save(moving, "png", save_all=True, append_images=frames[1:])
+    fill(FILES | {"a/moving.png": moving.getvalue()})
+    prepare.main()
+    said = "further pictures in a file (1) left out: a/moving.png (the first of 3 is read); listed"
+    assert f"prepare: {said}" in capsys.readouterr().out
+    describe.main()
+    assert "further pictures in a file" in Path("reports/data.md").read_text()
+
+
 def test_train_is_not_learnt_against_val(study):
     study()
     fill(

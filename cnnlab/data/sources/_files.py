@@ -50,6 +50,12 @@ class Files:
     parallel: bool = True
     ordered: bool = False  # keys are places in an archive, best read in their order
 
+    def add(self, name: str, key: Any) -> None:
+        """Add a file of an archive, where of several of one name the last counts."""
+        if name in self.keys:
+            self.note("earlier file of the same name in the archive", name)
+        self.keys[name] = key
+
     def note(self, what: str, where: str, done: str = "left out", detail: str = "") -> None:
         """Add a finding."""
         self.findings.append(Finding(what, shown(where), done, detail))
@@ -296,7 +302,7 @@ def _tar(place: str, tar: tarfile.TarFile, size: int, parallel: bool) -> Files:
             sparse = member.issparse()
             files.note("sparse file" if sparse else f"larger than {LARGEST >> 20} MiB", name)
         else:
-            files.keys[name] = (member.offset_data, member.size)
+            files.add(name, (member.offset_data, member.size))
     _follow(links, files)
     return files
 
@@ -321,7 +327,7 @@ def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
         elif member.file_size > LARGEST:
             files.note(f"larger than {LARGEST >> 20} MiB", name)
         else:
-            files.keys[name] = member.filename
+            files.add(name, member.filename)
     _follow(links, files)
     return files
 

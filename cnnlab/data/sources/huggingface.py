@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,7 @@ def _local(place: str) -> Source:
         for group in range(opened.num_row_groups):
             rows = opened.metadata.row_group(group).num_rows
             keys += [(str(path), group, row) for row in range(rows)]
-    table, findings = _table(parts)
-    return Source(table, keys, Rows(column), parallel=True, findings=findings)
+    return _source(place, parts, keys, Rows(column), parallel=True)
 
 
 def _split(path: Path) -> str:
@@ -118,21 +117,31 @@ def _columns(place: str, features: dict[str, dict]) -> tuple[str, str]:
 def _part(place: str, name: str, split: str, about: dict, labels: Sequence) -> pd.DataFrame:
     """The rows of one file or split."""
     names = about.get("names")
-    if any(label is None or label == -1 for label in labels):
-        raise refused(place, f"{name}: images without a label")
-    if names and not all(label in range(len(names)) for label in labels):
+    missing = (None, -1) if names else (None,)
+    if names and not all(label in (*missing, *range(len(names))) for label in set(labels)):
         raise refused(place, f"{name}: labels that are none of 0 .. {len(names) - 1}")
-    texts = [names[label] if names else text(label) for label in labels]
+    texts = ["" if v in missing else names[v] if names else text(v) for v in labels]
     return pd.DataFrame(
         {"source": [f"{name}/{i}" for i in range(len(texts))], "label": texts, "split": split}
     )
 
 
-def _table(parts: list[pd.DataFrame]) -> tuple[pd.DataFrame, list[Finding]]:
-    """All rows, and what is to be said of the splits."""
+def _source(
+    place: str, parts: list[pd.DataFrame], keys: list, read: Callable, parallel: bool
+) -> Source:
+    """Of all rows but those without a label."""
     table = pd.concat(parts, ignore_index=True)
-    split, findings = _splits.settle(table["split"])
-    return table.assign(split=table["split"].map(split)), findings
+    labelled = table["label"].str.strip() != ""
+    if not labelled.any():
+        raise refused(place, "images without a label, all of them")
+    findings = [
+        Finding("image without a label", row, "left out") for row in table["source"][~labelled]
+    ]
+    keys = [key for key, has_label in zip(keys, labelled, strict=True) if has_label]
+    table = table[labelled].reset_index(drop=True)
+    split, said = _splits.settle(table["split"])
+    table["split"] = table["split"].map(split)
+    return Source(table, keys, read, parallel, findings=[*findings, *said])
 
 
 def _hub(place: str) -> Source:
@@ -164,5 +173,4 @@ def _hub(place: str) -> Source:
     def read(wanted: Sequence[tuple[str, int]]) -> list[bytes | Exception]:
         return each(lambda key: _content(found[key[0]][key[1]][column]), wanted)
 
-    table, findings = _table(parts)
-    return Source(table, keys, read, findings=findings)
+    return _source(place, parts, keys, read, parallel=False)

@@ -16,25 +16,28 @@ import fsspec
 import numpy as np
 import pandas as pd
 
-from cnnlab.data.sources import _splits, of_array, refused, text
+from cnnlab.data.sources import Finding, _splits, of_array, refused, shown, text
 from cnnlab.data.sources._files import refuse_bomb
 
 ALLOWED = "x_train, y_train, x_test, y_test; or images, labels[, groups, splits]"
 PAIRS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))  # names of the arrays of a part
+COLUMNS = {"label": "labels", "group": "groups", "split": "splits"}  # arrays beside `images`
 
 
 def open_source(place):
     arrays = _arrays(place)
-    split = [
+    pairs = [
         (x.format(part), y.format(part), part)
         for x, y in PAIRS
         for part in dict.fromkeys(re.sub(r"^[xy]_|_(images|labels)$", "", name) for name in arrays)
         if _splits.part(part) and {x.format(part), y.format(part)} <= arrays.keys()
     ]
-    if len(split) > 1:
-        parts = [_part(place, arrays, x, y, part) for x, y, part in split]
+    if len(pairs) > 1:
+        parts = [_part(place, arrays, x, y, part) for x, y, part in pairs]
+        used = {name for x, y, _ in pairs for name in (x, y)}
     elif {"images", "labels"} <= arrays.keys():
         parts = [_part(place, arrays, "images", "labels", "")]
+        used = {"images", *COLUMNS.values()}
     else:
         raise refused(place, f"holds the arrays {', '.join(arrays)}; expected: {ALLOWED}")
     shapes = {images.shape[1:] for images, _ in parts}
@@ -46,6 +49,8 @@ def open_source(place):
         raise refused(place, f"splits {sorted(set(table['split']))}; allowed: {allowed}")
     split, findings = _splits.settle(table["split"])
     table["split"] = table["split"].map(split)
+    unused = [Finding("array that is not read", shown(n), "left out") for n in arrays.keys() - used]
+    findings += sorted(unused)
     return of_array(table, np.concatenate([images for images, _ in parts]), findings)
 
 
@@ -75,7 +80,7 @@ def _part(
             f"{x} is {images.dtype} {images.shape}; expected: uint8 (n, height, width[, 1 or 3])",
         )
     table = pd.DataFrame({"source": [f"{x}/{i}" for i in range(len(images))]})
-    columns = {"label": y} if split else {"label": y, "group": "groups", "split": "splits"}
+    columns = {"label": y} if split else COLUMNS
     for column, name in columns.items():
         if name in arrays:
             values = arrays[name].reshape(len(arrays[name]), -1)
