@@ -68,10 +68,10 @@ class Watch:
 
 def cnnlab(threads: int, precision: str) -> float:
     from cnnlab.recipe.recipe import Recipe
-    from cnnlab.train.fit import fit, use_threads
+    from cnnlab.train.fit import fit, set_up
     from cnnlab.train.input import Data
 
-    use_threads(threads)
+    set_up(threads)
     x, y = images()
     options = {"filters": FILTERS, "convs": CONVS, "kernel": 3, "dense": DENSE}
     recipe = Recipe(

@@ -47,10 +47,10 @@ def main() -> None:
     recipe = sections.recipe(chosen["techniques"].split())
 
     from cnnlab.train.answer import probabilities  # imports TensorFlow
-    from cnnlab.train.fit import use_threads
+    from cnnlab.train.fit import set_up
 
     # Their number shows in the last bits, and is fixed once a model that is there is looked into.
-    use_threads(train.threads)
+    set_up(train.threads, train.deterministic)
     job = _job(recipe, dev, seed, execution)
     done = run_observed(job, paths.MODELS, execution, study, "final")
     shape = list(dev.images.shape[1:])

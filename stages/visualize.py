@@ -42,9 +42,9 @@ def main() -> None:
     shutil.rmtree(paths.FIGURES, ignore_errors=True)
     paths.FIGURES.mkdir(parents=True)
 
-    from cnnlab.train.fit import use_threads  # imports TensorFlow
+    from cnnlab.train.fit import set_up  # imports TensorFlow
 
-    use_threads(train.threads)  # their number shows in the last bits
+    set_up(train.threads, train.deterministic)  # their number shows in the last bits
     views, affinities = {}, []
     with bar("visualize: variants", len(trials)) as progress:
         for name, record in firsts.items():

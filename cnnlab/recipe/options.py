@@ -19,6 +19,7 @@ class Train(Options):
     fill_mode: Literal["constant", "nearest", "reflect"]
     evaluate_every: int = Field(ge=1, le=100_000)
     threads: int = Field(ge=1, le=1024)
+    deterministic: bool
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     balanced: bool
     techniques: list[str]

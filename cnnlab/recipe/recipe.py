@@ -120,6 +120,7 @@ class Recipe:
     phases: tuple[Phase, ...] = ()  # from a backbone's weights; (): from random weights
     features: int | None = None  # phases of the head alone learn from stored features of the clean
     # image and of so many augmented draws of it; None: every image passes the backbone each time
+    deterministic: bool = True  # the same again gives the same bits, on one kind of device
     stream: int = 0  # of seeds: trials of one stream share them, those of another have other ones
 
     @property

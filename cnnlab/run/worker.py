@@ -70,11 +70,11 @@ def train(
 
     `checkpoint`, `on_epoch`: as `cnnlab.train.fit.fit` takes them.
     """
-    from cnnlab.train.fit import fit, use_threads  # imports TensorFlow
+    from cnnlab.train.fit import fit, set_up  # imports TensorFlow
     from cnnlab.train.input import Data
 
     job, pool = material.job, material.job.pool
-    use_threads(job.recipe.threads)
+    set_up(job.recipe.threads, job.recipe.deterministic)
     _check_device(job.device)
     # Where no image is held out the network is shown some that it trains on; what it scores there
     # is left out.

@@ -1,10 +1,11 @@
 """The one `fit`: every network of every study, whatever it starts from, is trained here.
 
-What makes it fast on small data (each measured): images stay uint8 in one tensor (many of them in
-their memory-mapped file) and batches are gathered, cast and augmented in the graph; one tf.data
-iterator serves all epochs; a whole epoch runs as one call into TensorFlow; and a compiled network
-is reused for the next fold, its weights, optimizer state, statistics and seed generators reset to
-those of one built afresh (tests show that nothing leaks).
+What makes it fast on small data (each measured): images stay uint8 in one tensor where training
+computes (many of them in their memory-mapped file), and what crosses to there is the numbers of
+rows; a whole epoch, its shuffling, gathering, augmentation and steps, is one call into TensorFlow,
+and so is an evaluation; and a compiled network is reused for the next fold, its weights, optimizer
+state, statistics and seed generators reset to those of one built afresh (tests show that nothing
+leaks). On a GPU XLA compiles the step, unless that is to be deterministic.
 """
 
 from __future__ import annotations
@@ -25,9 +26,17 @@ from cnnlab.recipe.network import Network, Weights, network, put, set_random
 from cnnlab.recipe.recipe import Phase, Recipe
 from cnnlab.seeds import derive
 from cnnlab.train import quantities
-from cnnlab.train.input import Data, at_once, batches, clean
-
-tf.config.experimental.enable_op_determinism()
+from cnnlab.train.input import (
+    Data,
+    at_once,
+    batch,
+    class_weights,
+    clean,
+    gpu_memory,
+    order,
+    read,
+    resident,
+)
 
 PROBE = 64  # training images on which pre-activations are watched
 
@@ -88,32 +97,29 @@ def fit(
     net.reset(seed, start or {})
     course = _Course(net, data, train, held_back, checkpoint, on_epoch or (lambda entry: None))
     course.resume()
-    done = len(course.history)
-    order = seed if phase < 2 else derive(seed, "phase", phase)
-    net.model.fit(
-        batches(recipe, data, train, order, first=done, epochs=net.epochs),
-        initial_epoch=done,
-        epochs=net.epochs,
-        steps_per_epoch=steps,
-        shuffle=False,  # the batches come in their order
-        verbose=0,
-        callbacks=[course],
-    )
+    epoch = net.epochs_of(data, train, seed if phase < 2 else derive(seed, "phase", phase))
+    for number in range(len(course.history), net.epochs):
+        if course.ends(epoch(number)):
+            break
     return course.fitted()
 
 
-class _Course(keras.callbacks.Callback):
+class _Course:
     """One training from epoch to epoch: what was measured, and what is kept."""
 
     def __init__(self, net, data, train, held_back, checkpoint, on_epoch):
-        super().__init__()
         self.net, self.data, self.recipe = net, data, net.recipe
         self.train, self.held_back = train, held_back
         self.checkpoint, self.on_epoch = checkpoint, on_epoch
         self.history: list[Entry] = []
         self.watched: list[np.ndarray] = []  # of each evaluation, (layers, 2)
         self.kept: list[np.ndarray] = []  # the best weights, or the snapshots' probabilities
-        self.probe = data.raw(train[np.linspace(0, len(train) - 1, PROBE).astype(int)])
+        self.latest: list[np.ndarray] = []  # probabilities of training and held-out images
+        # Spread over the training images, and first of all that are asked in an evaluation.
+        probe = np.linspace(0, len(train) - 1, min(PROBE, at_once(data.shape))).astype(int)
+        self.probe = len(np.unique(probe))
+        self.places = np.concatenate([np.unique(probe), np.setdiff1d(np.arange(len(train)), probe)])
+        self.asked = np.concatenate([train[self.places], data.held_out])
 
     def resume(self) -> None:
         """Go on from where the checkpoint was saved, if one was."""
@@ -125,25 +131,39 @@ class _Course(keras.callbacks.Callback):
             for entry in self.history:
                 self.on_epoch(entry)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Keras calls it: evaluate, note, and stop or save."""
-        entry = {"epoch": epoch + 1, "objective": float(logs["loss"])}
+    def ends(self, objective: float) -> bool:
+        """After an epoch: evaluate, note, and save; whether it was the last one."""
+        epoch = len(self.history) + 1
+        entry = {"epoch": epoch, "objective": objective}
         with self.net.averaged():
             if self.held_back is not None:
-                entry["stopping_nll"] = self._scores(self.held_back)["nll"]
+                entry["stopping_nll"] = self._scores(
+                    self.held_back, self.net.probabilities(self.data, self.held_back)
+                )["nll"]
             self.history.append(entry)
-            last = epoch + 1 == self.net.epochs or self._past_best()
-            if last or (epoch + 1) % self.recipe.evaluate_every == 0:
-                entry |= {f"train_{k}": v for k, v in self._scores(self.train).items()}
-                entry |= self._scores(self.data.held_out)
-                self.watched.append(self.net.preactivations(self.probe))
-            self._keep(epoch + 1)
+            last = epoch == self.net.epochs or self._past_best()
+            if last or epoch % self.recipe.evaluate_every == 0:
+                entry |= self._evaluated()
+            self._keep(epoch)
         self.on_epoch(entry)
-        if last:
-            self.net.model.stop_training = True
-        elif self.checkpoint and self.checkpoint.due():
+        if not last and self.checkpoint and self.checkpoint.due():
             arrays = [*self.net.state, np.array(self.watched), *self.kept]
             self.checkpoint.save(arrays, self.history)
+        return last
+
+    def _evaluated(self) -> Entry:
+        """Scores on clean training images and held-out ones; pre-activations are noted."""
+        self.latest, moments = self._answers()
+        self.watched.append(moments)
+        on_train, held_out = self._both_scores(self.latest)
+        return {f"train_{name}": value for name, value in on_train.items()} | held_out
+
+    def _answers(self) -> tuple[list[np.ndarray], np.ndarray]:
+        """Probabilities of training and held-out images, and moments of pre-activations."""
+        answers, moments = self.net.looked_at(self.data, self.asked, self.probe)
+        on_train = np.empty_like(answers[: len(self.train)])
+        on_train[self.places] = answers[: len(self.train)]
+        return [on_train, answers[len(self.train) :]], moments
 
     def fitted(self) -> Fitted:
         """What training came to, with the network as the recipe keeps it."""
@@ -151,14 +171,11 @@ class _Course(keras.callbacks.Callback):
             self.net.average()
         if self.held_back is not None:
             self.net.weights = self.kept
-        both = (self.train, self.data.held_out)
+            self.latest, _ = self._answers()
+        shares = self.latest
         if self.recipe.snapshots:
             shares = [np.mean(self.kept[i::2], axis=0) for i in (0, 1)]
-        else:
-            shares = [self.net.probabilities(self.data, rows) for rows in both]
-        on_train, final = (
-            _scores(p, self.data.labels[r]) for p, r in zip(shares, both, strict=True)
-        )
+        on_train, final = self._both_scores(shares)
         final |= {f"train_{name}": value for name, value in on_train.items()}
         some = self.data.raw(self.data.held_out[: at_once(self.data.shape)])
         final |= quantities.of(self.net.model, clean(some))
@@ -167,8 +184,13 @@ class _Course(keras.callbacks.Callback):
         final["preactivation_drift"] = quantities.drift(preactivations)
         return Fitted(self.net.model, self.history, shares[1], final, preactivations)
 
-    def _scores(self, rows: np.ndarray) -> Entry:
-        return _scores(self.net.probabilities(self.data, rows), self.data.labels[rows])
+    def _both_scores(self, shares: list[np.ndarray]) -> tuple[Entry, Entry]:
+        return self._scores(self.train, shares[0]), self._scores(self.data.held_out, shares[1])
+
+    def _scores(self, rows: np.ndarray, shares: np.ndarray) -> Entry:
+        """Accuracy and negative log likelihood of (n, classes) probabilities."""
+        labels = self.data.labels[rows]
+        return {"accuracy": scoring.accuracy(labels, shares), "nll": scoring.nll(labels, shares)}
 
     def _best(self) -> int:
         """The epoch at which the held-back images were predicted best; the first of equals."""
@@ -185,16 +207,7 @@ class _Course(keras.callbacks.Callback):
         if self.recipe.snapshots:
             cycles = self.recipe.schedule.cycles
             if epoch in {round(self.net.epochs * (i + 1) / cycles) for i in range(cycles)}:
-                both = (self.train, self.data.held_out)
-                self.kept += [self.net.probabilities(self.data, rows) for rows in both]
-
-
-def _scores(probabilities: np.ndarray, labels: np.ndarray) -> Entry:
-    """Accuracy and negative log likelihood of (n, classes) probabilities."""
-    return {
-        "accuracy": scoring.accuracy(labels, probabilities),
-        "nll": scoring.nll(labels, probabilities),
-    }
+                self.kept += self._answers()[0]
 
 
 def _split(data: Data, recipe: Recipe, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -232,54 +245,111 @@ class _Compiled:
         self.model = made.model
         rates = _let_move(made, phase) if phase else {}
         rate = phase.learning_rate if phase else recipe.learning_rate
-        self._optimizer = _optimizer(recipe, self.model, rate, rates, steps * self.epochs)
-        self.model.compile(
-            optimizer=self._optimizer,
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-            steps_per_execution=steps,
-        )
-        self._optimizer.build(self.model.trainable_variables)
-        self._optimizer_start = [v.numpy() for v in self._optimizer.variables]
+        self.optimizer = _optimizer(recipe, self.model, rate, rates, steps * self.epochs)
+        self.optimizer.build(self.model.trainable_variables)
+        self._optimizer_start = [v.numpy() for v in self.optimizer.variables]
+        self._loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        self._steps = steps
         layers = [
             layer
             for layer in self.model.layers
             if isinstance(layer, keras.layers.Activation | keras.layers.ReLU)
         ]
         self.activations = [layer.name.removesuffix("_act") for layer in layers]
+        before = [layer.input for layer in layers]  # of a head alone there may be none
+        self._inside = keras.Model(self.model.inputs[0], [self.model.outputs[0], *before])
+
         # Images come as bytes, features (n, 1 + draws, units) with as many draws as there are.
-        kept = [None, *shape] if len(shape) == 3 else [None, None, *shape]
-        signature = [tf.TensorSpec(kept, tf.uint8 if len(shape) == 3 else tf.float32)]
-        self._softmax = tf.function(
-            lambda raw: tf.nn.softmax(self.model(clean(raw), training=False)),
-            input_signature=signature,
-        )
+        image = len(shape) == 3
+        raw = tf.TensorSpec([None, *shape] if image else [None, None, *shape])
+        raw = tf.TensorSpec(raw.shape, tf.uint8 if image else tf.float32)
+        rows, labels = tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.int32)
+        weights, number = tf.TensorSpec([classes], tf.float32), tf.TensorSpec([], tf.int64)
+        # Of some ops, such as the gradient of max pooling, XLA has no deterministic form.
+        xla = bool(gpu_memory()) and not recipe.deterministic
+        self._take = tf.function(_take, input_signature=[raw, labels, rows], jit_compile=xla)
+        self._step = tf.function(self._learn, jit_compile=xla)
+        kinds = [raw, labels, weights, rows, number, number]
+        self._epoch = tf.function(self._epoch_in_memory, input_signature=kinds)
+        self._epoch_of = tf.function(self._epoch_of_batches)
+        self._softmax = tf.function(self._answers, input_signature=[raw], jit_compile=xla)
+        self._look = tf.function(self._answers_and_moments, input_signature=[raw, number])
 
-        # Of a head alone there may be none.
-        before = keras.Model(self.model.inputs[0], [x.input for x in layers]) if layers else None
+    def epochs_of(self, data: Data, train: np.ndarray, seed: int) -> Callable[[int], float]:
+        """What trains for an epoch, given its number from 0, and returns the mean loss."""
+        pool, labels = resident(data.inputs), tf.constant(data.labels, tf.int32)
+        weights, rows = class_weights(self.recipe, data, train), tf.constant(train, tf.int64)
+        drawn = tf.constant(seed, tf.int64)
+        starts = np.arange(0, len(train), self.recipe.batch_size)
+        sizes = np.minimum(len(train) - starts, self.recipe.batch_size)
 
-        def moments(raw):
-            maps = keras.tree.flatten(before(clean(raw), training=False)) if before else []
-            each = [tf.cast(m, tf.float32) for m in maps]
-            pairs = [[tf.reduce_mean(m), tf.math.reduce_std(m)] for m in each]
-            return tf.stack(pairs) if pairs else tf.zeros([0, 2])
+        def epoch(number: int) -> float:
+            at = tf.constant(number, tf.int64)
+            if pool is not None:
+                losses = self._epoch(pool, labels, weights, rows, drawn, at)
+            else:
+                batches = read(data, order(rows, drawn, at), self.recipe.batch_size)
+                losses = self._epoch_of(batches, weights, drawn, at)
+            return float(np.average(losses.numpy(), weights=sizes))
 
-        self._moments = tf.function(moments, input_signature=signature)
+        return epoch
+
+    def _epoch_in_memory(self, pool, labels, weights, rows, seed, epoch):
+        ordered, size = order(rows, seed, epoch), self.recipe.batch_size
+        losses = tf.TensorArray(tf.float32, self._steps)
+        for step in tf.range(self._steps):
+            raw, y = self._take(pool, labels, ordered[step * size : (step + 1) * size])
+            losses = losses.write(step, self._of_batch(raw, y, weights, seed, epoch, step))
+        return losses.stack()
+
+    def _epoch_of_batches(self, batches, weights, seed, epoch):
+        losses = tf.TensorArray(tf.float32, self._steps)
+        for i, (raw, y) in batches.enumerate():
+            step = tf.cast(i, tf.int32)
+            losses = losses.write(step, self._of_batch(raw, y, weights, seed, epoch, step))
+        return losses.stack()
+
+    def _of_batch(self, raw, labels, weights, seed, epoch, step):
+        """Learn from a batch; its mean loss."""
+        place = epoch, tf.cast(step, tf.int64)
+        return self._step(*batch(self.recipe, raw, labels, weights, seed, place))
+
+    def _learn(self, x, y, w):
+        """One step; the mean loss with penalties."""
+        with tf.GradientTape() as tape:
+            loss = self._loss(y, self.model(x, training=True), sample_weight=w)
+            loss = tf.add_n([loss, *(tf.cast(term, loss.dtype) for term in self.model.losses)])
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        return loss
+
+    def _answers(self, raw):
+        return _shares(self.model(clean(raw), training=False))
+
+    def _answers_and_moments(self, raw, count):
+        """Probabilities, and of the first `count` inputs mean and standard deviation of what goes
+        into each activation, float32 (layers, 2)."""
+        logits, *maps = keras.tree.flatten(self._inside(clean(raw), training=False))
+        probes = [tf.cast(m[:count], tf.float32) for m in maps]
+        pairs = [[tf.reduce_mean(m), tf.math.reduce_std(m)] for m in probes]
+        return _shares(logits), tf.stack(pairs) if pairs else tf.zeros([0, 2])
 
     def reset(self, seed: int, start: Weights) -> None:
         """Put every variable to what a network built afresh from `seed` and `start` has."""
         set_random(self.model, seed)
         put(self.model, start)
-        for variable, array in zip(self._optimizer.variables, self._optimizer_start, strict=True):
+        for variable, array in zip(self.optimizer.variables, self._optimizer_start, strict=True):
             variable.assign(array)
 
     @property
     def state(self) -> list[np.ndarray]:
         """All that training changes: weights, statistics, seed generators, optimizer."""
-        return [v.numpy() for v in (*self.model.variables, *self._optimizer.variables)]
+        return [v.numpy() for v in (*self.model.variables, *self.optimizer.variables)]
 
     @state.setter
     def state(self, arrays: list[np.ndarray]) -> None:
-        variables = [*self.model.variables, *self._optimizer.variables]
+        variables = [*self.model.variables, *self.optimizer.variables]
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
 
@@ -295,7 +365,7 @@ class _Compiled:
 
     def average(self) -> None:
         """Put the average over steps, which the optimizer keeps, in the place of the weights."""
-        self._optimizer.finalize_variable_values(self.model.trainable_variables)
+        self.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -311,13 +381,38 @@ class _Compiled:
 
     def probabilities(self, data: Data, rows: np.ndarray) -> np.ndarray:
         """Class probabilities (n, classes) of rows of the pool, in inference mode."""
-        size = at_once(data.shape)
-        parts = (rows[i : i + size] for i in range(0, len(rows), size))
-        return np.concatenate([self._softmax(data.raw(part)).numpy() for part in parts])
+        parts = [self._softmax(self._raw(data, part)) for part in _parts(data, rows)]
+        return np.concatenate([part.numpy() for part in parts])
 
-    def preactivations(self, raw: tf.Tensor) -> np.ndarray:
-        """Mean and standard deviation of what goes into each activation, float32 (layers, 2)."""
-        return self._moments(raw).numpy()
+    def looked_at(self, data: Data, rows: np.ndarray, probe: int) -> tuple[np.ndarray, np.ndarray]:
+        """Class probabilities of rows of the pool, and of the first `probe` of them, which go
+        through at once, mean and standard deviation of what goes into each activation, float32
+        (layers, 2)."""
+        first, *others = _parts(data, rows)
+        answers, moments = self._look(self._raw(data, first), tf.constant(probe, tf.int64))
+        parts = [answers, *(self._softmax(self._raw(data, part)) for part in others)]
+        return np.concatenate([part.numpy() for part in parts]), moments.numpy()
+
+    def _raw(self, data: Data, rows: np.ndarray) -> tf.Tensor:
+        pool = resident(data.inputs)
+        if pool is None:
+            return data.raw(rows)
+        return self._take(pool, tf.constant(data.labels, tf.int32), tf.constant(rows, tf.int64))[0]
+
+
+def _take(pool, labels, rows):
+    """Rows of a pool that is where training computes."""
+    return tf.gather(pool, rows), tf.gather(labels, rows)
+
+
+def _shares(logits):
+    return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+
+def _parts(data: Data, rows: np.ndarray) -> list[np.ndarray]:
+    """Rows that go through a network at once outside training."""
+    size = at_once(data.shape)
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
 @functools.lru_cache(maxsize=1)
@@ -357,7 +452,9 @@ def _optimizer(
     if recipe.decay:
         flat = [v for v in model.trainable_variables if len(v.shape) < 2]
         optimizer.exclude_from_weight_decay(var_list=flat)
-    return optimizer
+    # Gradients of half precision would vanish.
+    half = recipe.precision == "mixed_float16"
+    return keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
 
 
 def _with_factors(
@@ -400,10 +497,13 @@ def _learning_rate(
     )
 
 
-def use_threads(threads: int) -> None:
-    """TensorFlow's threads in this process; their number shows in the last bits of results.
+def set_up(threads: int, deterministic: bool = True) -> None:
+    """How TensorFlow computes in this process: with how many threads, whose number shows in the
+    last bits of results, and whether the same again gives the same bits.
 
     Must come before TensorFlow computes anything, or be the same again.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)  # each op has all of the others
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from cnnlab.train.augmentation import augment, mix
 
 RESIDENT = 256 * 2**20  # bytes; a larger pool is read from its file, batch by batch: same results
 PIXELS = 2**19  # of the images that a network sees at once outside training
+SHARE = 1 / 4  # of a GPU's memory, for the pool
+PER_PIXEL = 2048  # bytes of a GPU's memory for what a network makes of each pixel
 
 
 @dataclass(frozen=True)
@@ -52,69 +54,96 @@ def clean(raw: tf.Tensor) -> tf.Tensor:
 
 def at_once(shape: tuple[int, ...]) -> int:
     """How many inputs of a shape a network sees at once outside training: bounds memory, and has no
-    effect on results."""
-    return max(1, min(512, PIXELS // (shape[0] * shape[1]))) if len(shape) == 3 else 512
+    effect on results but rounding."""
+    most, pixels = (4096, gpu_memory() // PER_PIXEL) if gpu_memory() else (512, PIXELS)
+    return max(1, min(most, pixels // (shape[0] * shape[1]))) if len(shape) == 3 else most
 
 
-def batches(
-    recipe: Recipe, data: Data, train: np.ndarray, seed: int, first: int, epochs: int
-) -> tf.data.Dataset:
-    """The batches of the epochs `first` .. `epochs` - 1, each a function of (seed, epoch, step).
+@functools.cache
+def gpu_memory() -> int:
+    """Bytes of the GPU that this process computes on; 0: it computes on the CPU."""
+    if not tf.config.list_physical_devices("GPU"):
+        return 0
+    from tensorflow.python.client import device_lib
 
-    (inputs, targets), and with `recipe.balanced` each image's weight in the loss.
-    """
-    read, labels = _reader(data.inputs), tf.constant(data.labels, tf.int32)
-    rows, size = tf.constant(train, tf.int64), recipe.batch_size
+    devices = device_lib.list_local_devices()
+    return max(device.memory_limit for device in devices if device.device_type == "GPU")
+
+
+def order(rows: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    """The rows as an epoch goes through them, a function of (seed, epoch)."""
+    return tf.random.experimental.stateless_shuffle(rows, tf.stack([seed, epoch]))
+
+
+def class_weights(recipe: Recipe, data: Data, train: np.ndarray) -> tf.Tensor:
+    """Of each class in the loss, float32 (classes,): 1, or with `recipe.balanced` as much as makes
+    all weigh the same."""
     counts = np.bincount(data.labels[train], minlength=data.classes).clip(1)
-    weights = tf.constant(len(train) / (np.count_nonzero(counts) * counts), tf.float32)
+    balanced = len(train) / (np.count_nonzero(counts) * counts)
+    return tf.constant(balanced if recipe.balanced else np.ones(data.classes), tf.float32)
 
-    def epoch(e):
-        order = tf.random.experimental.stateless_shuffle(rows, [tf.constant(seed, tf.int64), e])
-        numbered = tf.data.Dataset.from_tensor_slices(order).batch(size).enumerate()
-        return numbered.map(lambda step, batch: (e, step, batch))
 
-    def batch(e, step, chosen):
-        y = tf.one_hot(tf.gather(labels, chosen), data.classes)
-        w = tf.linalg.matvec(y, weights)
-        y = (1 - recipe.label_smoothing) * y + recipe.label_smoothing / data.classes
-        fold_in = tf.random.experimental.stateless_fold_in
-        draw = tf.cast(fold_in(fold_in([seed, 1], e), step), tf.int32)
-        if data.are_images:
-            x = augment(recipe, tf.cast(read(chosen), tf.float32), draw)
-            x, y = mix(recipe, x, y, draw)
-        else:
-            x = _one_draw(read(chosen), draw)
-        return (x, y, w) if recipe.balanced else (x, y)
+def batch(
+    recipe: Recipe,
+    raw: tf.Tensor,
+    labels: tf.Tensor,
+    weights: tf.Tensor,
+    seed: tf.Tensor,
+    place: tuple[tf.Tensor, tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What a network learns from at one step: inputs, targets (n, classes), and each one's weight.
 
-    options = tf.data.Options()
-    options.autotune.enabled = False  # it would stall at the end of each epoch
-    numbers = tf.data.Dataset.range(first, epochs).flat_map(epoch)
-    return numbers.map(batch).prefetch(2).with_options(options)
+    `raw`: rows of `Data.inputs`; `labels`: int (n,); `weights`: of the classes; `place`: epoch and
+    step, which with the seed decide all draws.
+    """
+    classes, fold_in = weights.shape[0], tf.random.experimental.stateless_fold_in
+    draw = tf.cast(fold_in(fold_in(tf.stack([seed, 1]), place[0]), place[1]), tf.int32)
+    y = tf.one_hot(labels, classes)
+    w = tf.linalg.matvec(y, weights)
+    y = (1 - recipe.label_smoothing) * y + recipe.label_smoothing / classes
+    if raw.dtype != tf.uint8:
+        return _one_draw(raw, draw), y, w
+    x = augment(recipe, tf.cast(raw, tf.float32), draw)
+    x, y = mix(recipe, x, y, draw)
+    return x, y, w
 
 
 def _one_draw(features: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Of features (n, 1 + draws, units) those of one augmented draw of each image, at random; those
     of the clean image where there are no draws."""
-    draws = features.shape[1] - 1
-    if not draws:
-        return features[:, 0]
-    pick = tf.random.stateless_uniform([tf.shape(features)[0]], seed, 1, draws + 1, tf.int32)
-    return tf.gather(features, pick, batch_dims=1)
+
+    def picked() -> tf.Tensor:
+        pick = tf.random.stateless_uniform([tf.shape(features)[0]], seed, 1, draws + 1, tf.int32)
+        return tf.gather(features, pick, batch_dims=1)
+
+    draws = tf.shape(features)[1] - 1
+    return tf.cond(draws > 0, picked, lambda: features[:, 0])
 
 
 _kept: list = [None, None]  # the inputs that were used last, and their tensor
 
 
-def _reader(inputs: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """What reads rows of a pool inside the graph, as they are kept."""
-    if inputs.nbytes <= RESIDENT:
-        if _kept[0] is not inputs:
-            _kept[:] = inputs, tf.constant(inputs)
-        resident = _kept[1]
-        return lambda rows: tf.gather(resident, rows)
+def resident(inputs: np.ndarray) -> tf.Tensor | None:
+    """The inputs as a tensor where training computes; None where they are too large for that."""
+    if inputs.nbytes > (SHARE * gpu_memory() or RESIDENT):
+        return None
+    if _kept[0] is not inputs:
+        _kept[:] = inputs, tf.constant(inputs)
+    return _kept[1]
 
-    def read(rows: tf.Tensor) -> tf.Tensor:
-        pixels = tf.numpy_function(lambda r: inputs[r], [rows], inputs.dtype, stateful=False)
-        return tf.ensure_shape(pixels, [None, *inputs.shape[1:]])
 
-    return read
+def read(data: Data, rows: np.ndarray, size: int) -> tf.data.Dataset:
+    """Rows of inputs that stay in their file, in batches: (raw, labels); the next ones are read
+    while a network learns from these."""
+
+    def fetch(chosen):
+        pixels = tf.numpy_function(
+            lambda r: data.inputs[r], [chosen], data.inputs.dtype, stateful=False
+        )
+        return tf.ensure_shape(pixels, [None, *data.inputs.shape[1:]]), tf.gather(labels, chosen)
+
+    labels = tf.constant(data.labels, tf.int32)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # it would stall at the end of each epoch
+    numbers = tf.data.Dataset.from_tensor_slices(rows).batch(size)
+    return numbers.map(fetch).prefetch(2).with_options(options)

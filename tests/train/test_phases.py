@@ -122,7 +122,7 @@ def test_the_peak_of_one_cycle_is_a_multiple_of_every_phase_s_learning_rate():
                 3,
                 4,
             )
-            schedule = net.model.optimizer._learning_rate
+            schedule = net.optimizer._learning_rate
             rates = [float(schedule(step)) for step in range(0, 400, 40)]
             assert max(rates) == pytest.approx(phase.learning_rate * one_cycle.peak, rel=0.01)
             assert rates[0] == pytest.approx(max(rates) * one_cycle.start, rel=0.01)
