@@ -390,7 +390,7 @@ def test_clipped_gradients_bound_a_step():
 
 
 def test_what_xla_compiles_for_gpus_computes_the_same(monkeypatch):
-    fast = replace(SECTIONS.recipe(["augment", "batchnorm", "l2"]), deterministic=False)
+    fast = replace(SECTIONS.recipe(["augment", "l2"]), deterministic=False)
     data = some_data()  # XLA draws other numbers: without dropout
     plain = fit(fast, data, seed=1)
     expected, probabilities = weights(plain), plain.probabilities
