@@ -1,10 +1,14 @@
-"""What every piece of work on several processes needs: how many cores it may use, and an end."""
+"""What every piece of work on several processes needs: how many cores it may use, a quick start and
+an end."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import sys
 import threading
+from collections.abc import Iterator
 
 from cnnlab.errors import UserError
 
@@ -31,3 +35,16 @@ def end_with_parent() -> None:
 def _wait() -> None:
     multiprocessing.parent_process().join()
     os._exit(1)
+
+
+@contextlib.contextmanager
+def hidden(*packages: str) -> Iterator[None]:
+    """Inside, these packages cannot be imported, unless they are already: for one that imports them
+    only where they are installed, and would not use them."""
+    absent = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]

@@ -1,11 +1,12 @@
 """How many cores a stage may use."""
 
 import os
+import sys
 
 import pytest
 
 from cnnlab.errors import UserError
-from cnnlab.processes import CORES, cores
+from cnnlab.processes import CORES, cores, hidden
 
 
 def test_a_stage_may_be_told_how_many_cores_it_has(monkeypatch):
@@ -20,3 +21,16 @@ def test_a_bad_number_of_cores_is_said(monkeypatch, bad):
     monkeypatch.setenv(CORES, bad)
     with pytest.raises(UserError, match=f"{CORES} = '{bad}'"):
         cores()
+
+
+def test_what_is_hidden_cannot_be_imported_until_it_is_shown_again():
+    name = "wave"
+    sys.modules.pop(name, None)
+    with hidden(name, "os"), pytest.raises(ImportError):
+        import wave
+    with hidden(name, "os"):
+        import os as there
+    assert there is os
+    import wave
+
+    assert wave.__name__ == name

@@ -267,13 +267,14 @@ class _Compiled:
         weights, number = tf.TensorSpec([classes], tf.float32), tf.TensorSpec([], tf.int64)
         # Of some ops, such as the gradient of max pooling, XLA has no deterministic form.
         xla = bool(gpu_memory()) and not recipe.deterministic
-        self._take = tf.function(_take, input_signature=[raw, labels, rows], jit_compile=xla)
-        self._step = tf.function(self._learn, jit_compile=xla)
         kinds = [raw, labels, weights, rows, number, number]
-        self._epoch = tf.function(self._epoch_in_memory, input_signature=kinds)
-        self._epoch_of = tf.function(self._epoch_of_batches)
-        self._softmax = tf.function(self._answers, input_signature=[raw], jit_compile=xla)
-        self._look = tf.function(self._answers_and_moments, input_signature=[raw, number])
+        plain = functools.partial(tf.function, autograph=False)  # which takes long to translate
+        self._take = plain(_take, input_signature=[raw, labels, rows], jit_compile=xla)
+        self._step = plain(self._learn, jit_compile=xla)
+        self._batch = plain(self._of_batch, reduce_retracing=True)
+        self._epoch = plain(self._epoch_in_memory, input_signature=kinds)
+        self._softmax = plain(self._answers, input_signature=[raw], jit_compile=xla)
+        self._look = plain(self._answers_and_moments, input_signature=[raw, number])
 
     def epochs_of(self, data: Data, train: np.ndarray, seed: int) -> Callable[[int], float]:
         """What trains for an epoch, given its number from 0, and returns the mean loss."""
@@ -288,31 +289,26 @@ class _Compiled:
             if pool is not None:
                 losses = self._epoch(pool, labels, weights, rows, drawn, at)
             else:
-                batches = read(data, order(rows, drawn, at), self.recipe.batch_size)
-                losses = self._epoch_of(batches, weights, drawn, at)
-            return float(np.average(losses.numpy(), weights=sizes))
+                batches = read(data, order(rows, drawn, at), self.recipe.batch_size).enumerate()
+                losses = [self._batch(*b, weights, drawn, at, step) for step, b in batches]
+            return float(np.average([float(loss) for loss in losses], weights=sizes))
 
         return epoch
 
     def _epoch_in_memory(self, pool, labels, weights, rows, seed, epoch):
+        """The loss of each step, float32 (steps,)."""
         ordered, size = order(rows, seed, epoch), self.recipe.batch_size
-        losses = tf.TensorArray(tf.float32, self._steps)
-        for step in tf.range(self._steps):
-            raw, y = self._take(pool, labels, ordered[step * size : (step + 1) * size])
-            losses = losses.write(step, self._of_batch(raw, y, weights, seed, epoch, step))
-        return losses.stack()
 
-    def _epoch_of_batches(self, batches, weights, seed, epoch):
-        losses = tf.TensorArray(tf.float32, self._steps)
-        for i, (raw, y) in batches.enumerate():
-            step = tf.cast(i, tf.int32)
-            losses = losses.write(step, self._of_batch(raw, y, weights, seed, epoch, step))
-        return losses.stack()
+        def step(number):
+            raw, y = self._take(pool, labels, ordered[number * size : (number + 1) * size])
+            return self._of_batch(raw, y, weights, seed, epoch, number)
+
+        numbers = tf.range(self._steps, dtype=tf.int64)
+        return tf.map_fn(step, numbers, parallel_iterations=1, fn_output_signature=tf.float32)
 
     def _of_batch(self, raw, labels, weights, seed, epoch, step):
         """Learn from a batch; its mean loss."""
-        place = epoch, tf.cast(step, tf.int64)
-        return self._step(*batch(self.recipe, raw, labels, weights, seed, place))
+        return self._step(*batch(self.recipe, raw, labels, weights, seed, (epoch, step)))
 
     def _learn(self, x, y, w):
         """One step; the mean loss with penalties."""
