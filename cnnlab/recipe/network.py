@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from cnnlab.recipe.nets import NETS
+from cnnlab.recipe.norm import fuse
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.seeds import derive
 
@@ -56,7 +57,9 @@ def network(recipe: Recipe, shape: Sequence[int], classes: int) -> Network:
         features = module.body(recipe, images)
         body = keras.Model(images, features, name="body")
         logits = module.head(recipe, features, classes)
-        return Network(keras.Model(images, logits, name=recipe.net), body)
+        whole = keras.Model(images, logits, name=recipe.net)
+        fuse(whole)
+        return Network(whole, body)
     finally:
         keras.config.set_dtype_policy(before)
 
