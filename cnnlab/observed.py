@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnnlab import records, tracking
+from cnnlab import paths, records, tracking
 from cnnlab.progress import Bar, bar
 from cnnlab.records import Record, Trial
 from cnnlab.run.execute import run, run_all
@@ -28,8 +28,9 @@ def run_observed(
     `kind` (variant, backbone, final) is for MLflow. `sizes`: as `cnnlab.run.execute.run`."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
+    mark, shown = tracking.digest(p.mark for p in plan), tracking.shown()
     with (
-        tracking.Run(study, kind, job.name, tracking.digest(p.mark for p in plan)) as parent,
+        tracking.Run(study, kind, job.name, mark) as parent,
         bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress,
     ):
         parent.describe({**_params(job), "trials": len(plan), "splits": len(splits)}, job.pool)
@@ -38,6 +39,8 @@ def run_observed(
         where = execution.model_dump()
         done = run(job, plan, folder, watcher, log_model, sizes=sizes, **where)
         parent.finish(done, job.pool, folder / records.MODEL)
+    if kind == "variant" and shown.get(job.name) == mark:  # DVC may skip what drew its figures
+        tracking.log_figures(study, shown, *paths.DRAWN)
     return done
 
 
