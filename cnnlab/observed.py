@@ -28,7 +28,7 @@ def run_observed(
     `kind` (variant, backbone, final) is for MLflow. `sizes`: as `cnnlab.run.execute.run`."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
-    mark, shown = tracking.digest(p.mark for p in plan), tracking.shown()
+    mark = tracking.digest(p.mark for p in plan)
     with (
         tracking.Run(study, kind, job.name, mark) as parent,
         bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress,
@@ -39,8 +39,9 @@ def run_observed(
         where = execution.model_dump()
         done = run(job, plan, folder, watcher, log_model, sizes=sizes, **where)
         parent.finish(done, job.pool, folder / records.MODEL)
-    if kind == "variant" and shown.get(job.name) == mark:  # DVC may skip what drew its figures
-        tracking.log_figures(study, shown, *paths.DRAWN)
+    if kind == "variant" and tracking.shown().get(job.name) == mark:
+        # What drew figures of these very records, DVC may skip.
+        tracking.log_figures(study, tracking.shown(), *paths.DRAWN)
     return done
 
 
