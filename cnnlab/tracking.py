@@ -460,7 +460,7 @@ def _variant_in(figure: Path, names: Iterable[str]) -> str | None:
     kind, _, rest = figure.as_posix().removeprefix(f"{paths.FIGURES.as_posix()}/").partition("/")
     if kind not in ALONE:
         return None
-    alone = [name for name in names if re.match(rf"{name}(/|\.png$|_\d+_)", rest)]
+    alone = [name for name in names if re.match(rf"{re.escape(name)}(/|\.png$|_\d+_)", rest)]
     return max(alone, key=len, default=None)
 
 
