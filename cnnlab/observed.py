@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnnlab import records, tracking
+from cnnlab import paths, records, tracking
 from cnnlab.errors import UserError
 from cnnlab.progress import Bar, bar
 from cnnlab.records import Diverged, Record, Trial
@@ -33,8 +33,9 @@ def run_observed(
     another kind's have, without which the study cannot go on."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
+    mark = tracking.digest(p.mark for p in plan)
     with (
-        tracking.Run(study, kind, job.name, tracking.digest(p.mark for p in plan)) as parent,
+        tracking.Run(study, kind, job.name, mark) as parent,
         bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress,
     ):
         parent.describe({**_params(job), "trials": len(plan), "splits": len(splits)}, job.pool)
@@ -51,6 +52,9 @@ def run_observed(
         raise UserError(f"{kind} {job.name}: {why}")
     if why:
         _warn(job.name, why)
+    elif kind == "variant" and tracking.shown().get(job.name) == mark:
+        # What drew figures of these very records, DVC may skip.
+        tracking.log_figures(study, tracking.shown(), *paths.DRAWN)
     return done
 
 

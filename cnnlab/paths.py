@@ -34,6 +34,7 @@ FINAL_REPORT = REPORTS / "final.md"
 MODEL_CARD = REPORTS / "model_card.md"
 FIGURES = REPORTS / "figures"
 SHEETS = FIGURES / "sheets"  # what the HTML report's explorer lays side by side
+DRAWN = (DATA_FIGURES, AUGMENT, COMPARE, CURVES, FIGURES)  # where all figures but FINAL's are
 
 
 def workspace() -> Path:

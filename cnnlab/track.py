@@ -1,7 +1,8 @@
 """Log what MLflow lacks: `python -m cnnlab.track` in a study's folder (`make track`).
 
-For a study that ran while MLflow was away. Runs again, outside DVC, the stages that log; as every
-trial is there, nothing is trained and no output changes, and what is logged already is left alone.
+For a study that ran while MLflow was away. Runs again, outside DVC, the stages that train, and
+`report`, which logs all figures; as every trial is there, nothing is trained and no output changes,
+and what is logged already is left alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def main() -> None:
     if behind:
         raise UserError("the study is not up to date (see `dvc status`); run `dvc repro` first")
     stages = [("pretrain",), *(("train", name) for name in params.load("variants").every)]
-    stages += [("decide",), ("compare",), ("visualize",), ("final",), ("report",)]
+    stages += [("decide",), ("final",), ("report",)]
     for stage, *name in stages:
         subprocess.run([sys.executable, "-m", f"stages.{stage}", *name], check=True)
 

@@ -13,7 +13,8 @@ id kept elsewhere:
     cnnlab.live    on nested runs that were written while the trial ran: their duration is its own
 
 so that logging the same records again adds nothing. The network of the final run is a version of
-the registered model with the study's name, under the alias `champion`.
+the registered model with the study's name, under the alias `champion`. Each figure is an artifact
+of one run, see `Run.show`; those of the test images are the final run's.
 
 Where MLflow fails or dies, training goes on at full speed: one warning says so.
 """
@@ -21,6 +22,7 @@ Where MLflow fails or dies, training goes on at full speed: one warning says so.
 from __future__ import annotations
 
 import contextlib
+import csv
 import functools
 import hashlib
 import logging
@@ -29,9 +31,10 @@ import queue
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +63,11 @@ LIVE = "cnnlab.live"  # tag of a nested run that was written while its trial ran
 BATCH_SECONDS = 2.0  # between two requests for one running trial
 FAILED = "FAILED"  # a run's status: its training diverged
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description, in Markdown
+LONGEST = 8000  # characters of a tag; MLflow cuts what is longer, wherever that is
+SHOWN = "cnnlab.figures"  # tag of a run: digest of the figures that it was given last
+ALONE = ("gradcam", "kernels", "overview", "peaks")  # folders of figures of one variant each
+# In a path of artifacts MLflow neither quotes these nor shows files with them: others look alike.
+STAND_INS = str.maketrans("#%?", "\uff03\uff05\uff1f")
 ML = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow shows its GenAI pages
 GUIDE = """What each run is, by its tag `cnnlab.kind`:
 
@@ -298,7 +306,43 @@ class Run:
         the folders that they have there, as names are the same in several."""
         for path in files:
             below = path.parent.relative_to(root) if root else Path()
-            self._client.log_artifact(self._id, str(path), (Path(folder) / below).as_posix())
+            self._send(self._id, path, Path(folder) / below)
+
+    def _send(self, run_id: str, path: Path, folder: Path) -> None:
+        """Log a file as an artifact, in place of one of its name."""
+        with tempfile.TemporaryDirectory() as links:  # an artifact has the name of its file
+            link = Path(links) / path.name.translate(STAND_INS)
+            link.symlink_to(path.absolute())
+            self._client.log_artifact(run_id, str(link), folder.as_posix().translate(STAND_INS))
+
+    @_later
+    def show(self, marks: Mapping[str, str], folders: Iterable[Path]) -> None:
+        """Log the figures in folders of reports/, each in one run, under the path that it has
+        there: those of one variant alone in the variant's run; all others in this one, the study's,
+        once every variant has its run.
+
+        `marks`: as `lead_to`. Figures that the run was given last are not sent again.
+        """
+        runs: dict[str | None, Any] = {**self._variants(marks)}
+        if len(runs) == len(marks):
+            runs[None] = self._run
+        figures: dict[str | None, list[Path]] = {}
+        for path in sorted(path for folder in folders for path in folder.rglob("*.png")):
+            if paths.SHEETS not in path.parents:  # they are in report.html
+                figures.setdefault(_variant_in(path, marks), []).append(path)
+        for name in figures.keys() & runs.keys():
+            tags, run_id = runs[name].data.tags, runs[name].info.run_id
+            content = digest(f"{path} {_sha256(path)}" for path in figures[name])
+            if tags.get(SHOWN) != content:
+                for path in figures[name]:
+                    self._send(run_id, path, path.parent.relative_to(paths.REPORTS))
+                self._client.set_tag(run_id, SHOWN, content)
+
+    def _variants(self, marks: Mapping[str, str]) -> dict[str, Any]:
+        """The runs of variants, of those that have one."""
+        runs = self._search({"cnnlab.kind": "variant"})
+        logged = {(r.data.tags["cnnlab.name"], r.data.tags["cnnlab.mark"]): r for r in runs}
+        return {pair[0]: logged[pair] for pair in marks.items() if pair in logged}
 
     @_later
     def lead_to(self, marks: Mapping[str, str], answer: str) -> None:
@@ -309,19 +353,19 @@ class Run:
         """
         from mlflow.entities import LoggedModelInput
 
-        models, rows = [], []
-        for name, mark in marks.items():
-            tags = {"cnnlab.kind": "variant", "cnnlab.name": name, "cnnlab.mark": mark}
-            runs = self._search(tags)
-            if not runs:
+        models, rows, runs = [], [], self._variants(marks)
+        for name in marks:
+            if name not in runs:
                 raise LookupError(f"no run of variant {name} is logged")
-            run_id, values = runs[0].info.run_id, runs[0].data.metrics
-            models += [LoggedModelInput(m.model_id) for m in runs[0].outputs.model_outputs]
+            run_id, values = runs[name].info.run_id, runs[name].data.metrics
+            models += [LoggedModelInput(m.model_id) for m in runs[name].outputs.model_outputs]
             link = f"[{name}](#/experiments/{self._experiment}/runs/{run_id})"
             rows.append((-values["accuracy"], f"| {link} | {_interval(values)} |"))
         head = f"| variant | accuracy (%), mean [{CONFIDENCE:.0%} CI] |\n|---|---|"
-        table = "\n".join([head, *(row for _, row in sorted(rows))])
-        self._client.set_tag(self._id, NOTE, f"{answer}\n\n{table}")
+        above = fitting(answer.splitlines(), LONGEST // 2, "\n", "- and {} more") + f"\n\n{head}\n"
+        best_first = [row for _, row in sorted(rows)]
+        table = fitting(best_first, LONGEST - len(above), "\n", "| and {} more | |")
+        self._client.set_tag(self._id, NOTE, above + table)
         self._client.set_experiment_tag(self._experiment, NOTE, GUIDE)
         if not self._client.get_run(self._id).inputs.model_inputs:
             self._client.log_inputs(self._id, models=models)
@@ -419,6 +463,45 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
         local = store().startswith("sqlite:")
         place = (paths.workspace() / "mlartifacts" / study).as_uri() if local else None
         return client, client.create_experiment(study, artifact_location=place, tags=ML)
+
+
+def shown() -> dict[str, str]:
+    """Variant -> mark, of the records that reports/ shows; empty before they were compared."""
+    if not paths.RECORDS.exists():
+        return {}
+    with paths.RECORDS.open(newline="") as rows:
+        return {row["name"]: row["mark"] for row in csv.DictReader(rows)}
+
+
+def log_figures(study: str, marks: Mapping[str, str], *folders: Path) -> None:
+    """Log figures that were drawn from records of these marks, see `Run.show`."""
+    with Run(study, "study", study, digest(marks.values())) as run:
+        run.show(marks, folders)
+
+
+def _variant_in(figure: Path, names: Iterable[str]) -> str | None:
+    """The variant that a figure shows alone, as its path says (see `cnnlab.look.figures`); None: it
+    shows several, or none."""
+    kind, _, rest = figure.as_posix().removeprefix(f"{paths.FIGURES.as_posix()}/").partition("/")
+    if kind not in ALONE:
+        return None
+    alone = [name for name in names if re.match(rf"{re.escape(name)}(/|\.png$|_\d+_)", rest)]
+    return max(alone, key=len, default=None)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fitting(rows: Sequence[str], room: int, between: str, more: str) -> str:
+    """Rows as one text; of more than `room` characters, as many whole rows as there is room for,
+    then `more` with the number of those left out."""
+    for kept in range(len(rows), -1, -1):
+        left = [more.format(len(rows) - kept)] if kept < len(rows) else []
+        text = between.join([*rows[:kept], *left])
+        if len(text) <= room:
+            return text
+    raise ValueError(f"{room} characters are too few for {more!r}")
 
 
 def trial_seconds(study: str) -> list[float]:

@@ -98,18 +98,18 @@ def main() -> None:
 
     _write_tables(whole)
     _estimates(whole, contrasts, looks)
-    files = [*_draw(whole), *_classes(whole), *_sides(whole)]
-    files += [*_mechanisms(whole), *_sizes(whole, sizes)]
+    _draw(whole)
+    _classes(whole)
+    _sides(whole)
+    _mechanisms(whole)
+    _sizes(whole, sizes)
     _write_plots(whole)
     _recommend(whole, final)
-    marks = [
-        {"name": name, "mark": tracking.mark(of_variant)} for name, of_variant in first.items()
-    ]
-    for row in marks:
-        with tracking.Run(study, "variant", **row) as parent:
-            parent.attach(files, "compare")
-    _csv(marks, paths.RECORDS, ["name", "mark"])
+    marks = {name: tracking.mark(of_variant) for name, of_variant in first.items()}
+    rows = [{"name": name, "mark": mark} for name, mark in marks.items()]
+    _csv(rows, paths.RECORDS, ["name", "mark"])
     _csv(_failed(variants.every, sizes), paths.FAILED, ["name", "why"])
+    tracking.log_figures(study, marks, paths.COMPARE)
 
 
 def _failed(variants: Iterable[str], sizes) -> list[dict]:
@@ -190,8 +190,8 @@ def _recommend(study: Study, final) -> None:
     _csv(rows, paths.RECOMMENDED, [])
 
 
-def _draw(study: Study) -> list:
-    """The figures, as reports/compare/ablation_*.png; returns the files."""
+def _draw(study: Study) -> None:
+    """The figures, as reports/compare/ablation_*.png."""
     metric, primary, title = study.metric, study.primary, study.name
     members = len(next(iter(study.grids.values()))[0][0])
     values, split = study.compared.values[study.options.metric], study.compared.split
@@ -216,11 +216,11 @@ def _draw(study: Study) -> list:
         figures["effects"] = look.effects_figure(f"{title}: effects", metric, primary)
         heading = f"{title}: main effects and two-way interactions"
         figures["interactions"] = look.interactions_figure(heading, metric, primary)
-    return _save({f"ablation_{name}": picture for name, picture in figures.items() if picture})
+    _save({f"ablation_{name}": picture for name, picture in figures.items() if picture})
 
 
-def _classes(study: Study) -> list:
-    """Which classes gain and which lose, as a table and a figure; returns its file."""
+def _classes(study: Study) -> None:
+    """Which classes gain and which lose, as a table and a figure."""
     rules = comparison.rules_of("accuracy", study.options)
     outcomes = next(iter(study.compared.outcomes.values()))
     right = study.compared.values["accuracy"]
@@ -228,14 +228,13 @@ def _classes(study: Study) -> list:
         study.headlines, right, outcomes.labels, study.dev.classes, study.compared.split, rules
     )
     _csv(rows, paths.COMPARE / "classes.csv", tables.CLASS_COLUMNS)
-    if not rows:
-        return []
-    title = f"{study.name}: which classes gain, which lose"
-    return _save({"classes": classes_figure(title, METRICS["accuracy"], rows)})
+    if rows:
+        title = f"{study.name}: which classes gain, which lose"
+        _save({"classes": classes_figure(title, METRICS["accuracy"], rows)})
 
 
-def _sides(study: Study) -> list:
-    """Images that changed sides, as a table and a figure a technique; returns the files."""
+def _sides(study: Study) -> None:
+    """Images that changed sides, as a table and a figure a technique."""
     figures, every = {}, []
     row_of = {image: row for row, image in enumerate(study.dev.manifest["image_id"])}
 
@@ -270,11 +269,11 @@ def _sides(study: Study) -> list:
         )
     table = pd.concat(every) if every else pd.DataFrame(columns=sides.COLUMNS)
     _csv(table, paths.COMPARE / "sides.csv", sides.COLUMNS)
-    return _save(figures)
+    _save(figures)
 
 
-def _mechanisms(study: Study) -> list:
-    """The table of mechanisms and its figures; returns their files."""
+def _mechanisms(study: Study) -> None:
+    """The table of mechanisms and its figures."""
     claims = {name: mechanisms.claims(TECHNIQUES[name]) for name in TECHNIQUES.names()}
     compared, grids = study.compared, study.grids
     rules = comparison.rules_of(study.options.metric, study.options)
@@ -302,12 +301,12 @@ def _mechanisms(study: Study) -> list:
     if rows:
         title = f"{study.name}: do techniques do what theory says?"
         figures["mechanisms"] = mechanisms_figure(title, rows, values)
-    return _save(figures)
+    _save(figures)
 
 
-def _sizes(study: Study, sizes) -> list:
-    """Scores against the size of the training set, as a table and a figure; returns its file. A
-    size is left out where the variant diverged that others are compared with."""
+def _sizes(study: Study, sizes) -> None:
+    """Scores against the size of the training set, as a table and a figure. A size
+    is left out where the variant diverged that others are compared with."""
     values: dict[int, dict[str, np.ndarray]] = {}
     for per_class in (*sizes.per_class, None) if sizes.per_class else ():
         for name in sizes.variants:
@@ -324,10 +323,9 @@ def _sizes(study: Study, sizes) -> list:
     rows = size_rows(values, study.compared.split, rules)
     table = pd.DataFrame(rows, columns=SIZE_COLUMNS)
     _csv(table, paths.COMPARE / "sizes.csv", SIZE_COLUMNS)
-    if not rows:
-        return []
-    title = f"{study.name}: variants against the size of the training set"
-    return _save({"sizes": sizes_figure(title, study.metric, rows)})
+    if rows:
+        title = f"{study.name}: variants against the size of the training set"
+        _save({"sizes": sizes_figure(title, study.metric, rows)})
 
 
 def _write_plots(study: Study) -> None:
@@ -351,12 +349,10 @@ def _write_plots(study: Study) -> None:
     _csv(table, paths.PLOTS / "confusion.csv", [])
 
 
-def _save(figures: Mapping) -> list:
-    """Write pictures as reports/compare/NAME.png; returns the files."""
-    files = {name: paths.COMPARE / f"{name}.png" for name in figures}
+def _save(figures: Mapping) -> None:
+    """Write pictures as reports/compare/NAME.png."""
     for name, picture in figures.items():
-        save(picture, files[name])
-    return list(files.values())
+        save(picture, paths.COMPARE / f"{name}.png")
 
 
 def _csv(rows, path, columns: list[str]) -> None:

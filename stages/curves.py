@@ -20,7 +20,7 @@ def main() -> None:
     ended = records.without_diverged(variants.every, paths.RUNS)
     trials = {name: records.read_all(paths.RUNS / name) for name in ended}
     plain = next((name for name, on in ended.items() if not on), None)
-    files, tables = [], []
+    tables = []
     for name in MEASURED:
         curves = {}
         for variant, of_variant in trials.items():
@@ -28,15 +28,13 @@ def main() -> None:
             _, training = records.curve(of_variant, f"train_{name}")
             curves[variant] = Curve(epochs, held_out, training)
         picture = curves_figure(f"{study}: each variant", METRICS[name], curves, plain)
-        files.append(paths.CURVES / f"{name}.png")
-        save(picture, files[-1])
+        save(picture, paths.CURVES / f"{name}.png")
         tables += curve_table(name, curves)
     pd.DataFrame(tables).to_csv(
         paths.CURVES / "curves.csv", index=False, float_format="%.6g", lineterminator="\n"
     )
-    for name, of_variant in trials.items():
-        with tracking.Run(study, "variant", name, tracking.mark(of_variant)) as parent:
-            parent.attach(files, "curves")
+    marks = {name: tracking.mark(of_variant) for name, of_variant in trials.items()}
+    tracking.log_figures(study, marks, paths.CURVES)
 
 
 if __name__ == "__main__":

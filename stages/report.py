@@ -55,10 +55,11 @@ def main() -> None:
     figures = _charts(effects, curves, shown, options.confidence)
     single = paths.REPORTS / "report.html"
     single.write_text(html.render(facts, figures, explorer, paths.REPORTS))
-    marks = _read(paths.RECORDS).set_index("name")["mark"].to_dict()
+    marks = tracking.shown()
     with tracking.Run(study, "study", study, tracking.digest(marks.values())) as run:
         run.lead_to(marks, facts["answer"])
         run.attach([page, single, paths.REPORTS / "ablation.csv"], "report")
+        run.show(marks, paths.DRAWN)
 
 
 def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:

@@ -4,7 +4,6 @@ training changed inside the backbone."""
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -56,13 +55,13 @@ def main() -> None:
             progress.advance(note=name)
     columns = ["technique", "net", "accuracy", "augmented"]
     _csv(pd.DataFrame(affinities, columns=columns), "affinity")
-    drawn = _draw(views, probe)
+    _draw(views, probe)
     transferred = [name for name, recipe in recipes.items() if recipe.phases]
     if transferred:
         _inside(transferred, firsts, dev)
-    for name, files in drawn.items():
-        with tracking.Run(study, "variant", name, tracking.mark(trials[name])) as parent:
-            parent.attach(files, "figures", paths.FIGURES)
+    trained = [name for name in variants.every if any((paths.RUNS / name).glob("r*.json"))]
+    marks = {name: tracking.mark(records.read_all(paths.RUNS / name)) for name in trained}
+    tracking.log_figures(study, marks, paths.FIGURES)
 
 
 def _start(recipe, record: Record, dev: pool.Pool):
@@ -88,18 +87,14 @@ def _affinities(name, network, probe, sections: Sections, techniques, seed: int)
     return rows
 
 
-def _draw(views: Mapping[str, look.View], probe: look.Probe) -> dict[str, list[Path]]:
-    """Write the figures, and the sheets of the HTML report; returns the files of each variant."""
-    files: dict[str, list[Path]] = {name: [] for name in views}
-    for stem, names, picture in look.figures(views, probe):
-        path = _save(picture, stem)
-        for name in names:
-            files[name].append(path)
+def _draw(views: Mapping[str, look.View], probe: look.Probe) -> None:
+    """Write the figures, and the sheets of the HTML report."""
+    for stem, _, picture in look.figures(views, probe):
+        _save(picture, stem)
     for stem, sheet in look.sheets(views, probe):
         path = paths.SHEETS / f"{stem}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         look.save_sheet(sheet, path)
-    return files
 
 
 def _inside(names: list[str], firsts: Mapping[str, Record], dev: pool.Pool) -> None:
@@ -146,12 +141,11 @@ def _probe(dev: pool.Pool, firsts: Mapping[str, Record], images: int) -> look.Pr
     return look.Probe(held_out.images, held_out.labels, held_out.classes, shown, "held-out images")
 
 
-def _save(picture: look.Picture, stem: str) -> Path:
-    """Write reports/figures/STEM.png; returns the file."""
+def _save(picture: look.Picture, stem: str) -> None:
+    """Write reports/figures/STEM.png."""
     path = paths.FIGURES / f"{stem}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     look.save(picture, path)
-    return path
 
 
 def _csv(table: pd.DataFrame, stem: str) -> None:

@@ -398,6 +398,12 @@ def test_a_variant_name_that_is_no_file_name_is_refused(refusal, name):
     assert repr(name) in message
 
 
+@pytest.mark.parametrize("name", ["it's", 'a"b', "a#b", "50%", "a?b", "猫"])
+def test_names_hold_nothing_that_mlflow_or_dvc_reads_otherwise(refusal, name):
+    assert "study = " in refusal({"study": name})
+    assert f"variants.train.{name}" in refusal({("variants", "train", name): ["dropout"]})
+
+
 def test_all_mistakes_are_told_at_once(refusal):
     message = refusal({"seed": -1, "folds.k": 1, "train.oops": 1})
     assert all(key in message for key in ("seed = -1", "folds.k = 1", "train.oops"))

@@ -119,6 +119,11 @@ class Clone:
         text = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
         return client.search_runs([experiment.experiment_id], text, max_results=1000)
 
+    def figures(self, study, store="mlflow.db"):
+        """Paths of all figures in MLflow, below the folders of their runs' artifacts."""
+        roots = [Path(r.info.artifact_uri.removeprefix("file://")) for r in self.runs(study, store)]
+        return [p.relative_to(root).as_posix() for root in roots for p in root.rglob("*.png")]
+
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
@@ -199,6 +204,14 @@ def test_mlflow_shows_variants_with_their_trials(clone):
     assert len(artifacts) > 3
 
 
+def test_every_figure_is_in_mlflow_once_under_its_path(clone):
+    reports = clone.root / "reports"
+    drawn = [p.relative_to(reports).as_posix() for p in reports.rglob("*.png")]
+    sheets = [path for path in drawn if path.startswith("figures/sheets/")]  # in report.html
+    assert len(drawn) - len(sheets) > 30
+    assert sorted(clone.figures("digits")) == sorted(set(drawn) - set(sheets))
+
+
 def test_the_recommended_variant_is_trained_on_all_dev_images_and_evaluated_on_test(clone):
     facts = json.loads((clone.root / "reports/final.json").read_text())
     candidates = pd.read_csv(clone.root / "reports/compare/recommended.csv")
@@ -245,6 +258,8 @@ def test_make_track_logs_what_a_store_lacks_each_run_once(clone):
         clone.run(sys.executable, "-m", "cnnlab.track", **away)
         names = [sorted(r.info.run_name for r in clone.runs("digits", s)) for s in STORES]
         assert names[0] == names[1]
+        drawn = [sorted(clone.figures("digits", s)) for s in STORES]
+        assert drawn[0] == drawn[1]
     after = files()
     assert before == {path: content for path, (_, content) in after.items()}
     assert trained == {p: after[p][0] for p in trained}

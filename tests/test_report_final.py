@@ -1,5 +1,6 @@
 """What the report and the model card say of the recommended recipe."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,4 +134,13 @@ def test_a_registry_gets_a_few_words(found):
     assert "75.0 [30.1, 95.4] % (3 of 4 images)" in said and said.endswith(
         "cat, dog, eel, in this order."
     )
-    assert len(report.about("plain", found, [f"class {i}" for i in range(2000)])) < 5000
+
+
+@pytest.mark.parametrize("count", [500, 2000])
+def test_a_registry_is_told_how_many_more_classes_there_are(found, count):
+    classes = [f"a class {i}" for i in range(count)]
+    said = report.about("plain", found, classes)
+    assert len(said) < 5000  # MLflow's limit
+    named, more = re.search(r"probabilities of (.*), and (\d+) more, in this order", said).groups()
+    named = named.split(", ")
+    assert named == classes[: count - int(more)] and len(named) > 200

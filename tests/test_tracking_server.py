@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from cnnlab.recipe.network import initial
 from tests.test_tracking import answering
 
 PROGRAMS = [*sorted(Path("/usr/lib/postgresql").glob("*/bin")), *Path("/usr/bin").glob("initdb")]
+
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def free_port():
@@ -84,11 +87,10 @@ def server(request, tmp_path_factory):
             )
         try:
             address = f"http://127.0.0.1:{port}"
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             for _ in range(120):
                 assert process.poll() is None, log.read_text()
                 with contextlib.suppress(urllib.error.URLError):
-                    opener.open(f"{address}/health", timeout=5)
+                    OPENER.open(f"{address}/health", timeout=5)
                     break
                 time.sleep(1)
             yield address
@@ -96,6 +98,50 @@ def server(request, tmp_path_factory):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+NAMES = [
+    "C#",
+    "100%",
+    "50%25",
+    "%2e%2e",
+    "why?",
+    "a b&c=d;e+f",
+    'it\'s "so"',
+    "猫",
+    "e\u0301",
+    "~..",
+]
+
+
+def test_figures_of_any_name_arrive_at_a_server_and_are_shown(server, tmp_path, monkeypatch):
+    """The names of classes, in those of files and folders."""
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    monkeypatch.setattr(paths, "workspace", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    files = [f"overview/plain_0_{name}.png" for name in NAMES]
+    files += [f"features/0_{name}/conv.png" for name in NAMES]
+    for file in files:
+        (paths.FIGURES / file).parent.mkdir(parents=True, exist_ok=True)
+        (paths.FIGURES / file).write_text(file)
+    with tracking.Run("names", "variant", "plain", "0"):
+        pass
+    tracking.log_figures("names", {"plain": "0"}, paths.FIGURES)
+    client, shown = MlflowClient(server), {}
+    experiment = client.get_experiment_by_name("names").experiment_id
+    for run in client.search_runs([experiment]):
+        (tmp_path / run.info.run_id).mkdir()
+        kept = Path(client.download_artifacts(run.info.run_id, "", tmp_path / run.info.run_id))
+        for path in filter(Path.is_file, kept.rglob("*")):
+            name = path.relative_to(kept).as_posix()
+            asked = urllib.parse.urlencode({"run_uuid": run.info.run_id, "path": name})
+            page = OPENER.open(f"{server}/get-artifact?{asked}").read()  # as MLflow's pages do
+            assert page == path.read_bytes()
+            shown[name] = page.decode()
+    as_shown = str.maketrans("#%?", "＃％？")
+    assert shown == {f"figures/{file}".translate(as_shown): file for file in files}
 
 
 def test_a_study_is_logged_to_a_server_and_read_back(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from cnnlab import paths, records
+from cnnlab import paths, records, tracking
 from cnnlab.compare.judgement import Judgement
 from cnnlab.compare.metrics import METRICS, Metric
 from cnnlab.compare.options import Compare, Final
@@ -23,7 +23,7 @@ from cnnlab.report import escaped, included, page, picture
 from cnnlab.report.dataset import alike
 from cnnlab.report.words import amount, bounds, estimate, plural, signed
 
-ABOUT = 4000  # characters of the description of a registered model; MLflow's limit is 5000
+ABOUT = 4000  # characters of the classes of a registered model, whose description may have 5000
 
 
 def section(
@@ -87,13 +87,13 @@ def card(
 
 def about(name: str, evaluation: Judgement, classes: Sequence[str]) -> str:
     """A few words for a model registry."""
-    text = (
+    return (
         f"The recommended variant, {name}, trained on all development images. Test accuracy "
         f"{_share(evaluation.metrics['accuracy'], evaluation.low, evaluation.high)} "
         f"({evaluation.right} of {evaluation.images} images). Takes float32 images 0..255; gives "
-        f"the probabilities of {', '.join(classes)}, in this order."
+        f"the probabilities of {tracking.fitting(classes, ABOUT, ', ', 'and {} more')}, in this "
+        "order."
     )
-    return text if len(text) <= ABOUT else f"{text[:ABOUT]}…"
 
 
 def why(candidates: pd.DataFrame, m: Metric, final: Final, rope: str) -> str:
