@@ -44,10 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m cnnlab.predict", description=__doc__)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    parser.add_argument("--model", type=Path, default=paths.MODELS, help="folder of the network")
+    parser.add_argument("images", nargs="+", type=paths.typed, metavar="IMAGE")
+    parser.add_argument(
+        "--model", type=paths.typed, default=paths.MODELS, help="folder of the network"
+    )
     parser.add_argument("--top", type=int, default=3, help="classes to show, at least 1")
-    parser.add_argument("--out", type=Path, default=Path("predictions"), help="for the pictures")
+    parser.add_argument(
+        "--out", type=paths.typed, default=Path("predictions"), help="for the pictures"
+    )
     asked = parser.parse_args(arguments)
     if asked.top < 1:
         raise UserError(f"--top {asked.top}: allowed: at least 1")
