@@ -3,9 +3,13 @@
 
 PYTHON ?= python3
 STUDY ?= .
+override STUDY := $(patsubst ~/%,$(HOME)/%,$(STUDY))
 VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+# A variable's text as it was given, for the shell: names of files may hold quotes and $.
+given = '$(subst ','\'',$(value $1))'
 
 # `dvc exp run` commits, and DVC's own message does not say what to do where it cannot.
 KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
@@ -17,35 +21,37 @@ KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
 setup: $(READY)  ## .venv alone, which all the others set up too
 	@$(KNOWN)
 
-# A tree that is no Git clone, such as an unpacked archive: DVC must be told.
-SCM = git rev-parse --git-dir >/dev/null 2>&1 || { dvc config --local core.no_scm true && \
-	echo 'note: this is no Git clone, so that experiments and comparisons of revisions are not there' >&2; }
+# A tree that is no Git clone, such as an unpacked archive: DVC must be told, and when it becomes one.
+SCM = if ! git rev-parse >/dev/null 2>&1; then dvc config --local core.no_scm true && \
+	echo 'note: this is no Git clone, so that experiments and comparisons of revisions are not there' >&2; \
+	elif grep -qs no_scm .dvc/config.local; then dvc config --local --unset core.no_scm; fi
 
 repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
-	$(if $(filter-out .,$(STUDY)),cp dvc.yaml "$(STUDY)/dvc.yaml")
-	@$(SCM)
-	cd "$(STUDY)" && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
+	@cmp -s dvc.yaml $(call given,STUDY)/dvc.yaml || cp dvc.yaml $(call given,STUDY)/dvc.yaml
+	@cd $(call given,STUDY) && $(SCM)
+	cd $(call given,STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
 
 design: $(READY)  ## write the variants of params.yaml's design into it, and say what they tell and cost
-	cd "$(STUDY)" && python -m cnnlab.design
+	cd $(call given,STUDY) && python -m cnnlab.design
 
 validate: $(READY)  ## how often the comparison is wrong: on recorded and simulated studies; TRAIN=n adds n trained ones
 	python -m cnnlab.validate $(if $(TRAIN),--train $(TRAIN))
 
 track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
-	cd "$(STUDY)" && python -m cnnlab.track
+	cd $(call given,STUDY) && python -m cnnlab.track
 
 predict: $(READY)  ## what is in an image, and where the network looks: make predict IMAGE=photo.jpg
-	python -m cnnlab.predict --model "$(STUDY)/models" "$(IMAGE)"
+	python -m cnnlab.predict --model $(call given,STUDY)/models $(call given,IMAGE)
 
 test: $(READY)
+	@git rev-parse >/dev/null 2>&1 || { echo 'error: the tests need a Git clone, which this is not' >&2; exit 1; }
 	pytest -n 2 --dist loadfile --no-loadscope-reorder  # long files have few tests: not last
 
 ray: $(READY)  ## what execution.backend: ray needs; its tests are skipped without
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-ray.txt
 
 ui: $(READY)  ## MLflow's pages on http://127.0.0.1:5000
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+	mlflow ui --backend-store-uri "$$(python -c 'from cnnlab import tracking; print(tracking.store())')"
 
 lint: $(READY)
 	ruff check . && ruff format --check .
@@ -68,8 +74,10 @@ requirements: $(READY)  ## requirements*.txt from requirements*.in
 		--no-emit-find-links requirements-data.in -c requirements.txt --output-file requirements-data.txt
 
 $(READY): requirements.txt
+	@case $(call given,CURDIR) in *[%:$$\"\`]*) echo 'error: Python environments, or MLflow in them, do not work in' \
+		$(call given,CURDIR)': use a path without any of % : $$ " `' >&2; exit 1;; esac
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
-	@$(if $(word 2,$(CURDIR)),echo 'note: the path of this clone has a space: $(CURDIR)' >&2)
+	@$(if $(word 2,$(CURDIR)),echo 'note: the path of this clone has a space:' $(call given,CURDIR) >&2)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@$(KNOWN)

@@ -1,9 +1,9 @@
 """A new study beside the root's: `python -m cnnlab.new_study NAME` (`make study NAME=...`).
 
 Makes `studies/NAME` with params of its own and links to the one set of stages and code. Its
-dvc.yaml is a copy: DVC does not follow links in commits, and one that it cannot read there would
-end `dvc metrics diff` and the like in all studies. `make repro STUDY=studies/NAME` keeps it in
-step.
+dvc.yaml is a copy, as DVC does not follow links in commits; `make repro STUDY=studies/NAME` keeps
+it in step. The study is a DVC project of its own, so that DVC speaks there of no other study, with
+the root's settings and remotes as they are now, and the root's cache.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ import re
 import sys
 from pathlib import Path
 
+from dvc.config import Config
+from dvc.config_schema import RelPath
+
 from cnnlab.errors import UserError
 
+COPIED = (
+    "dvc.yaml",
+    ".dvcignore",
+    ".dvc/.gitignore",
+    "data/raw/README.md",  # where people put their images
+    "data/raw_pretrain/README.md",
+)
 LINKED = ("stages", "cnnlab")
-RAW = ("data/raw", "data/raw_pretrain")  # where people put their images
 
 
 def create(root: Path, name: str) -> Path:
@@ -25,14 +34,17 @@ def create(root: Path, name: str) -> Path:
     folder = root / "studies" / name
     if folder.exists():
         raise UserError(f"{folder} exists already")
-    for raw in RAW:
-        (folder / raw).mkdir(parents=True)
-        (folder / raw / "README.md").write_bytes((root / raw / "README.md").read_bytes())
+    for file in COPIED:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes((root / file).read_bytes())
+    settings = Config(root / ".dvc").load_one("repo")
+    settings["cache"].setdefault("dir", RelPath(root / ".dvc/cache"))
+    with Config(folder / ".dvc").edit() as of_study:
+        of_study.update(settings)
     for linked in LINKED:
         (folder / linked).symlink_to(Path("../..", linked))
-    (folder / "dvc.yaml").write_bytes((root / "dvc.yaml").read_bytes())
     text = (root / "params.yaml").read_text()
-    named, changes = re.subn(r"(?m)^study: *[^ #\n]+", f"study: {name}", text)
+    named, changes = re.subn(r"(?m)^study: *[^ #\n]+", f'study: "{name}"', text)
     if changes != 1:
         raise UserError(f"{root / 'params.yaml'}: has no line `study: NAME`")
     (folder / "params.yaml").write_text(named)

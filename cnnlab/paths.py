@@ -37,6 +37,12 @@ SHEETS = FIGURES / "sheets"  # what the HTML report's explorer lays side by side
 DRAWN = (DATA_FIGURES, AUGMENT, COMPARE, CURVES, FIGURES)  # where all figures but FINAL's are
 
 
+def typed(path: str) -> Path:
+    """A path as people write it, who may mean their home by ~, which no shell has seen where it
+    follows a =."""
+    return Path(path).expanduser()
+
+
 def workspace() -> Path:
     """The root of the user's clone, in all its studies: those below studies/ link to its code.
 
@@ -47,8 +53,10 @@ def workspace() -> Path:
     parts = root.parts
     for i in range(len(parts) - 2):
         if parts[i : i + 3] == (".dvc", "tmp", "exps"):
-            return Path(*parts[:i])
-    return root
+            root = Path(*parts[:i])
+            break
+    below = root.parent.name == "studies" and (root / "cnnlab").is_symlink()
+    return root.parents[1] if below else root
 
 
 def decoded() -> Path:

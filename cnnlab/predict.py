@@ -7,6 +7,7 @@ and draws for each image what in it speaks for them (Grad-CAM), as predictions/I
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -19,9 +20,11 @@ from rich.text import Text
 
 from cnnlab import paths, records, usage
 from cnnlab.data.images import BadImage
+from cnnlab.data.sources import shown
 from cnnlab.errors import UserError
 
 BAR = 20  # characters of a probability of 1
+LONGEST = 240  # bytes of a picture's name, of 255 that file systems allow
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,10 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m cnnlab.predict", description=__doc__)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    parser.add_argument("--model", type=Path, default=paths.MODELS, help="folder of the network")
+    parser.add_argument("images", nargs="+", type=paths.typed, metavar="IMAGE")
+    parser.add_argument(
+        "--model", type=paths.typed, default=paths.MODELS, help="folder of the network"
+    )
     parser.add_argument("--top", type=int, default=3, help="classes to show, at least 1")
-    parser.add_argument("--out", type=Path, default=Path("predictions"), help="for the pictures")
+    parser.add_argument(
+        "--out", type=paths.typed, default=Path("predictions"), help="for the pictures"
+    )
     asked = parser.parse_args(arguments)
     if asked.top < 1:
         raise UserError(f"--top {asked.top}: allowed: at least 1")
@@ -70,7 +77,9 @@ def _read(files: Sequence[Path], about: usage.Usage) -> np.ndarray:
 
 
 def _table(path: Path, answers: Sequence[tuple[str, float]]) -> Table:
-    table = Table(title=Text(str(path), "bold"), title_justify="left", box=None, show_header=False)
+    table = Table(
+        title=Text(shown(str(path)), "bold"), title_justify="left", box=None, show_header=False
+    )
     for name, share in answers:
         bar = "█" * round(share * BAR)
         table.add_row(Text(name), Text(f"{share:.1%}"), Text(bar, "blue"))
@@ -96,12 +105,16 @@ def _draw(
         answers = [
             (about.classes[k], float(shares[i, k]), heat[i, j]) for j, k in enumerate(top[i])
         ]
-        file = asked.out / f"{path.stem}.png"
-        if file in files:
-            file = asked.out / f"{path.stem}_{i}.png"
-        look.save(look.prediction_figure(path.name, images[i], answers, layer), file)
-        files.append(file)
+        files.append(_picture(asked.out, path, files))
+        look.save(look.prediction_figure(shown(path.name), images[i], answers, layer), files[-1])
     return files
+
+
+def _picture(out: Path, image: Path, taken: Sequence[Path]) -> Path:
+    """A file of its own for an image's picture, whatever the image is called."""
+    stem = shown(image.stem).encode()[:LONGEST].decode(errors="ignore")
+    names = itertools.chain([stem], (f"{stem}_{i}" for i in itertools.count(1)))
+    return next(file for name in names if (file := out / f"{name}.png") not in taken)
 
 
 if __name__ == "__main__":

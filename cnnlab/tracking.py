@@ -99,7 +99,8 @@ def digest(fingerprints: Iterable[str]) -> str:
 
 def store() -> str:
     """The tracking URI: MLFLOW_TRACKING_URI, or SQLite in the root of the clone."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.workspace() / 'mlflow.db'}"
+    file = str(paths.workspace() / "mlflow.db").replace("%", "%25").replace("?", "%3F")
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{file}"
 
 
 class Writer:

@@ -353,7 +353,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--share", type=float, default=1.0, help=share)
     beside = paths.workspace().parent / "shared/data/validity"
     recorded_in = f"folder of recorded studies; default: {beside}"
-    parser.add_argument("--outcomes", type=Path, default=beside, metavar="PATH", help=recorded_in)
+    parser.add_argument(
+        "--outcomes", type=paths.typed, default=beside, metavar="PATH", help=recorded_in
+    )
     asked = parser.parse_args(arguments)
     FOLDER.mkdir(parents=True, exist_ok=True)
     absent = [f"{name}_c.npz" for name in lacking(asked.outcomes)]

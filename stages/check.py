@@ -11,8 +11,13 @@ from stages import run
 
 def main() -> None:
     whole = params.read()
-    _refuse_names("data.raw", whole.data.raw)
-    _refuse_names("data.pretrain.raw", whole.data.pretrain.raw)
+    for key, folder in (
+        ("data.raw", whole.data.raw),
+        ("data.pretrain.raw", whole.data.pretrain.raw),
+    ):
+        _refuse_home(key, folder)
+        _refuse_names(key, folder)
+    _refuse_home("backbone.weights", whole.backbone.weights)
     design = whole.design
     sets = designs.sets_of(**dict(design))
     order = [*design.starts, *design.techniques, designs.PLACEBO]
@@ -22,6 +27,13 @@ def main() -> None:
             f"{params.FILE}: design.kind = {design.kind!r} needs variants with just "
             f"{'; '.join(lacking)}; run `make design`, or set kind: custom"
         )
+
+
+def _refuse_home(key: str, path: str) -> None:
+    """Refuse ~, which only a shell knows: DVC, which keeps data.raw, takes it for a folder."""
+    if path.startswith("~"):
+        whole = os.path.expanduser(path)  # noqa: PTH111
+        raise UserError(f"{params.FILE}: {key} = {path!r}: allowed: the whole path, {whole}")
 
 
 def _refuse_names(key: str, folder: str) -> None:

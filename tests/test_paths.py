@@ -19,6 +19,7 @@ STUDIES = sorted(file.parent for file in Path(__file__).parents[1].glob("studies
         ("/home/me/clone/.dvc/tmp/exps/tmpab12", "/home/me/clone"),
         ("/home/me/clone/.dvc/tmp/exps/standalone/tmpab12", "/home/me/clone"),
         ("/home/me/.dvc/clone", "/home/me/.dvc/clone"),
+        ("/home/me/studies/clone", "/home/me/studies/clone"),
     ],
 )
 def test_the_workspace_of_an_experiment_is_the_clone_s(folder, root, monkeypatch):

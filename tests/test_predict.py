@@ -1,6 +1,7 @@
 """A network that was taken home: how it is fed, and what it says of image files."""
 
 import io
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -130,3 +131,31 @@ def test_all_bad_images_are_named_and_nothing_is_drawn(models, tmp_path):
     assert not (tmp_path / "pictures").exists()
     with pytest.raises(UserError, match="at least 1"):
         ask(models, tmp_path, good, "--top", "0")
+
+
+NAMES = [b"a" * 253 + b".x", b"a" * 255, "漢".encode() * 84 + b".gd", b"caf\xe9.png", b"a\nb.png"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, rb"it's $\frac$.png"])
+def test_an_image_may_have_any_name(models, tmp_path, capsys, name):
+    file = tmp_path / os.fsdecode(name)
+    file.write_bytes(encoded()[0])
+    out = ask(models, tmp_path, file, file)
+    assert capsys.readouterr().out.count("where it looks") == len(list(out.iterdir())) == 2
+
+
+def test_each_image_has_a_picture_of_its_own(models, tmp_path):
+    names = ["x_2.png", "x.a", "x.b", "x.c"]
+    for name in names:
+        (tmp_path / name).write_bytes(encoded()[0])
+    out = ask(models, tmp_path, *(tmp_path / name for name in names))
+    assert sorted(p.name for p in out.iterdir()) == ["x.png", "x_1.png", "x_2.png", "x_3.png"]
+
+
+def test_home_is_known(models, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x.png").write_bytes(encoded()[0])
+    ask(models, tmp_path, "~/x.png")
+    assert str(tmp_path / "x.png") in capsys.readouterr().out
+    with pytest.raises(UserError, match=f"{tmp_path}/gone.png: No such file"):
+        ask(models, tmp_path, "~/gone.png")

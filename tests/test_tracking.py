@@ -548,6 +548,19 @@ def test_who_trains_does_not_wait_for_a_store_that_hangs(made, record, monkeypat
     assert capfd.readouterr().err.count("timed out") == 1
 
 
+@pytest.mark.parametrize("name", ["a?b", "a%41b", "a b#c", "é漢"])
+def test_the_store_is_in_the_clone_whatever_its_path_is_called(monkeypatch, tmp_path, name):
+    root = tmp_path / name
+    (root / ".dvc/tmp").mkdir(parents=True)
+    monkeypatch.setattr(paths, "workspace", lambda: root)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    client, experiment = tracking._connect("anywhere")
+    run = client.create_run(experiment).info.run_id
+    client.log_text(run, "x", "kept.txt")
+    assert (root / "mlflow.db").stat().st_size > 0
+    assert len(list((root / "mlartifacts").rglob("kept.txt"))) == 1
+
+
 def test_the_store_is_the_clone_s_unless_another_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "workspace", lambda: tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

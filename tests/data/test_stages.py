@@ -560,6 +560,19 @@ def test_names_that_dvc_cannot_keep_are_named_before_it_stumbles(study):
     prepare.main()  # reads it all the same
 
 
+def test_a_home_that_dvc_does_not_know_is_refused_with_what_to_write(study, monkeypatch):
+    here = Path.cwd()
+    monkeypatch.setenv("HOME", str(here))
+    study(raw="~/data/raw")
+    fill(FILES)
+    with pytest.raises(UserError, match=rf"data\.raw = '~/data/raw': .*{here}/data/raw"):
+        check.main()
+    prepare.main()  # reads it all the same
+    study(raw="~/nowhere")
+    with pytest.raises(UserError, match=f"'{here}/nowhere': no such file or folder"):
+        prepare.main()
+
+
 def test_drivers_of_the_data_do_not_import_tensorflow(root):
     script = "import sys; from stages import prepare, kfold, describe; print(*sys.modules)"
     done = subprocess.run(

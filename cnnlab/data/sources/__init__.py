@@ -6,6 +6,7 @@ that is null, its `data.raw`; only sources that read files use it.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -66,7 +67,8 @@ def of_array(table: pd.DataFrame, images: np.ndarray, findings: Sequence[Finding
 def refused(place: str, why: str) -> UserError:
     """The error that says which param names a place that cannot serve, and why not."""
     key = "remote" if "://" in place else "raw"
-    return UserError(f"params.yaml: data.{key} = {place!r}: {why}")
+    whole = os.path.expanduser(place)  # noqa: PTH111  (it may be a URL, which a Path would change)
+    return UserError(f"params.yaml: data.{key} = {whole!r}: {why}")
 
 
 JOINERS = "\u200c\u200d"  # which scripts and emoji are written with
