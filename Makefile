@@ -16,7 +16,7 @@ KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
 	'note: Git knows no user here, which `dvc exp run` needs; set one with' \
 	'  git config user.name "YOUR NAME" && git config user.email YOU@EXAMPLE.ORG' >&2
 
-.PHONY: setup repro design validate track predict test ray ui lint format study requirements readme
+.PHONY: setup repro design validate track predict test ray gpu ui lint format study requirements readme
 
 setup: $(READY)  ## .venv alone, which all the others set up too
 	@$(KNOWN)
@@ -50,6 +50,9 @@ test: $(READY)
 ray: $(READY)  ## what execution.backend: ray needs; its tests are skipped without
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-ray.txt
 
+gpu: $(READY)  ## CUDA's libraries, 3 GB, so that TensorFlow can use an NVIDIA GPU
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-gpu.txt
+
 ui: $(READY)  ## MLflow's pages on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri "$$(python -c 'from cnnlab import tracking; print(tracking.store())')"
 
@@ -70,6 +73,8 @@ requirements: $(READY)  ## requirements*.txt from requirements*.in
 		--no-emit-find-links --upgrade requirements.in --output-file requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--no-emit-find-links requirements-ray.in -c requirements.txt --output-file requirements-ray.txt
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--no-emit-find-links requirements-gpu.in -c requirements.txt --output-file requirements-gpu.txt
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--no-emit-find-links requirements-data.in -c requirements.txt --output-file requirements-data.txt
 

@@ -22,10 +22,12 @@ from cnnlab.compare import designs, power
 from cnnlab.compare.contrasts import Contrast
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.options import Design
+from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.params import Params
-from cnnlab.processes import cores
 from cnnlab.recipe.techniques import SCRATCH, starts
+from cnnlab.run import choice, device
+from cnnlab.run.backends import local
 
 SHOWN = 40  # lines of the alias structure
 POWER = 0.8
@@ -190,13 +192,22 @@ def cost(whole: Params, variants: Mapping[str, Sequence[str]]) -> str:
     seconds = tracking.trial_seconds(whole.study)
     if not seconds:
         return f"{text}; their time is known once a variant is trained (`dvc repro train@NAME`)"
-    workers = whole.execution.workers or max(1, cores() // whole.train.threads)
+    workers = _side_by_side(whole)
     took = sorted(seconds)[len(seconds) // 2]
     span = timedelta(seconds=round(trials * took / workers))
     return (
         f"{text}; about {span} in all with {workers} side by side, if one takes {took:.1f} s, the "
         f"median of the {len(seconds)} that MLflow has of this study (those kept cost nothing)"
     )
+
+
+def _side_by_side(whole: Params) -> int:
+    """Trials that this machine trains at once, of the baseline's network on the prepared images."""
+    execution, dev, on_gpu = whole.execution, paths.PREPARED / "dev", False
+    if dev.exists():
+        shape = pool.read(dev).images.shape[1:]
+        on_gpu = device.is_gpu(choice.kind(execution, whole.sections.recipe([]), shape))
+    return len(local.places(on_gpu, whole.train.threads, execution.workers, execution.per_gpu))
 
 
 def main() -> None:

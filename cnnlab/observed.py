@@ -41,8 +41,7 @@ def run_observed(
         parent.describe({**_params(job), "trials": len(plan), "splits": len(splits)}, job.pool)
         watcher = _Watcher(progress, {job.name: parent}, {job.name: job.recipe.epochs})
         log_model = parent.model_logger(job.pool)
-        where = execution.model_dump()
-        done = run(job, plan, folder, watcher, log_model, sizes=sizes, **where)
+        done = run(job, plan, folder, watcher, log_model, sizes=sizes, **execution.where)
         why = told(records.diverged(folder), len(plan))
         if why:
             parent.fail(why)
@@ -79,7 +78,7 @@ def run_all_observed(
             stack.enter_context(parent).describe(_params(part.job), part.job.pool)
             parents[part.job.name] = parent
         watcher = _Watcher(stack.enter_context(bar(title, total)), parents, epochs)
-        done = run_all(parts, watcher, **execution.model_dump())
+        done = run_all(parts, watcher, **execution.where)
         failed = {}
         for part in parts:
             name, why = part.job.name, told(records.diverged(part.folder), len(part.plan))

@@ -88,6 +88,7 @@ class Params(Options):
         self._check_names()
         self._check_variants()
         self._check_pretraining()
+        self._check_execution()
         return self
 
     def _check_backbone(self) -> None:
@@ -169,6 +170,13 @@ class Params(Options):
             "labels or rotation where variants.transfer has entries and backbone.weights is"
             " pretrain, else null",
         )
+
+    def _check_execution(self) -> None:
+        """A cluster is asked for a GPU where trials are to be computed on one, and only there."""
+        on = self.execution
+        wrong = on.backend != "local" and on.device == ("cpu" if on.gpus else "gpu")
+        some = f"{'0' if on.gpus else 'more than 0'}, as execution.device is {on.device}"
+        _require(not wrong, "execution.gpus", on.gpus, some)
 
     def _groups(self) -> Iterable[tuple[str, str, list[str]]]:
         for group, variants in self.variants:

@@ -220,7 +220,7 @@ def train(count: int) -> list[dict]:
     from cnnlab import records
     from cnnlab.compare.scores import Outcomes, split_of
     from cnnlab.data import folds, pool
-    from cnnlab.run import device, execute
+    from cnnlab.run import choice, execute
     from cnnlab.run.job import Job
 
     class Silent:
@@ -235,7 +235,7 @@ def train(count: int) -> list[dict]:
 
     whole = params.read()
     dev = pool.read(paths.PREPARED / "dev")
-    groups = dev.groups
+    groups, recipe = dev.groups, whole.sections.recipe([])
     rules = rules_of("accuracy", whole.compare)
 
     def studies() -> Iterator[Study]:
@@ -245,16 +245,16 @@ def train(count: int) -> list[dict]:
             for name in ("a", "b"):
                 job = Job(
                     name=name,
-                    recipe=whole.sections.recipe([]),
+                    recipe=recipe,
                     pool=dev,
                     folds=folds.make(dev.manifest, whole.folds.k, 1, seed),
                     members=1,
                     seed=derive(seed, name),
-                    device=device.kind(whole.execution.backend, whole.execution.gpus),
+                    device=choice.kind(whole.execution, recipe, dev.images.shape[1:]),
                 )
                 folder = TRAINED / str(number) / name
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                where = whole.execution.model_dump()
+                where = whole.execution.where
                 done = execute.run(job, job.plan(), folder, Silent(), os.fspath, **where)
                 outcomes[name] = Outcomes.of(records.cells(done), name)
             of_each = sim.METRICS["accuracy"].values

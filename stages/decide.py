@@ -11,7 +11,7 @@ from cnnlab.data import folds, pool
 from cnnlab.observed import run_all_observed
 from cnnlab.recipe.techniques import starts
 from cnnlab.recipe.variants import Sections
-from cnnlab.run import device
+from cnnlab.run import choice
 from cnnlab.run.job import Job
 from stages import run
 
@@ -48,7 +48,7 @@ def main() -> None:
             folds=splits[splits["repeat"].between(split.repeats, repeats - 1)],
             members=train.members,
             seed=seed,
-            device=device.kind(execution.backend, execution.gpus),
+            device=choice.kind(execution, recipe, dev.images.shape[1:]),
             backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
             features=paths.FEATURES.absolute(),
         )

@@ -16,7 +16,7 @@ from cnnlab.look.effects import calibration_figure
 from cnnlab.observed import run_observed
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import final as report
-from cnnlab.run import device
+from cnnlab.run import choice
 from cnnlab.run.job import NEVER, Job
 from cnnlab.seeds import derive
 from cnnlab.usage import Usage
@@ -90,7 +90,7 @@ def _job(recipe, dev: pool.Pool, seed: int, execution) -> Job:
         folds=dev.manifest[["image_id"]].assign(repeat=0, fold=NEVER),
         members=1,
         seed=seed,
-        device=device.kind(execution.backend, execution.gpus),
+        device=choice.kind(execution, recipe, dev.images.shape[1:]),
         backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
         features=paths.FEATURES.absolute(),
     )

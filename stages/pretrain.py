@@ -5,7 +5,7 @@ from cnnlab import params, paths, records
 from cnnlab.data import folds, pool
 from cnnlab.observed import run_observed
 from cnnlab.recipe.variants import Sections
-from cnnlab.run import device
+from cnnlab.run import choice
 from cnnlab.run.job import NEVER, Job
 from stages import run
 
@@ -37,7 +37,7 @@ def main() -> None:
             folds=split,
             members=1,
             seed=seed,
-            device=device.kind(execution.backend, execution.gpus),
+            device=choice.kind(execution, recipe, images.images.shape[1:]),
         )
         run_observed(job, paths.BACKBONE, execution, study, "backbone")
     else:

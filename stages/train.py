@@ -8,7 +8,7 @@ from cnnlab import params, paths, records
 from cnnlab.data import folds, pool
 from cnnlab.observed import run_observed
 from cnnlab.recipe.variants import Sections
-from cnnlab.run import device
+from cnnlab.run import choice
 from cnnlab.run.job import Job
 from stages import run
 
@@ -34,7 +34,7 @@ def main(variant: str) -> None:
             folds=folds.read(paths.FOLDS),
             members=train.members,
             seed=seed,
-            device=device.kind(execution.backend, execution.gpus),
+            device=choice.kind(execution, recipe, dev.images.shape[1:]),
             backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
             features=paths.FEATURES.absolute(),
             per_class=size,

@@ -15,7 +15,7 @@ from cnnlab.run.options import Execution
 from tests import made_up
 
 SECTIONS = made_up.sections(epochs=2)
-EXECUTION = Execution(backend="local", workers=1, gpus=0)
+EXECUTION = Execution(backend="local", workers=1, device="cpu", per_gpu=1, gpus=0)
 NAMES = ("baseline", "dropout")
 
 

@@ -25,6 +25,7 @@ def run(
     backend: str = "local",
     workers: int | None = None,
     gpus: float = 0,
+    per_gpu: int = 1,
     sizes: Iterable[int] = (),
 ) -> list[Record]:
     """Bring a variant's folder up to date and return its records, in the order of the plan.
@@ -37,7 +38,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     records.prune(folder, [p.trial.key for p in plan], sizes)
     part = Part(job, plan, folder, use_model)
-    return run_all([part], watcher, backend, workers, gpus)[job.name]
+    return run_all([part], watcher, backend, workers, gpus, per_gpu)[job.name]
 
 
 def run_all(
@@ -46,6 +47,7 @@ def run_all(
     backend: str = "local",
     workers: int | None = None,
     gpus: float = 0,
+    per_gpu: int = 1,
 ) -> dict[str, list[Record]]:
     """Run what is missing of several jobs, in their order, on one set of workers, and return the
     records: job name -> those of its plan, in the plan's order. Jobs have names of their own.
@@ -53,8 +55,8 @@ def run_all(
     A trial is trained only where its record is missing or was made by something else than the plan
     says now (see `cnnlab.records.fingerprint`). One that diverged has no record and is not tried
     again; `cnnlab.records.diverged` says so. Nothing is removed: a folder may hold more trials than
-    are planned yet (`cnnlab.records.prune`, once that is known). `backend`, `workers`, `gpus`:
-    where trials run, and how many side by side; no effect on records.
+    are planned yet (`cnnlab.records.prune`, once that is known). `backend`, `workers`, `gpus`,
+    `per_gpu`: where trials run, and how many side by side; no effect on records.
 
     A worker that dies costs the epochs since its trial's last checkpoint; the trial is tried again.
     Raises UserError, after all others have ended, for trials that failed.
@@ -64,7 +66,7 @@ def run_all(
         raise ValueError(f"jobs of one name among {[part.job.name for part in parts]}")
     missing = [planned for part in parts for planned in _missing(part, watcher)]
     if missing:
-        work = Work(by_name, missing, watcher, workers, gpus)
+        work = Work(by_name, missing, watcher, workers, gpus, per_gpu)
         failed = BACKENDS[backend].train(work)
         if failed:
             raise UserError("\n\n".join([f"{len(failed)} trials failed", *failed]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import Field, field_validator
 
 from cnnlab.plugins import Options, one_of
@@ -11,6 +13,8 @@ from cnnlab.run.execute import BACKENDS
 class Execution(Options):
     backend: one_of("backend", BACKENDS.names())
     workers: int | None = Field(ge=1, le=1024)
+    device: Literal["auto", "cpu", "gpu"]
+    per_gpu: int = Field(ge=1, le=64)
     gpus: float = Field(ge=0, le=8)
 
     @field_validator("gpus")
@@ -19,3 +23,8 @@ class Execution(Options):
         if gpus > 1 and gpus != int(gpus):  # trials may share one GPU, not several
             raise ValueError("should be a whole number, or a fraction below 1")
         return gpus
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """What `cnnlab.run.execute` is told: all but the device, which each job says."""
+        return self.model_dump(exclude={"device"})

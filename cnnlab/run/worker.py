@@ -27,8 +27,11 @@ from cnnlab.errors import UserError
 from cnnlab.processes import end_with_parent, hidden
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.records import Diverged, Record
+from cnnlab.run import device
 from cnnlab.run.job import Job, Planned
 
+# In what TensorFlow says of memory that ran out, besides RESOURCE_EXHAUSTED.
+FULL = re.compile("out of memory|OOM when|RESOURCE_EXHAUSTED|Dst tensor is not initialized", re.I)
 SHOWN = 512  # training images, at most, to a network for which none is held out
 
 
@@ -112,6 +115,11 @@ def train(
     except _NotFinite as stop:
         cure = _cure(job.recipe, stop.phase)
         return Diverged(planned.trial, planned.mark, str(stop.loss), cure, past), None
+    except Exception as error:
+        if not _is_lack_of_memory(error):
+            raise
+        where = "the GPU's memory" if device.is_gpu(job.device) else "memory"
+        raise UserError(f"{where} ran out {_smaller(job, material.images.shape)}") from None
     record = Record(
         trial=planned.trial,
         fingerprint=planned.mark,
@@ -147,14 +155,43 @@ def _cure(recipe: Recipe, phase: int) -> str:
     return " or ".join(cures)
 
 
-def _check_device(device: str) -> None:
+def _is_lack_of_memory(error: Exception) -> bool:
+    """TensorFlow has no one type for it: what it cannot copy to a full GPU is an internal error."""
+    import tensorflow as tf
+
+    expected = isinstance(error, MemoryError | tf.errors.ResourceExhaustedError)
+    return expected or (isinstance(error, tf.errors.OpError) and bool(FULL.search(str(error))))
+
+
+def died(job: Job) -> str:
+    """Why a worker of a job may have died: the system ends what takes too much memory."""
+    return f"perhaps as memory ran out {_smaller(job, job.pool.images.shape)}"
+
+
+def _smaller(job: Job, shape: tuple[int, ...]) -> str:
+    """What takes a job's memory, and what to change in params.yaml so that it is less. `shape`: of
+    the pool's images."""
+    recipe, (height, width) = job.recipe, shape[1:3]
+    on_gpu = device.is_gpu(job.device)
+    cures = ["execution.per_gpu: 1 where trials share it" if on_gpu else "fewer execution.workers"]
+    if recipe.batch_size > 1:
+        cures.append(f"train.batch_size: {recipe.batch_size // 2}")
+    if recipe.precision == "float32" and on_gpu:
+        cures.append("train.precision: mixed_bfloat16")
+    return (
+        f"at batches of {recipe.batch_size} images of {width}x{height} pixels: "
+        f"{', or '.join(cures)}, or smaller images (data.image_size) may fit"
+    )
+
+
+def _check_device(planned: str) -> None:
     """Raises UserError where TensorFlow computes on another kind of device than was planned."""
     import tensorflow as tf
 
-    if device.startswith("gpu") != bool(tf.config.list_physical_devices("GPU")):
+    if device.is_gpu(planned) != bool(tf.config.list_physical_devices("GPU")):
         raise UserError(
-            f"trials were planned for {device!r}, which TensorFlow cannot use: install "
-            "tensorflow[and-cuda], or set CUDA_VISIBLE_DEVICES=-1 to compute on the CPU"
+            f"trials were planned for {planned!r}, which TensorFlow cannot use: `make gpu` installs"
+            " what a GPU needs, execution.device: cpu does without one"
         )
 
 
@@ -181,13 +218,14 @@ _jobs: list[Job]
 _epochs: Connection  # takes (trial, history entry)
 
 
-def start(jobs: list[Job], epochs: Connection, log: Path) -> None:
-    """Make this process a worker for the trials of these jobs."""
+def start(jobs: list[Job], epochs: Connection, log: Path, environment: dict[str, str]) -> None:
+    """Make this process a worker for the trials of these jobs. `environment`: says, before
+    TensorFlow is imported, which device it sees."""
     global _jobs, _epochs
     _jobs, _epochs = jobs, epochs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends its workers
     end_with_parent()
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"
+    os.environ.update(environment, TF_CPP_MIN_LOG_LEVEL="1")
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

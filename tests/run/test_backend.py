@@ -15,7 +15,16 @@ from cnnlab.run.options import Execution
 
 
 def execution(**changes):
-    return Execution(**{"backend": "local", "workers": None, "gpus": 0, **changes})
+    return Execution(
+        **{
+            "backend": "local",
+            "workers": None,
+            "device": "auto",
+            "per_gpu": 1,
+            "gpus": 0,
+            **changes,
+        }
+    )
 
 
 def test_every_backend_may_be_named_and_no_other():
@@ -42,11 +51,11 @@ def test_workers_fill_the_cores(
     base, small_pool, monkeypatch, workers, threads, missing, side_by_side
 ):
     monkeypatch.setenv(CORES, "6")
-    monkeypatch.setattr(local._Crew, "train", lambda crew, n: [f"{n} side by side"])
+    monkeypatch.setattr(local._Crew, "train", lambda crew, places: [places])
     job = Job("v", replace(base, threads=threads), small_pool, None, 1, 1, "cpu")
     parts = {name: Part(replace(job, name=name), [], Path(name)) for name in ("v", "w", "rest")}
     trials = [Trial("vw"[i % 2], 0, i, 0) for i in range(missing)]
     work = Work(parts, [Planned(t, 1, "", None, None) for t in trials], None, workers, gpus=0)
-    assert local.train(work) == [f"{side_by_side} side by side"]
+    assert local.train(work) == [side_by_side * [{"CUDA_VISIBLE_DEVICES": "-1"}]]
     assert [job.name for job in work.jobs] == ["v", "w"]  # nothing of the third is missing
     assert work.part(trials[1]) is parts["w"]

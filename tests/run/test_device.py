@@ -13,6 +13,7 @@ def machine(tmp_path, monkeypatch):
     for name in (*SWITCHES, "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(device, "NVIDIA", tmp_path / "gpus")
+    monkeypatch.setenv("PATH", str(tmp_path / "no nvidia-smi"))
     cpu(monkeypatch, "X86_V3", "AVX512_ICL")
 
     def with_gpus(*models):

@@ -135,9 +135,15 @@ def test_a_worker_that_dies_costs_its_trial_only(job, undisturbed, tmp_path):
     assert contents(tmp_path) == contents(undisturbed)
 
 
+DIED = (
+    "r0_f1_m0: its worker died 2 times, perhaps as memory ran out at batches of 8 images of 8x8 "
+    "pixels: fewer execution.workers, or train.batch_size: 4, or smaller images"
+)
+
+
 def test_the_second_death_is_reported_and_the_others_finish(job, tmp_path):
     watcher = Watcher(lambda trial, entry: trial.fold == 1 and entry["epoch"] == 1)
-    with pytest.raises(UserError, match="r0_f1_m0: its worker died 2 times"):
+    with pytest.raises(UserError, match=DIED):
         run_it(replace(job, recipe=replace(RECIPE, epochs=200)), tmp_path, watcher=watcher)
     assert sorted(watcher.trained) == ["r0_f0_m0", "r0_f2_m0"]
 
@@ -150,7 +156,7 @@ def test_bad_input_met_by_a_worker_is_said(job, tmp_path):
 
 def test_a_trial_planned_for_another_device_is_not_trained(job, tmp_path):
     elsewhere = replace(job, device="gpu NVIDIA H100")
-    with pytest.raises(UserError, match=r"planned for 'gpu NVIDIA H100'.*CUDA_VISIBLE_DEVICES=-1"):
+    with pytest.raises(UserError, match=r"planned for 'gpu NVIDIA H100'.*`make gpu`.*device: cpu"):
         run_it(elsewhere, tmp_path)
     assert not list(tmp_path.glob("*.json"))
 
@@ -235,9 +241,9 @@ def started(monkeypatch):
 def note_starts(patch):
     logs, really = [], local._Crew._worker
 
-    def start(crew, log):
+    def start(crew, log, place):
         logs.append(log)
-        return really(crew, log)
+        return really(crew, log, place)
 
     patch.setattr(local._Crew, "_worker", start)
     return logs

@@ -44,6 +44,7 @@ class Work:
     watcher: Watcher
     workers: int | None  # trials side by side; None: as many as there is room for
     gpus: float  # that a trial asks of a cluster
+    per_gpu: int = 1  # trials that share a GPU of this machine
 
     @property
     def jobs(self) -> list[Job]:

@@ -12,6 +12,7 @@ import threading
 import traceback
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from cnnlab import records
 from cnnlab.errors import UserError
 from cnnlab.processes import cores
 from cnnlab.records import Trial
-from cnnlab.run import worker
+from cnnlab.run import device, worker
 from cnnlab.run.backends import Work
+from cnnlab.run.job import Planned
 
 DEATHS = 2  # of a worker with the same trial, before the trial is given up
 LOG_LINES = 25
@@ -29,10 +31,27 @@ LOG_LINES = 25
 def train(work: Work) -> list[str]:
     """Train what is missing; see `cnnlab.run.backends`.
 
-    Side by side run `work.workers` trials; None: as many as there are cores for their threads.
+    Side by side run as many trials as there are `places`, those of a GPU apart from those of CPUs.
     """
-    side_by_side = work.workers or max(1, cores() // work.threads)
-    return _Crew(work).train(min(side_by_side, len(work.missing)))
+    by_device: dict[bool, list[Planned]] = {}
+    for planned in work.missing:
+        on_gpu = device.is_gpu(work.part(planned.trial).job.device)
+        by_device.setdefault(on_gpu, []).append(planned)
+    failures = []
+    for on_gpu, missing in by_device.items():
+        some = replace(work, missing=missing)
+        seats = places(on_gpu, some.threads, work.workers, work.per_gpu)
+        failures += _Crew(some).train(seats[: len(missing)])
+    return failures
+
+
+def places(on_gpu: bool, threads: int, workers: int | None, per_gpu: int) -> list[dict[str, str]]:
+    """The environment of each worker that there is room for: `workers`; None: `per_gpu` for each
+    GPU, or one for every `threads` cores."""
+    if not on_gpu:
+        return [device.NO_GPU] * (workers or max(1, cores() // threads))
+    gpus = [gpu.environment for gpu in device.alike(device.visible())] or [{}]  # TensorFlow objects
+    return [gpus[i % len(gpus)] for i in range(workers or len(gpus) * per_gpu)]
 
 
 class _Crew:
@@ -46,17 +65,18 @@ class _Crew:
         self._events: queue.SimpleQueue = queue.SimpleQueue()  # of (method of the watcher, ...)
         self._stop = threading.Event()
 
-    def train(self, side_by_side: int) -> list[str]:
-        """Train all; returns once each has its record, or has failed: what to say of those."""
+    def train(self, places: list[dict[str, str]]) -> list[str]:
+        """Train all, by a worker for each of these environments; returns once each trial has
+        its record, or has failed: what to say of those."""
         watcher = self._work.watcher
         for planned in self._work.missing:
             self._waiting.put((planned, 0))
         logs = Path(tempfile.mkdtemp(prefix="cnnlab-logs-"))
         failures: list[str] = []
-        with ThreadPoolExecutor(side_by_side) as hands:
+        with ThreadPoolExecutor(len(places)) as hands:
             try:
-                for i in range(side_by_side):
-                    hands.submit(self._hand, logs / f"worker-{i}.log")
+                for i, place in enumerate(places):
+                    hands.submit(self._hand, logs / f"worker-{i}.log", place)
                 left = len(self._work.missing)
                 while left:
                     event, *what = self._events.get()
@@ -80,8 +100,9 @@ class _Crew:
             shutil.rmtree(logs)
         return failures
 
-    def _hand(self, log: Path) -> None:
-        """Hand trials to one worker process after another, until none is waiting."""
+    def _hand(self, log: Path, place: dict[str, str]) -> None:
+        """Hand trials to one worker process after another, in this environment, until none is
+        waiting."""
         process = None
         while not self._stop.is_set():
             try:
@@ -91,7 +112,7 @@ class _Crew:
             trial, part = planned.trial, self._work.part(planned.trial)
             use_model = part.use_model if part.keeps_model(planned) else None
             try:
-                process = process or self._worker(log)
+                process = process or self._worker(log, place)
                 future = process.submit(worker.work, planned, part.folder, use_model)
                 while not self._stop.is_set() and not wait([future], timeout=0.2).done:
                     pass
@@ -105,7 +126,9 @@ class _Crew:
                     self._events.put(("again", trial))
                     self._waiting.put((planned, deaths + 1))
                 else:
-                    self._fail(trial, f"its worker died {DEATHS} times", log)
+                    self._fail(
+                        trial, f"its worker died {DEATHS} times, {worker.died(part.job)}", log
+                    )
             except UserError as error:
                 self._events.put(("failed", f"{trial.variant} {trial.key}: {error}"))
             except Exception:
@@ -115,15 +138,14 @@ class _Crew:
                 child.terminate()
             process.shutdown(wait=True, cancel_futures=True)
 
-    def _worker(self, log: Path) -> ProcessPoolExecutor:
+    def _worker(self, log: Path, place: dict[str, str]) -> ProcessPoolExecutor:
         """A new process, started and ready."""
         spawn = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         # A pipe of its own: a queue shared by several would stay locked if one were killed.
         receive, send = spawn.Pipe(duplex=False)
         threading.Thread(target=self._listen, args=(receive,), daemon=True).start()
-        process = ProcessPoolExecutor(
-            1, mp_context=spawn, initializer=worker.start, initargs=(self._work.jobs, send, log)
-        )
+        given = (self._work.jobs, send, log, place)
+        process = ProcessPoolExecutor(1, mp_context=spawn, initializer=worker.start, initargs=given)
         process.submit(os.getpid)  # starts it, after which this end of the pipe is the worker's
         send.close()
         return process

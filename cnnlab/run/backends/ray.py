@@ -71,7 +71,6 @@ def _cluster(cpus: int, gpus: float) -> Iterator[None]:
     variables = {
         "TF_CPP_MIN_LOG_LEVEL": "1",
         "TF_ENABLE_ONEDNN_OPTS": os.environ["TF_ENABLE_ONEDNN_OPTS"],
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # or the first trial on a GPU takes all its memory
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # who asks for no GPU sees none
     }
     with _code() as folder:
@@ -214,7 +213,9 @@ class _Crew:
                 self._work.watcher.again(planned.trial)
                 self._waiting.append((planned, deaths + 1))
             else:
-                self._fail(planned, f"its worker died {DEATHS} times; the last time: {error}")
+                job = self._work.part(planned.trial).job
+                died = f"its worker died {DEATHS} times, {worker.died(job)}"
+                self._fail(planned, f"{died}; the last time: {error}")
         except errors.RayTaskError as error:
             expected = isinstance(error.cause, UserError)
             self._fail(planned, str(error.cause) if expected else _plain(str(error)))
