@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-import pandas as pd
 from ruamel.yaml import YAML
 
-from cnnlab import params, paths, tracking
+from cnnlab import params, paths, report, tracking
 from cnnlab.compare import designs, power
 from cnnlab.compare.contrasts import Contrast
 from cnnlab.compare.metrics import METRICS
@@ -170,8 +169,7 @@ def _variances(metric: str, contrasts: Sequence[Contrast]) -> tuple[power.Varian
     """How a metric varies, and from where that is known."""
     table = paths.REPORTS / "ablation.csv"
     if table.exists():
-        empty = {part: [""] for part in "heu"}  # of an estimate that does not split variances
-        rows = pd.read_csv(table, keep_default_na=False, na_values=empty)
+        rows = report.read_table(table, missing="heu")  # by estimates that split no variances
         rows = rows[rows["metric"] == metric].to_dict("records")
         if {"h", "e", "u"} <= set(rows[0] if rows else ()):
             known = power.variances(rows, contrasts)

@@ -148,7 +148,7 @@ class Study:
     def table(self, path: Path) -> pd.DataFrame | None:
         if not self.has(path):
             return None
-        return pd.read_csv(io.BytesIO(self.read(path)), keep_default_na=False)
+        return report.read_table(io.BytesIO(self.read(path)))
 
     def figures(self) -> dict[str, str]:
         """Its figures: path below reports -> hash of the content."""

@@ -29,8 +29,8 @@ def main() -> None:
         "variants",
     )
     data = json.loads(paths.DATA_FACTS.read_text())
-    effects = _read(paths.REPORTS / "ablation.csv")
-    curves = _read(paths.CURVES / "curves.csv")
+    effects = report.read_table(paths.REPORTS / "ablation.csv")
+    curves = report.read_table(paths.CURVES / "curves.csv")
     sections = Sections(model, train, techniques, backbone)
     recipes = {name: sections.recipe(on) for name, on in variants.every.items()}
     facts = {
@@ -70,14 +70,14 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
         for name in dict.fromkeys([metric, *report.QUESTIONS])
     }
     effects = every[every["metric"] == metric]
-    scores = _read(paths.COMPARE / "ablation_scores.csv")
-    candidates = _read(paths.RECOMMENDED)
+    scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
+    candidates = report.read_table(paths.RECOMMENDED)
     recommended = candidates.loc[candidates["recommended"], "name"].item()
-    mechanisms = _read(paths.COMPARE / "mechanisms.csv")
+    mechanisms = report.read_table(paths.COMPARE / "mechanisms.csv")
     placebo = effects[effects["kind"] == "placebo"]
     kinds = [kind for kind in effects["kind"].unique() if kind != "placebo"] or ["placebo"]
     first = headlines(kinds) or kinds
-    estimates = _read(paths.COMPARE / "estimates.csv") if len(effects) else effects
+    estimates = report.read_table(paths.COMPARE / "estimates.csv") if len(effects) else effects
     tables = {}
     for kind in kinds if len(effects) else ():
         of_kind = effects[effects["kind"] == kind]
@@ -88,7 +88,9 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
     others = [words[name] for name in report.QUESTIONS if name != metric]
     asked = every[every["kind"].isin([*first, "placebo"])]
     return {
-        "answer": report.answer(scores, effects, words[metric], recommended, _read(paths.FAILED)),
+        "answer": report.answer(
+            scores, effects, words[metric], recommended, report.read_table(paths.FAILED)
+        ),
         "primary": words[metric].m.title,
         "effects": len(effects),
         "first": [table for kind, table in tables.items() if kind in first],
@@ -117,10 +119,10 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
 
 def _of_classes() -> dict:
     """What it says of single classes and images."""
-    techniques = _read(paths.COMPARE / "sides.csv")["technique"].unique()
+    techniques = report.read_table(paths.COMPARE / "sides.csv")["technique"].unique()
     files = {name: paths.COMPARE / f"sides_{name.replace(' ', '')}.png" for name in techniques}
     return {
-        "class_effects": report.classes_table(_read(paths.COMPARE / "classes.csv")),
+        "class_effects": report.classes_table(report.read_table(paths.COMPARE / "classes.csv")),
         "classes_figures": _shown(paths.COMPARE, "classes.png"),
         "sides": [(name, report.picture(path, paths.REPORTS)) for name, path in files.items()],
     }
@@ -128,7 +130,7 @@ def _of_classes() -> dict:
 
 def _of_variants(options, folds, train, data) -> dict:
     """What it says of the variants and of how they were evaluated."""
-    scores = _read(paths.COMPARE / "ablation_scores.csv")
+    scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
     trainings = folds.k * folds.repeats * train.members
     least = "at least " if scores["repeats"].max() > folds.repeats else ""
     repeats = report.plural(folds.repeats, "repeat")
@@ -169,7 +171,7 @@ def _of_training(curves: pd.DataFrame, options, scheduled: list[str]) -> dict:
 
 def _of_networks(views) -> dict:
     """The pictures of networks, and of what augmentation does to images."""
-    affinity = _read(paths.FIGURES / "affinity.csv")
+    affinity = report.read_table(paths.FIGURES / "affinity.csv")
     folders = {
         name: sorted((paths.FIGURES / name).iterdir()) for name in ("features", "kernels", "peaks")
     }
@@ -192,7 +194,8 @@ def _of_networks(views) -> dict:
 
 def _of_sizes(options) -> dict:
     """What it says of the size of the training set."""
-    sizes, metric = pd.read_csv(paths.COMPARE / "sizes.csv"), options.metric
+    of_effect = ["effect", "low", "high", "p"]  # not of what the others are compared with
+    sizes, metric = report.read_table(paths.COMPARE / "sizes.csv", of_effect), options.metric
     if not len(sizes):
         return {"sizes": "", "overtaking": [], "sizes_figure": ""}
     return {
@@ -211,11 +214,6 @@ def _charts(effects, curves, shown, confidence) -> dict[str, html.Chart]:
     spec = charts.curves_chart(curves, shown, "variant")
     shown_charts["curves"] = html.Chart(spec, sorted(paths.CURVES.glob("*.png")))
     return shown_charts
-
-
-def _read(path: Path) -> pd.DataFrame:
-    text = ["name", "mark", "technique", "variant", "minus", "class", "why", "aliases"]
-    return pd.read_csv(path, keep_default_na=False, dtype=dict.fromkeys(text, str))
 
 
 def _shown(folder: Path, pattern: str) -> list[str]:

@@ -129,7 +129,7 @@ def test_what_helps_most_comes_first_and_the_placebo_last(words, order):
 
 def test_tables_read_from_a_file_read_alike(tmp_path):
     EFFECTS.to_csv(tmp_path / "effects.csv", index=False)
-    again = pd.read_csv(tmp_path / "effects.csv", keep_default_na=False)
+    again = report.read_table(tmp_path / "effects.csv")
     assert report.effects_table(again, OURS, 0.95) == report.effects_table(EFFECTS, OURS, 0.95)
 
 
@@ -478,4 +478,32 @@ def test_sizes_are_a_table_and_said_in_words():
     assert report.overtaking(pd.DataFrame(rows), "accuracy") == [
         "**baseline** does not overtake freeze at the sizes looked at",
         "**finetune** is ahead of freeze from 20 images per class on, not clearly so",
+    ]
+
+
+NAMES = ["01", "1e3", "yes", "null", "nan", "NA", "true", ""]
+
+
+@pytest.mark.parametrize("column", ["name", "variant", "technique", "plus", "net", "class"])
+def test_names_in_tables_stay_as_they_are_written(tmp_path, column):
+    path = tmp_path / "table.csv"
+    values = [1.5] * (len(NAMES) - 1) + [None]
+    pd.DataFrame({column: NAMES, "effect": values}).to_csv(path, index=False)
+    table = report.read_table(path, missing=["effect"])
+    assert list(table[column]) == NAMES
+    assert table["effect"].sum() == 1.5 * (len(NAMES) - 1) and table["effect"].isna().sum() == 1
+
+
+def test_sizes_name_variants_as_params_do(tmp_path):
+    rows = [
+        {"variant": name, "per_class": 2, "mean": 0.5, "mean_low": 0.4, "mean_high": 0.6}
+        | {"minus": minus, "effect": effect, "low": effect, "high": effect, "p": 1, "n": 4}
+        for name, minus, effect in (("01", None, None), ("nan", "01", 0.0))
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "sizes.csv", index=False)
+    sizes = report.read_table(tmp_path / "sizes.csv", ["effect", "low", "high", "p"])
+    table = report.sizes_table(sizes, "accuracy", 0.95)
+    assert "less 01" in table and "**01**" in table and "**nan**" in table
+    assert report.overtaking(sizes, "accuracy") == [
+        "**nan** does not overtake 01 at the sizes looked at"
     ]

@@ -20,6 +20,7 @@ from cnnlab.look.sheets import Sheet, feature_sheets, kernel_sheets
 if TYPE_CHECKING:
     import keras
 
+LONGEST = 160  # bytes of a class in a file's name; with the variant's it holds 255
 MOST_LAYERS = 12  # of sheets: keeps the report's file small
 
 
@@ -102,7 +103,7 @@ def figures(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, list[st
             yield f"peaks/{name}/{files[layer]}", [name], picture
         for i, image, label in shown:
             picture = overview_figure(v.maps, v.peaks, image, label, name, i)
-            yield f"overview/{name}_{i}_{label}", [name], picture
+            yield f"overview/{name}_{i}_{in_file(label)}", [name], picture
         whose = f"{len(probe.images)} {probe.whose}"
         picture = grad_cam_figure(v.cases, v.layer, name, v.accuracy, whose)
         yield f"gradcam/{name}", [name], picture
@@ -111,7 +112,7 @@ def figures(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, list[st
         maps, tops = ({n: getattr(views[n], k)[layer] for n in names} for k in ("maps", "peaks"))
         for i, image, label in shown:
             picture = feature_figure(maps, tops, layer, image, label, i)
-            yield f"features/{i}_{label}/{files[layer]}", names, picture
+            yield f"features/{i}_{in_file(label)}/{files[layer]}", names, picture
 
 
 def sheets(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, Sheet]]:
@@ -130,7 +131,7 @@ def sheets(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, Sheet]]:
         for i, j in enumerate(probe.shown):
             label = probe.label(j)
             for name, sheet in feature_sheets(maps, tops, layer, label, i).items():
-                yield f"features/{i}_{label}/{files[layer]}/{name}", sheet
+                yield f"features/{i}_{in_file(label)}/{files[layer]}/{name}", sheet
         both = {
             (name, state): weights[layer]
             for name, v in having.items()
@@ -139,6 +140,12 @@ def sheets(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, Sheet]]:
         }
         for (name, state), sheet in (kernel_sheets(both, layer) if both else {}).items():
             yield f"kernels/{state}/{files[layer]}/{name}", sheet
+
+
+def in_file(label: str) -> str:
+    """A class's name as a part of a file's: shortened where it is long; the picture has it all."""
+    some = label.encode()[:LONGEST].decode(errors="ignore")
+    return label if some == label else f"{some}…"
 
 
 def _files(views: dict[str, View]) -> dict[str, str]:

@@ -30,6 +30,9 @@ from cnnlab.report.words import (
     signed,
 )
 
+# Columns of names and words, in any of the tables.
+TEXT = ["name", "variant", "net", "plus", "minus", "technique", "techniques", "aliases", "kind"]
+TEXT += ["class", "label", "mistaken_for", "metric", "mark", "verdict", "why"]
 PLACEBO = "**placebo**: only seeds differ"  # how its row is called
 ESTIMATES = {"crossed": "crossed estimate", "corrected_t": "corrected resampled t"}
 QUESTIONS = ("nll", "brier")  # other ones than the primary metric's: are probabilities right?
@@ -64,6 +67,14 @@ def _template(name: str) -> Template:
     )
     environment.filters["md"] = escaped
     return environment.get_template(name)
+
+
+def read_table(file: Any, missing: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of reports/, from a path or an open file. Names stay as they are written, such as 01,
+    1e3 and nan; `missing`: columns of numbers in which some may be left empty."""
+    empty = {column: [""] for column in missing}
+    text = dict.fromkeys(TEXT, str)
+    return pd.read_csv(file, dtype=text, keep_default_na=False, na_values=empty)
 
 
 def included(text: str) -> str:

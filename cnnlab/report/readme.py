@@ -74,11 +74,11 @@ def update(readme: str, content: str) -> str:
 def current() -> str:
     """The table that the README should show now."""
     options, repeats = params.load("compare", "folds.repeats")
-    scores = pd.read_csv(paths.COMPARE / "ablation_scores.csv", keep_default_na=False)
-    effects = pd.read_csv(paths.REPORTS / "ablation.csv", keep_default_na=False)
+    scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
+    effects = report.read_table(paths.REPORTS / "ablation.csv")
     dev = json.loads(paths.DATA_FACTS.read_text())["images"]["dev"]
     words = report.words_of(options.metric, options.estimate, repeats, effects, dev)
-    estimates = pd.read_csv(paths.COMPARE / "estimates.csv")
+    estimates = report.read_table(paths.COMPARE / "estimates.csv")
     return table(scores, effects[effects["metric"] == options.metric], estimates, words)
 
 

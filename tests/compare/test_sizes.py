@@ -107,7 +107,7 @@ def test_one_variant_alone_has_scores_and_nothing_to_be_compared_with(sizes, tmp
     rows = size_rows(alone, SPLIT, BY_FOLDS)
     path = tmp_path / "sizes.csv"
     pd.DataFrame(rows, columns=SIZE_COLUMNS).to_csv(path, index=False)  # as stages.compare does
-    table = pd.read_csv(path)
+    table = report.read_table(path, ["effect", "low", "high", "p"])
     lines = report.sizes_table(table, "accuracy", 0.95).splitlines()
     assert len(lines) == 2 + len(sizes)
     assert lines[2].startswith("| 20 | **freeze** | 70.0 [") and lines[2].endswith("| – |")

@@ -1,11 +1,13 @@
 """A look into whole networks: every figure of every layer."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from keras import layers as k
 
-from cnnlab.look import Probe, figures, save, view
+from cnnlab.look import Probe, figures, save, sheets, view
 
 CLASSES = ["cat", "dog", "eel"]
 
@@ -81,3 +83,19 @@ def test_grad_cam_is_taken_after_the_last_convolution(made):
     assert v.peaks["last"].images == len(probe.images) and v.maps["last"].shape[0] == 2
     right = sum(case.truth_heat is None for case in v.cases)
     assert 0 <= v.accuracy <= 1 and (v.accuracy > 0) == (right > 0)
+
+
+@pytest.mark.parametrize("label", ["..", "猫" * 80, "x" * 240, "100%#?"])
+def test_files_of_classes_of_any_name_are_in_their_folder(made, label):
+    views, probe = made
+    probe = replace(probe, classes=["cat", label, "eel"])
+    views = {"v" * 64: views["narrow"]}
+    drawn = [(stem, picture.alt) for stem, _, picture in figures(views, probe)]
+    drawn += [(stem, sheet.alt) for stem, sheet in sheets(views, probe)]
+    of_class = [alt for stem, alt in drawn if stem.startswith(("overview/", "features/0_"))]
+    assert len(of_class) > 2 and sum(label in alt for alt in of_class) > 2
+    depths = {"kernels": (2, 3), "peaks": (2,), "features": (2, 3), "overview": (1,)}
+    for stem, _ in drawn:
+        kind, *parts = stem.split("/")
+        assert len(parts) in depths.get(kind, (1,)) and ".." not in parts
+        assert all(len(f"{part}.png".encode()) <= 255 for part in parts)
