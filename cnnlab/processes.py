@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 
 from cnnlab.errors import UserError
@@ -21,6 +22,13 @@ def cores() -> int:
     if not said.isdecimal() or int(said) < 1:
         raise UserError(f"{CORES} = {said!r}: allowed: a number of cores, >= 1")
     return int(said)
+
+
+def silence() -> None:
+    """Called in a process whose errors are passed on: nobody sees what TensorFlow prints there."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def end_with_parent() -> None:
