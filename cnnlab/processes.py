@@ -27,6 +27,13 @@ def cores() -> int:
     return int(said)
 
 
+def silence() -> None:
+    """Called in a process whose errors are passed on: nobody sees what TensorFlow prints there."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
 def end_with_parent() -> None:
     """Called in a worker: a stage that was killed cannot end its workers; they must not go on."""
     threading.Thread(target=_wait, daemon=True).start()

@@ -49,6 +49,7 @@ NOT_RUN = {
     "export MLFLOW_TRACKING_URI=sqlite:///$PWD/mlflow.db": "sets a variable; tests set their own",
     "make test": "it runs this",
     "make ray": "downloads; .ci/run runs it, and then run/test_ray.py",
+    "make gpu": "downloads",
     "make requirements": "downloads",
     "pip install -r requirements-ray.txt": "downloads; make ray installs the same",
     "pip install -r requirements-data.txt": "downloads",

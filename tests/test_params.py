@@ -236,6 +236,14 @@ HEX = "0" * 64
             ["variants.transfer.x: finetune and freeze: a variant has one start at most"],
         ),
         (
+            {"execution.backend": "ray", "execution.device": "cpu", "execution.gpus": 0.5},
+            ["execution.gpus = 0.5", "allowed: 0, as execution.device is cpu"],
+        ),
+        (
+            {"execution.backend": "ray", "execution.device": "gpu"},
+            ["execution.gpus = 0", "allowed: more than 0, as execution.device is gpu"],
+        ),
+        (
             {"variants.transfer.x": ["augment", "freeze"]},
             ["variants.transfer.x: technique augment would do nothing", "stored features"],
         ),

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import MISSING, fields, replace
 
 from cnnlab.errors import UserError
+from cnnlab.processes import silence
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.run import device
 from cnnlab.run.backends import local
@@ -98,6 +99,7 @@ def asked(recipe: Recipe, shape: tuple[int, ...]) -> tuple[bool, int]:
 
 
 def _answer(recipe: Recipe, shape: tuple[int, ...]) -> tuple[bool, int]:
+    silence()
     import tensorflow as tf
 
     from cnnlab.recipe.network import network

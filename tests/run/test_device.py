@@ -3,6 +3,8 @@
 import pytest
 
 from cnnlab.run import device
+from cnnlab.run.device import Gpu
+from tests.run.fake_gpus import nvidia_smi
 
 SWITCHES = (*device.CPU_SWITCHES, *device.GPU_SWITCHES)
 
@@ -87,3 +89,62 @@ def test_nothing_else_changes_it(monkeypatch):
     for name in ("TF_CPP_MIN_LOG_LEVEL", "OMP_NUM_THREADS", "HOSTNAME"):
         monkeypatch.setenv(name, "3")
     assert device.kind("local", 0) == before
+
+
+# What nvidia-smi lists ----------------------------------------------------------------------------
+
+TWO = ["NVIDIA A100", "Tesla T4"]
+
+
+def numbers():
+    return [gpu.number for gpu in device.visible()]
+
+
+def test_gpus_are_those_that_nvidia_smi_lists(tmp_path, monkeypatch):
+    nvidia_smi(tmp_path, monkeypatch, TWO)
+    assert device.visible() == [
+        Gpu("0", "NVIDIA A100", "GPU-0aaa"),
+        Gpu("1", "Tesla T4", "GPU-1aaa"),
+    ]
+    assert device.kind("local", 0) == "gpu NVIDIA A100"
+    assert device.alike(device.visible()) == device.visible()[:1]
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("1", ["1"]),
+        ("1,0", ["1", "0"]),
+        (" 1 , 7, 0", ["1"]),  # CUDA leaves out all from the first that is not there
+        ("GPU-1", ["GPU-1"]),
+        ("MIG-4f", ["MIG-4f"]),
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+    ],
+)
+def test_cuda_visible_devices_limits_them(tmp_path, monkeypatch, named, expected):
+    nvidia_smi(tmp_path, monkeypatch, TWO)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert numbers() == expected
+    if expected:
+        first = "Tesla T4" if "1" in expected[0] else "NVIDIA A100"
+        assert device.kind("local", 0) == f"gpu {first}"
+        assert device.visible()[0].environment["CUDA_VISIBLE_DEVICES"] == expected[0]
+
+
+def test_a_driver_that_does_not_answer_is_asked_by_its_files(machine, tmp_path, monkeypatch):
+    nvidia_smi(tmp_path, monkeypatch, [], status=9)
+    assert device.visible() == []
+    machine("NVIDIA H100")
+    assert device.visible() == [Gpu("0", "NVIDIA H100")]
+
+
+def test_a_message_in_the_place_of_gpus_is_none(tmp_path, monkeypatch):
+    nvidia_smi(tmp_path, monkeypatch, [], text="No devices were found")
+    assert device.visible() == []
+
+
+def test_an_older_nvidia_smi_without_the_last_field_does(tmp_path, monkeypatch):
+    nvidia_smi(tmp_path, monkeypatch, [], text="0, NVIDIA H100 80GB HBM3, 81559 MiB")
+    assert device.visible() == [Gpu("0", "NVIDIA H100 80GB HBM3")]

@@ -4,19 +4,23 @@ import functools
 import multiprocessing
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from cnnlab import records
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError
-from cnnlab.run import device, execute
+from cnnlab.run import device, execute, worker
 from cnnlab.run.backends import local
 from cnnlab.run.execute import run, run_all
 from cnnlab.run.job import NEVER, Job, Part
+from cnnlab.train import fit
 from tests import made_up
 
 SECTIONS = made_up.sections()
@@ -403,3 +407,81 @@ def test_a_variant_that_diverges_takes_no_other_with_it(job, steep, tmp_path, bo
     done, watcher = run_them([steep, job], tmp_path)
     assert done["steep"] == [] and watcher.trained == [f"v {key}" for key in KEYS]
     assert contents(tmp_path / "v") == contents(both / "v")
+
+
+# Memory that runs out.
+
+FULL = [
+    MemoryError(),
+    tf.errors.ResourceExhaustedError(None, None, "failed to allocate memory"),
+    tf.errors.InternalError(
+        None, None, "Failed copying input tensor: Dst tensor is not initialized"
+    ),
+    tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+]
+
+
+class InProcess(ThreadPoolExecutor):
+    """A worker in this process, so that what it calls can be replaced."""
+
+    _processes = None
+
+
+@pytest.fixture
+def stubbed(job, undisturbed, monkeypatch):
+    """Trains two epochs at most, the second fold's trial never: it saves a checkpoint after one
+    and raises an error."""
+    real = fit.fit
+
+    def of(error, device="cpu"):
+        def stub(recipe, data, seed, checkpoint, on_epoch):
+            if 1 not in data.held_out:
+                return real(recipe, data, seed, checkpoint=checkpoint, on_epoch=on_epoch)
+            checkpoint.save([np.zeros(1)], [{"epoch": 1}])
+            raise error
+
+        monkeypatch.setattr(fit, "fit", stub)
+        monkeypatch.setattr(worker, "_check_device", lambda device: None)
+        marked = replace(job, device=device)
+        monkeypatch.setattr(worker, "_material", lambda: worker.Material.of_all([marked]))
+        monkeypatch.setattr(
+            worker, "_epochs", SimpleNamespace(send=lambda told: None), raising=False
+        )
+        monkeypatch.setattr(local._Crew, "_worker", lambda *given: InProcess(1))
+        return marked
+
+    return of
+
+
+@pytest.mark.parametrize("error", FULL, ids=range(len(FULL)))
+def test_memory_that_runs_out_is_said_and_costs_no_other_trial(stubbed, tmp_path, error):
+    job, watcher = stubbed(error), Watcher()
+    failing = next(p.trial.key for p in job.plan() if 1 in p.held_out)
+    with pytest.raises(UserError) as raised:
+        run_it(job, tmp_path, watcher=watcher)
+    assert str(raised.value).splitlines() == [
+        "1 trials failed",
+        "",
+        f"v {failing}: memory ran out at batches of 8 images of 8x8 pixels: fewer "
+        "execution.workers, or train.batch_size: 4, or smaller images (data.image_size) may fit",
+    ]
+    assert sorted([failing, *watcher.trained]) == [*KEYS]
+    assert (tmp_path / f".{failing}.checkpoint").exists()
+
+
+def test_on_a_gpu_other_things_may_fit(stubbed, tmp_path):
+    job = stubbed(FULL[1], "gpu NVIDIA H100")
+    with pytest.raises(
+        UserError, match=r"v r0_f._m0: the GPU's memory ran out at batches"
+    ) as raised:
+        run_it(job, tmp_path)
+    assert str(raised.value).endswith(
+        "images of 8x8 pixels: execution.per_gpu: 1 where trials share it, or train.batch_size: 4, "
+        "or train.precision: mixed_bfloat16, or smaller images (data.image_size) may fit"
+    )
+
+
+def test_an_error_that_is_not_of_memory_stays_what_it_is(stubbed, tmp_path):
+    job = stubbed(tf.errors.InternalError(None, None, "something else"))
+    with pytest.raises(UserError, match=r"Traceback(?s:.*)something else"):
+        run_it(job, tmp_path)

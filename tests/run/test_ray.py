@@ -237,6 +237,29 @@ def test_a_node_has_the_code_of_the_run_and_must_have_its_libraries(cluster, job
 
 
 @needs_ray
+def test_a_trial_gets_the_gpus_that_it_asks_for_and_sees_no_other(
+    cluster, job, tmp_path, monkeypatch
+):
+    """On a node that says it has two GPUs."""
+
+    def look(*given):
+        raise UserError(f"sees {os.environ['CUDA_VISIBLE_DEVICES']!r}")
+
+    on_gpu = replace(job, device=device.kind("ray", 1))
+    assert on_gpu.device.startswith("gpu ")
+    node = cluster.add_node(num_cpus=4, num_gpus=2)
+    try:
+        with pytest.raises(UserError, match="cannot use: `make gpu`"):  # as it has none
+            run_it(on_gpu, tmp_path, RAY | {"gpus": 1.0}, plan=on_gpu.plan()[:1])
+        monkeypatch.setattr(ray_backend, "_train", look)
+        for gpus, seen in ((0.5, "'[01]'"), (1.0, "'[01]'"), (2.0, "'0,1'|'1,0'")):
+            with pytest.raises(UserError, match=rf"v r0_f0_m0: sees ({seen})(?m:$)"):
+                run_it(on_gpu, tmp_path, RAY | {"gpus": gpus})
+    finally:
+        cluster.remove_node(node)
+
+
+@needs_ray
 def test_what_no_cluster_can_do_is_said(job, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

@@ -32,7 +32,7 @@ from typing import Any
 import cnnlab
 from cnnlab import records
 from cnnlab.errors import UserError
-from cnnlab.processes import cores
+from cnnlab.processes import cores, silence
 from cnnlab.records import Diverged, Record, Saved, Trial
 from cnnlab.records.fingerprint import versions
 from cnnlab.run import device, worker
@@ -262,9 +262,7 @@ def _plain(text: str) -> str:
 def _read_model(use_model: Callable[[Path], None], path: Path) -> None:
     """In a process of its own, beside the trials that still run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends this process
-    silence = os.open(os.devnull, os.O_WRONLY)  # TensorFlow's chatter; if it fails, the stage tries
-    for stream in (sys.stdout, sys.stderr):  # again, and says so
-        os.dup2(silence, stream.fileno())
+    silence()  # if it fails, the stage tries again, and says so
     use_model(path)
 
 
