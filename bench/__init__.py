@@ -24,13 +24,16 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def alternate(
-    contenders: Mapping[str, Sequence[str]], rounds: int, what: str
+    contenders: Mapping[str, Sequence[str]],
+    rounds: int,
+    what: str,
+    env: Mapping[str, str] | None = None,
 ) -> dict[str, list[float]]:
     """Run the commands in turns, `rounds` times; each prints a number on its last line."""
     values: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds):
         for name, command in contenders.items():
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, env=env)
             if done.returncode:
                 sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
             values[name].append(float(done.stdout.split()[-1]))
@@ -55,6 +58,26 @@ def watched(
     return process.stdout.read(), most
 
 
+class Stopwatch:
+    """Measures what runs from its making to `read`, all of it in processes that have ended."""
+
+    def __init__(self):
+        self._began = self._now()
+
+    def read(self) -> dict[str, float]:
+        """Seconds, CPU seconds, and the share of all cores' time that went to others."""
+        seconds, ours, busy = (b - a for a, b in zip(self._began, self._now(), strict=True))
+        others = max(0.0, busy - ours) / seconds / (os.cpu_count() or 1)
+        return {"seconds": seconds, "cpu_seconds": ours, "others": others}
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        children, machine = os.times(), psutil.cpu_times()
+        ours = children.children_user + children.children_system
+        waits = machine.idle + getattr(machine, "iowait", 0.0)
+        return time.perf_counter(), ours, sum(machine) - waits
+
+
 def save(name: str, result: Mapping) -> None:
     """Print a result and write it to bench/results/NAME.json."""
     installed = ("tensorflow", "keras", "numpy", "torch", "mlflow", "dvc", "ray")
@@ -76,9 +99,18 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def has(instructions: str) -> bool:
-    """Whether the processor says that it has an instruction set, such as avx512f."""
-    return instructions in _cpuinfo("flags").split()
+def without_gpus() -> dict[str, str]:
+    """The environment, in which no GPU is seen: for what is measured on CPUs."""
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+def machine_kind() -> str:
+    """How many cores, and the best instructions that matter to a network, as part of a file's
+    name: results of one kind of machine do not take the place of another's."""
+    flags = _cpuinfo("flags").split()
+    names = {"amx_bf16": "amx", "avx512f": "avx512", "avx2": "avx2"}
+    best = next((name for flag, name in names.items() if flag in flags), platform.machine())
+    return f"{os.cpu_count()}-cores_{best}"
 
 
 def _cpu() -> str:
