@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -80,14 +81,19 @@ class Stopwatch:
 
 def save(name: str, result: Mapping) -> None:
     """Print a result and write it to bench/results/NAME.json."""
-    installed = ("tensorflow", "keras", "numpy", "torch", "mlflow", "dvc", "ray")
+    packages = ("tensorflow", "keras", "numpy", "torch", "mlflow", "dvc", "ray")
     versions = {}
-    for package in installed:
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
-    about = {"cores": os.cpu_count(), "cpu": _cpu(), "python": platform.python_version()}
+    about = {
+        "kind": machine_kind(),
+        "cores": os.cpu_count(),
+        "cpu": _cpu(),
+        "python": platform.python_version(),
+    }
     text = json.dumps({**result, "machine": about, "versions": versions}, indent=2)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
@@ -97,6 +103,17 @@ def save(name: str, result: Mapping) -> None:
 def median(values: Sequence[float]) -> float:
     """The median."""
     return statistics.median(values)
+
+
+def installed(package: str) -> bool:
+    """Whether a package is there."""
+    return importlib.util.find_spec(package) is not None
+
+
+def need(package: str) -> None:
+    """End with one line where a package is not there, and not in the middle of a measurement."""
+    if not installed(package):
+        sys.exit(f"{package} is not installed: pip install -r requirements-bench.txt")
 
 
 def without_gpus() -> dict[str, str]:

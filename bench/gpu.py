@@ -9,14 +9,13 @@ the card's own limit.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
 
-from bench import alternate, median, save, without_gpus
+from bench import alternate, installed, median, save, without_gpus
 from bench.throughput import (
     CLASSES,
     PRECISIONS,
@@ -87,10 +86,6 @@ def matmul(work: Work) -> float:
 TIMED = {f.__name__: f for f in (cnnlab, keras_fit, torch_eager, torch_compile, bare_step, matmul)}
 
 
-def has_torch() -> bool:
-    return importlib.util.find_spec("torch") is not None
-
-
 def machine() -> dict:
     """The GPU's name for TensorFlow, None without, and whether PyTorch can use one."""
     import tensorflow as tf
@@ -98,7 +93,7 @@ def machine() -> dict:
     name = None
     for gpu in tf.config.list_physical_devices("GPU")[:1]:
         name = tf.config.experimental.get_device_details(gpu)["device_name"]
-    torch = importlib.import_module("torch") if has_torch() else None
+    torch = importlib.import_module("torch") if installed("torch") else None
     return {"card": name, "torch": bool(torch and torch.cuda.is_available())}
 
 
@@ -116,7 +111,7 @@ def lacking(here: Mapping) -> list[str]:
     lacks = []
     if not here["card"]:
         lacks.append("a GPU that TensorFlow can use (make gpu)")
-    if not has_torch():
+    if not installed("torch"):
         lacks.append("PyTorch (pip install -r requirements-bench.txt)")
     elif not here["torch"]:
         lacks.append("a GPU that PyTorch can use (pip install torch, not its build for CPUs)")
@@ -151,8 +146,8 @@ def main(rounds: int, tiny: bool) -> None:
     here = {} if tiny else seen()
     if lacks := [] if tiny else lacking(here):
         sys.exit(f"bench.gpu lacks {', and '.join(lacks)}; --cpu tries it out without")
-    names = [name for name in TIMED if name not in TORCH or has_torch()]
-    if not has_torch():
+    names = [name for name in TIMED if name not in TORCH or installed("torch")]
+    if not installed("torch"):
         print("PyTorch is not installed: left out", flush=True)
     values = {}
     for number, work in enumerate(TINY if tiny else FULL):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from bench import Stopwatch, median, save
+from bench import Stopwatch, median, need, save
 
 ROOT = Path(__file__).parents[1]
 QUIET = 0.05  # of the machine's time may go to others
@@ -37,7 +37,8 @@ def python(folder: Path, *arguments: str, **env: str) -> str:
         text=True,
     )
     if done.returncode:
-        sys.exit(done.stderr[-3000:])
+        what = " ".join(arguments)
+        sys.exit(f"{what} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return done.stdout
 
 
@@ -68,6 +69,7 @@ def measured(
 
 
 def main(rounds: int, repeats: int) -> None:
+    need("tensorboard")
     yaml = YAML()
     params = yaml.load(ROOT / "params.yaml")
     params["folds"]["repeats"] = repeats

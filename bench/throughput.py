@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import alternate, machine_kind, median, save, without_gpus
+from bench import alternate, machine_kind, median, need, save, without_gpus
 
 if TYPE_CHECKING:
     import keras
@@ -253,6 +253,7 @@ RATIOS = [
 
 
 def main(rounds: int) -> None:
+    need("torch")
     commands = {name: [sys.executable, "-m", "bench.throughput", name] for name in CONTENDERS}
     values = alternate(commands, rounds, "images/s", without_gpus())
     medians = {name: median(v) for name, v in values.items()}
