@@ -63,6 +63,7 @@ NOT_RUN = {
     "RAY_ADDRESS=head:6379 dvc repro": "needs a cluster; run/test_ray.py starts one",
     "python -m bench.prepare": "minutes, on a quiet machine",
     "python -m bench.photographs": "minutes, on a quiet machine",
+    "python -m bench.gpu": "needs a GPU; test_bench.py runs it on the CPU",
     "python -m bench.freezing studies/transfer 500 30 1": "minutes, on a quiet machine",
     "dvc import-url s3://bucket/flowers data/raw/flowers": "needs a bucket",
 }
