@@ -59,7 +59,7 @@ def main() -> None:
     transferred = [name for name, recipe in recipes.items() if recipe.phases]
     if transferred:
         _inside(transferred, firsts, dev)
-    trained = [name for name in variants.every if any((paths.RUNS / name).glob("r*.json"))]
+    trained = [name for name in ended if any((paths.RUNS / name).glob("r*.json"))]
     marks = {name: tracking.mark(records.read_all(paths.RUNS / name)) for name in trained}
     tracking.log_figures(study, marks, paths.FIGURES)
 

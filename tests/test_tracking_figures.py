@@ -145,7 +145,7 @@ def train(monkeypatch, record, small_pool):
         job = SimpleNamespace(
             name=name, recipe=recipe, plan=lambda: plan, pool=small_pool, members=1, seed=1
         )
-        execution = SimpleNamespace(model_dump=dict)
+        execution = SimpleNamespace(where={})
         observed.run_observed(job, paths.RUNS / name, execution, "photos", "variant")
 
     return make

@@ -441,6 +441,7 @@ def stubbed(job, undisturbed, monkeypatch):
             raise error
 
         monkeypatch.setattr(fit, "fit", stub)
+        monkeypatch.setattr(fit, "set_up", lambda *how: None)  # of this process it is too late
         monkeypatch.setattr(worker, "_check_device", lambda device: None)
         marked = replace(job, device=device)
         monkeypatch.setattr(worker, "_material", lambda: worker.Material.of_all([marked]))
