@@ -29,7 +29,7 @@ LAYERS = re.compile(  # names of folders that tell images from drawings of where
     re.IGNORECASE,
 )
 TURNS = ("0", "90", "180", "270")  # degrees
-LABEL = 240  # bytes of a class name, which becomes part of file names
+LABEL = 255  # bytes of a class name: as long as a folder may be called
 
 ANY = ""  # in what is wanted of a pool: images of any class (none has an empty name)
 

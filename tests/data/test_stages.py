@@ -199,7 +199,7 @@ def test_of_another_source_too_classes_can_be_chosen(study):
         ({"pretrain": pretrain(), "image_size": None}, "12x10 pixels; those of data.pretrain"),
         ({"pretrain": pretrain(source=None)}, "classes should name some, or source another"),
         ({"pretrain": pretrain(["a", "b"], source=None)}, r"at least 2 classes to .*, not \[\]"),
-        ({"pretrain": pretrain(source="unlabelled")}, "class '': allowed: 1 to 240 bytes"),
+        ({"pretrain": pretrain(source="unlabelled")}, "class '': allowed: 1 to 255 bytes"),
         (
             {"pretrain": pretrain(per_class=99, task="rotation")},
             "data.pretrain.per_class = 99: of all images only 18 were left",
@@ -532,7 +532,7 @@ NAMES = [
     "#1",
     "100%",
     "a?b",
-    "x" * 240,
+    "x" * 255,
     "猫" * 80,
 ]
 
