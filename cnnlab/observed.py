@@ -12,7 +12,7 @@ from cnnlab import paths, records, tracking
 from cnnlab.errors import UserError
 from cnnlab.progress import Bar, bar
 from cnnlab.records import Diverged, Record, Trial
-from cnnlab.records.trial import told
+from cnnlab.records.trial import in_words
 from cnnlab.run.execute import run, run_all
 from cnnlab.run.job import Job, Part
 from cnnlab.run.options import Execution
@@ -42,7 +42,7 @@ def run_observed(
         watcher = _Watcher(progress, {job.name: parent}, {job.name: job.recipe.epochs})
         log_model = parent.model_logger(job.pool)
         done = run(job, plan, folder, watcher, log_model, sizes=sizes, **execution.where)
-        why = told(records.diverged(folder), len(plan))
+        why = in_words(records.diverged(folder), len(plan))
         if why:
             parent.fail(why)
         else:
@@ -81,7 +81,7 @@ def run_all_observed(
         done = run_all(parts, watcher, **execution.where)
         failed = {}
         for part in parts:
-            name, why = part.job.name, told(records.diverged(part.folder), len(part.plan))
+            name, why = part.job.name, in_words(records.diverged(part.folder), len(part.plan))
             if why:
                 failed[name] = why
                 parents[name].fail(why)

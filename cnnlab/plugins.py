@@ -58,6 +58,9 @@ class Registry:
         """Sorted names that params may use; those that begin with "_" are for code alone."""
         return sorted(name for name in self._modules if not name.startswith("_"))
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._modules
+
     def __getitem__(self, name: str) -> ModuleType:
         """The module called `name`; UserError with the names there are, when there is none."""
         if name not in self._modules:

@@ -25,7 +25,7 @@ from cnnlab.look.sides import Changed, sides_figure
 from cnnlab.look.sizes import sizes_figure
 from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.records import Record
-from cnnlab.records.trial import told
+from cnnlab.records.trial import in_words
 from stages import run
 
 
@@ -121,7 +121,7 @@ def _failed(variants: Iterable[str], sizes) -> list[dict]:
     rows = []
     for name, at in folders.items():
         trials = sum(len(list(folder.glob("r*.json"))) for folder in at)
-        rows.append({"name": name, "why": told(records.diverged(*at), trials)})
+        rows.append({"name": name, "why": in_words(records.diverged(*at), trials)})
     return [row for row in rows if row["why"]]
 
 

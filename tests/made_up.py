@@ -3,6 +3,7 @@ constraints allow, so that a new technique, start or network needs no entry in a
 
 from __future__ import annotations
 
+import itertools
 import types
 import typing
 from dataclasses import replace
@@ -88,7 +89,8 @@ def model(net: str, **wanted: Any) -> Any:
     most places."""
     kind = NETS[net].Options
     switches = [name for name, field in kind.model_fields.items() if field.annotation is bool]
-    made = [options(kind, **dict.fromkeys(switches, on) | wanted) for on in (True, False)]
+    ways = itertools.product([True, False], repeat=len(switches))
+    made = [options(kind, **dict(zip(switches, way, strict=True)) | wanted) for way in ways]
     most = max(made, key=lambda each: len(NETS[net].places(each.model_dump())))
     return NETS.options("Model").model_validate({net: most})
 

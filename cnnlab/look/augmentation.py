@@ -51,7 +51,9 @@ def affinity(
         pixels, truth = tf.constant(images[at : at + size], tf.float32), labels[at : at + size]
         for draw in range(1 + draws):
             fold_in = tf.random.experimental.stateless_fold_in([seed, draw], at)
-            drawn = augment(recipe, pixels, tf.cast(fold_in, tf.int32)) if draw else pixels
+            rows, epoch = at + tf.range(len(pixels), dtype=tf.int64), tf.constant(draw, tf.int64)
+            draw_seed = tf.cast(fold_in, tf.int32)
+            drawn = augment(recipe, pixels, draw_seed, rows, epoch) if draw else pixels
             right[draw] += np.sum(model.predict_on_batch(drawn).argmax(1) == truth)
     clean, *augmented = right / len(images)
     return float(clean), float(np.mean(augmented))
@@ -70,10 +72,11 @@ def augmentation_figure(
     from cnnlab.train.augmentation import augment, mix
 
     pixels, targets = tf.constant(images, tf.float32), tf.zeros([len(images), 1])
-    drawn = []
+    rows, drawn = tf.range(len(images), dtype=tf.int64), []
     for i in range(draws):
         draw = tf.constant([seed, i], tf.int32)
-        drawn.append(mix(recipe, augment(recipe, pixels, draw), targets, draw)[0].numpy())
+        moved = augment(recipe, pixels, draw, rows, tf.constant(i, tf.int64))
+        drawn.append(mix(recipe, moved, targets, draw)[0].numpy())
     top, labelled = 92, 110
     room = (10_000, WIDTH - MARGIN - labelled - 84)
     grid = fit(draws, images.shape[1:3], room, GAP, columns=draws)

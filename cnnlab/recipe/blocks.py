@@ -6,12 +6,13 @@ without effect.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
 from cnnlab.recipe.recipe import Place, Recipe
+from cnnlab.recipe.techniques import TECHNIQUES
 
 
 def conv(recipe: Recipe, name: str, filters: int, kernel: int) -> list[keras.layers.Layer]:
@@ -33,7 +34,7 @@ def logits(recipe: Recipe, classes: int) -> keras.layers.Layer:
 
 def inserted(
     recipe: Recipe, place: Place, name: str, depth: float = 1.0
-) -> list[keras.layers.Layer]:
+) -> list[Callable[[Any], Any]]:
     """The layers that the recipe's techniques put at a place of the layer `name`.
 
     `depth`, 0..1: how far up the network; a rate at a residual branch grows with it.
@@ -42,10 +43,13 @@ def inserted(
     for insert in recipe.inserts:
         if insert.at == place:
             config = dict(insert.config)
-            if place == "branch":
+            if place == "branch" and "rate" in config:
                 config["rate"] *= depth
-            kind = getattr(keras.layers, insert.layer)
-            made.append(kind(name=f"{name}_{insert.layer.lower()}", **config))
+            if insert.layer in TECHNIQUES:
+                made += TECHNIQUES[insert.layer].layers(name, **config)
+            else:
+                kind = getattr(keras.layers, insert.layer)
+                made.append(kind(name=f"{name}_{insert.layer.lower()}", **config))
     return made
 
 
@@ -69,7 +73,7 @@ def kept(recipe: Recipe, inputs: int) -> dict[str, Any]:
     return options
 
 
-def through(x: Any, layers: Iterable[keras.layers.Layer]) -> Any:
+def through(x: Any, layers: Iterable[Callable[[Any], Any]]) -> Any:
     """The tensor `x` passed through layers, one after another."""
     for layer in layers:
         x = layer(x)

@@ -15,18 +15,19 @@ from typing import Any, Literal
 
 from cnnlab.errors import UserError
 
-Place = Literal["conv", "block", "branch", "dense"]
+Place = Literal["conv", "block", "branch", "dense", "pool"]
 Target = Literal["kernel", "bias", "activity"]
 
 
 @dataclass(frozen=True)
 class Insert:
     """A Keras layer put into the network: after each `conv` (before its activation), after each
-    conv `block`, at the end of each residual `branch` (before it is added), or after each hidden
-    `dense` layer's activation. A network's module says which of these places it has."""
+    conv `block`, at the end of each residual `branch` (before it is added), after each hidden
+    `dense` layer's activation, or in the place of each `pool`. A network's module says which of
+    these places it has."""
 
     at: Place
-    layer: str  # class name in keras.layers
+    layer: str  # class name in keras.layers, or a technique whose file defines `layers`
     config: Mapping[str, Any]
 
     @property
@@ -112,9 +113,13 @@ class Recipe:
     max_norm: float | None = None  # of the weights into a unit or filter
     clip_norm: float | None = None  # of the gradient of all weights together, at each step
     label_smoothing: float = 0.0  # share of the target spread over all classes
+    loss: tuple[str, Mapping[str, Any]] | None = None  # (technique whose file defines it, options)
+    gradients: tuple[str, Mapping[str, Any]] | None = None  # likewise; None: those of the loss
     schedule: Schedule | None = None  # None: the learning rate stays
     stopping: Stopping | None = None  # None: all epochs are trained
     ema: float | None = None  # momentum of the average of the weights over steps that is evaluated
+    mean_from: float | None = None  # share of the steps after which the mean of the weights over
+    # steps begins that is evaluated
     snapshots: bool = False  # evaluated by the mean probabilities at the ends of the cycles
     techniques: tuple[str, ...] = ()  # whose code takes part, for the fingerprint
     phases: tuple[Phase, ...] = ()  # from a backbone's weights; (): from random weights
@@ -127,6 +132,11 @@ class Recipe:
     def frozen(self) -> bool:
         """Whether the whole backbone stays as it is through all of training."""
         return bool(self.phases) and all(phase.head_only for phase in self.phases)
+
+    @property
+    def averages(self) -> bool:
+        """Whether an average of the weights over steps is evaluated, not those of the last step."""
+        return self.ema is not None or self.mean_from is not None
 
     @property
     def plain(self) -> Recipe:

@@ -86,7 +86,7 @@ class Diverged:
         }
 
 
-def told(diverged: Sequence[Diverged], trials: int) -> str:
+def in_words(diverged: Sequence[Diverged], trials: int) -> str:
     """That so many of so many trials diverged, in words; "" where none did."""
     if not diverged:
         return ""

@@ -6,6 +6,7 @@ step alone. All ops work on whole batches and on any number of channels.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -18,20 +19,23 @@ from cnnlab.recipe.techniques import TECHNIQUES
 _FILL = {"constant": "CONSTANT", "nearest": "NEAREST", "reflect": "REFLECT"}
 
 
-def augment(recipe: Recipe, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def augment(
+    recipe: Recipe, images: tf.Tensor, seed: tf.Tensor, rows: tf.Tensor, epoch: tf.Tensor
+) -> tf.Tensor:
     """Augmented images, float32 (n, height, width, channels) in 0..255, of float32 ones.
 
     Images by themselves; ops that mix them with each other are `mix`'s.
 
-    `seed`: int32 tensor of shape (2,). Warps come first, multiplied together so that pixels are
-    resampled once (bilinear); then colours, in the recipe's order.
+    `seed`: int32 tensor of shape (2,). `rows`, the images' numbers, int64 (n,), and `epoch`, int64,
+    are for ops that take turns instead of drawing. Warps come first, multiplied together so that
+    pixels are resampled once (bilinear); then colours, in the recipe's order.
     """
-    n = tf.shape(images)[0]
-    matrix = None
-    for op, op_seed, strength in _ops(recipe, seed, "warp"):
-        step = op.warp(op_seed, n, images.shape[2] / images.shape[1], **strength)
-        matrix = step if matrix is None else tf.matmul(matrix, step)
-    if matrix is not None:
+    n, aspect = tf.shape(images)[0], images.shape[2] / images.shape[1]
+    warps = [op.warp(drawn, n, aspect, **kw) for op, drawn, kw in _ops(recipe, seed, "warp")]
+    for op, _, strength in _ops(recipe, seed, "warp_in_turn"):
+        warps.append(op.warp_in_turn(rows, epoch, aspect, **strength))
+    if warps:
+        matrix = functools.reduce(tf.matmul, warps)
         images = _resample(images, matrix, _FILL[recipe.fill_mode])
     for op, op_seed, strength in _ops(recipe, seed, "recolour"):
         images = op.recolour(op_seed, images, **strength)

@@ -48,13 +48,17 @@ def _compute(recipe: Recipe, backbone: Weights, images: np.ndarray, path: Path) 
         input_signature=[
             tf.TensorSpec([None, *images.shape[1:]], tf.uint8),
             tf.TensorSpec([2], tf.int32),
-            tf.TensorSpec([], tf.bool),
+            tf.TensorSpec([], tf.int64),
+            tf.TensorSpec([], tf.int64),
         ]
     )
-    def features(pixels, seed, augmented):
+    def features(pixels, seed, first, draw):
         pixels = tf.cast(pixels, tf.float32)
         if recipe.ops:
-            pixels = tf.cond(augmented, lambda: augment(recipe, pixels, seed), lambda: pixels)
+            rows = first + tf.range(tf.shape(pixels, tf.int64)[0])
+            pixels = tf.cond(
+                draw > 0, lambda: augment(recipe, pixels, seed, rows, draw), lambda: pixels
+            )
         return tf.cast(body(pixels, training=False), tf.float32)
 
     size = at_once(images.shape[1:])
@@ -65,7 +69,7 @@ def _compute(recipe: Recipe, backbone: Weights, images: np.ndarray, path: Path) 
         pixels = tf.constant(images[at : at + size])
         for draw in range(1 + draws):
             seed = tf.random.experimental.stateless_fold_in([SEED, draw], at)
-            out[at : at + size, draw] = features(pixels, tf.cast(seed, tf.int32), draw > 0).numpy()
+            out[at : at + size, draw] = features(pixels, tf.cast(seed, tf.int32), at, draw).numpy()
     out.flush()
     del out
     part.replace(path)

@@ -24,6 +24,7 @@ import tensorflow as tf
 from cnnlab import scoring
 from cnnlab.recipe.network import Network, Weights, network, put, set_random
 from cnnlab.recipe.recipe import Phase, Recipe
+from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.seeds import derive
 from cnnlab.train import quantities
 from cnnlab.train.input import (
@@ -167,7 +168,7 @@ class _Course:
 
     def fitted(self) -> Fitted:
         """What training came to, with the network as the recipe keeps it."""
-        if self.recipe.ema:
+        if self.recipe.averages:
             self.net.average()
         if self.held_back is not None:
             self.net.weights = self.kept
@@ -248,7 +249,6 @@ class _Compiled:
         self.optimizer = _optimizer(recipe, self.model, rate, rates, steps * self.epochs)
         self.optimizer.build(self.model.trainable_variables)
         self._optimizer_start = [v.numpy() for v in self.optimizer.variables]
-        self._loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         self._steps = steps
         layers = [
             layer
@@ -261,8 +261,8 @@ class _Compiled:
 
         # Images come as bytes, features (n, 1 + draws, units) with as many draws as there are.
         image = len(shape) == 3
-        raw = tf.TensorSpec([None, *shape] if image else [None, None, *shape])
-        raw = tf.TensorSpec(raw.shape, tf.uint8 if image else tf.float32)
+        drawn, kind = ([], tf.uint8) if image else ([None], tf.float32)
+        raw = tf.TensorSpec([None, *drawn, *shape], kind)
         rows, labels = tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.int32)
         weights, number = tf.TensorSpec([classes], tf.float32), tf.TensorSpec([], tf.int64)
         # Of some ops, such as the gradient of max pooling, XLA has no deterministic form.
@@ -290,7 +290,7 @@ class _Compiled:
                 losses = self._epoch(pool, labels, weights, rows, drawn, at)
             else:
                 batches = read(data, order(rows, drawn, at), self.recipe.batch_size).enumerate()
-                losses = [self._batch(*b, weights, drawn, at, step) for step, b in batches]
+                losses = [self._batch(*b, weights, (drawn, at, step)) for step, b in batches]
             return float(np.average([float(loss) for loss in losses], weights=sizes))
 
         return epoch
@@ -300,25 +300,43 @@ class _Compiled:
         ordered, size = order(rows, seed, epoch), self.recipe.batch_size
 
         def step(number):
-            raw, y = self._take(pool, labels, ordered[number * size : (number + 1) * size])
-            return self._of_batch(raw, y, weights, seed, epoch, number)
+            now = ordered[number * size : (number + 1) * size]
+            return self._of_batch(
+                now, *self._take(pool, labels, now), weights, (seed, epoch, number)
+            )
 
         numbers = tf.range(self._steps, dtype=tf.int64)
         return tf.map_fn(step, numbers, parallel_iterations=1, fn_output_signature=tf.float32)
 
-    def _of_batch(self, raw, labels, weights, seed, epoch, step):
+    def _of_batch(self, rows, raw, labels, weights, at):
         """Learn from a batch; its mean loss."""
-        return self._step(*batch(self.recipe, raw, labels, weights, seed, (epoch, step)))
+        return self._step(*batch(self.recipe, rows, raw, labels, weights, at))
 
     def _learn(self, x, y, w):
         """One step; the mean loss with penalties."""
-        with tf.GradientTape() as tape:
-            loss = self._loss(y, self.model(x, training=True), sample_weight=w)
-            loss = tf.add_n([loss, *(tf.cast(term, loss.dtype) for term in self.model.losses)])
-            scaled = self.optimizer.scale_loss(loss)
         variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+
+        def here():
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(w * self._losses(y, self.model(x, training=True)))
+                loss = tf.add_n([loss, *(tf.cast(term, loss.dtype) for term in self.model.losses)])
+                scaled = self.optimizer.scale_loss(loss)
+            return loss, tape.gradient(scaled, variables)
+
+        if self.recipe.gradients:
+            name, options = self.recipe.gradients
+            loss, gradients = TECHNIQUES[name].gradients(here, variables, **options)
+        else:
+            loss, gradients = here()
+        self.optimizer.apply(gradients, variables)
         return loss
+
+    def _losses(self, targets, logits):
+        """Of each image, float32 (n,)."""
+        if self.recipe.loss:
+            name, options = self.recipe.loss
+            return TECHNIQUES[name].loss(targets, logits, **options)
+        return keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
 
     def _answers(self, raw):
         return _shares(self.model(clean(raw), training=False))
@@ -365,9 +383,9 @@ class _Compiled:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside, the network has the weights that the recipe evaluates: with `ema` their
-        average."""
-        if not self.recipe.ema:
+        """Inside, the network has the weights that the recipe evaluates, which may be an average
+        over steps."""
+        if not self.recipe.averages:
             yield
             return
         current = self.weights
@@ -441,9 +459,11 @@ def _optimizer(
         config["weight_decay"] = recipe.decay
     if recipe.clip_norm:
         config["global_clipnorm"] = recipe.clip_norm
-    if recipe.ema:
-        config |= {"use_ema": True, "ema_momentum": recipe.ema}
+    if recipe.averages:
+        config |= {"use_ema": True, "ema_momentum": recipe.ema or 0.0}
     kind = type(keras.optimizers.get(recipe.optimizer))
+    if recipe.mean_from is not None:
+        kind = _with_mean(kind, math.floor(recipe.mean_from * steps))
     optimizer = _with_factors(kind, model, factors)(**config) if factors else kind(**config)
     if recipe.decay:
         flat = [v for v in model.trainable_variables if len(v.shape) < 2]
@@ -471,6 +491,25 @@ def _with_factors(
             super().update_step(gradient, variable, learning_rate * factor)
 
     return WithFactors
+
+
+def _with_mean(
+    kind: type[keras.optimizers.Optimizer], first: int
+) -> type[keras.optimizers.Optimizer]:
+    """An optimizer class whose average of the weights is their mean after each step from number
+    `first` on, from 0; before it, the weights of the last step."""
+
+    class WithMean(kind):
+        @property
+        def ema_momentum(self):
+            past = tf.cast(tf.maximum(self.iterations - first, 0), tf.float32)  # steps in the mean
+            return past / (past + 1)
+
+        @ema_momentum.setter
+        def ema_momentum(self, value):
+            pass  # Keras' own, a constant
+
+    return WithMean
 
 
 def _learning_rate(

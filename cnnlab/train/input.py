@@ -85,25 +85,26 @@ def class_weights(recipe: Recipe, data: Data, train: np.ndarray) -> tf.Tensor:
 
 def batch(
     recipe: Recipe,
+    rows: tf.Tensor,
     raw: tf.Tensor,
     labels: tf.Tensor,
     weights: tf.Tensor,
-    seed: tf.Tensor,
-    place: tuple[tf.Tensor, tf.Tensor],
+    at: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """What a network learns from at one step: inputs, targets (n, classes), and each one's weight.
 
-    `raw`: rows of `Data.inputs`; `labels`: int (n,); `weights`: of the classes; `place`: epoch and
-    step, which with the seed decide all draws.
+    `rows`: numbers of the inputs, int64 (n,); `raw`: these rows of `Data.inputs`; `labels`: int
+    (n,); `weights`: of the classes; `at`: seed, epoch and step, which decide all draws.
     """
     classes, fold_in = weights.shape[0], tf.random.experimental.stateless_fold_in
-    draw = tf.cast(fold_in(fold_in(tf.stack([seed, 1]), place[0]), place[1]), tf.int32)
+    seed, epoch, step = at
+    draw = tf.cast(fold_in(fold_in(tf.stack([seed, 1]), epoch), step), tf.int32)
     y = tf.one_hot(labels, classes)
     w = tf.linalg.matvec(y, weights)
     y = (1 - recipe.label_smoothing) * y + recipe.label_smoothing / classes
     if raw.dtype != tf.uint8:
         return _one_draw(raw, draw), y, w
-    x = augment(recipe, tf.cast(raw, tf.float32), draw)
+    x = augment(recipe, tf.cast(raw, tf.float32), draw, rows, epoch)
     x, y = mix(recipe, x, y, draw)
     return x, y, w
 
@@ -133,14 +134,15 @@ def resident(inputs: np.ndarray) -> tf.Tensor | None:
 
 
 def read(data: Data, rows: np.ndarray, size: int) -> tf.data.Dataset:
-    """Rows of inputs that stay in their file, in batches: (raw, labels); the next ones are read
-    while a network learns from these."""
+    """Rows of inputs that stay in their file, in batches: (rows, raw, labels); the next ones are
+    read while a network learns from these."""
 
     def fetch(chosen):
         pixels = tf.numpy_function(
             lambda r: data.inputs[r], [chosen], data.inputs.dtype, stateful=False
         )
-        return tf.ensure_shape(pixels, [None, *data.inputs.shape[1:]]), tf.gather(labels, chosen)
+        pixels = tf.ensure_shape(pixels, [None, *data.inputs.shape[1:]])
+        return chosen, pixels, tf.gather(labels, chosen)
 
     labels = tf.constant(data.labels, tf.int32)
     options = tf.data.Options()

@@ -106,7 +106,7 @@ def test_an_application_network():
 
 RECIPE = Recipe(
     net="resnet",
-    net_options={"filters": [3, 4], "blocks": 1, "kernel": 3, "batchnorm": True},
+    net_options={"filters": [3, 4], "blocks": 1, "kernel": 3, "pool": False, "batchnorm": True},
     **{"epochs": 1, "batch_size": 4, "optimizer": "adam", "learning_rate": 1e-3},
     **{"fill_mode": "nearest", "evaluate_every": 1, "threads": 1, "balanced": False},
     precision="float32",

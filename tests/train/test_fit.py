@@ -182,7 +182,7 @@ def batch(recipe, data):
     """What a network learns from, of all training images at once."""
     raw, labels = data.raw(data.train), tf.constant(data.labels[data.train], tf.int32)
     weights, seed = inputs.class_weights(recipe, data, data.train), tf.constant(1, tf.int64)
-    made = inputs.batch(recipe, raw, labels, weights, seed, (seed, seed))
+    made = inputs.batch(recipe, data.train, raw, labels, weights, (seed, seed, seed))
     return [tensor.numpy() for tensor in made]
 
 

@@ -19,12 +19,14 @@ class Options(Base):
     )
     blocks: int = Field(ge=1, le=200, description="residual blocks a stage, of two convs each")
     kernel: int = Field(ge=1, le=15, description="kernel width and height, pixels")
+    pool: bool = Field(description="a 2x2 max pool after the first conv, as for larger images")
     batchnorm: bool = Field(description="after every conv; false leaves the place to techniques")
 
 
 def places(options):
     normalised = () if options["batchnorm"] else ("conv",)
-    return (*normalised, "block", "branch", "dense")
+    pooled = ("pool",) if options["pool"] else ()
+    return (*normalised, "block", "branch", *pooled, "dense")
 
 
 def body(recipe, images):
@@ -34,10 +36,12 @@ def body(recipe, images):
 
     size, (height, width) = recipe.net_options, images.shape[1:3]
     stages, filters = len(size["filters"]), size["filters"]
-    if min(height, width) < 2 ** (stages - 1):
+    halvings = stages - 1 + size["pool"]
+    if min(height, width) < 2**halvings:
         raise UserError(
-            f"params.yaml: resnet.filters: {stages} stages halve the image {stages - 1} times, but"
-            f" it has only {height}x{width} pixels; use fewer stages"
+            f"params.yaml: resnet.filters: {stages} stages halve the image {halvings} times"
+            f"{', with resnet.pool' if size['pool'] else ''}, but it has only {height}x{width}"
+            " pixels; use fewer stages"
         )
 
     def conv(x, name, width, kernel, strides=1):
@@ -58,6 +62,9 @@ def body(recipe, images):
 
     x = keras.layers.Rescaling(1 / 127.5, -1.0, name="scale")(images)
     x = blocks.relu("conv0")(conv(x, "conv0", filters[0], size["kernel"]))
+    if size["pool"]:
+        pool = keras.layers.MaxPooling2D(name="pool0")
+        x = blocks.through(x, blocks.inserted(recipe, "pool", "halve0") or [pool])
     total = stages * size["blocks"]
     for s, width in enumerate(filters, 1):
         for b in range(1, size["blocks"] + 1):

@@ -21,7 +21,7 @@ class Options(Base):
 
 
 def places(options):
-    return ("conv", "block", "dense") if options["dense"] else ("conv", "block")
+    return ("conv", "block", "pool", "dense") if options["dense"] else ("conv", "block", "pool")
 
 
 def body(recipe, images):
@@ -40,7 +40,8 @@ def body(recipe, images):
         for c in range(1, size["convs"] + 1):
             name = f"conv{b}_{c}"
             x = blocks.through(x, blocks.conv(recipe, name, filters, size["kernel"]))
-        x = keras.layers.MaxPooling2D(name=f"pool{b}")(x)
+        pool = keras.layers.MaxPooling2D(name=f"pool{b}")
+        x = blocks.through(x, blocks.inserted(recipe, "pool", f"halve{b}") or [pool])
         x = blocks.through(x, blocks.inserted(recipe, "block", f"pool{b}"))
     return keras.layers.Flatten(name="flatten")(x)
 

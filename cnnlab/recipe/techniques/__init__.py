@@ -11,11 +11,21 @@ An augmentation also defines one or more of
   as matrices on homogeneous coordinates (x, y, 1) in units of the image's half width and height,
   with the origin in its centre; `aspect` is width / height. Consecutive warps are multiplied so
   that pixels are resampled once;
+- `warp_in_turn(rows, epoch, aspect, **strength) -> (n, 3, 3)`: likewise, without chance: `rows`
+  are the images' numbers and `epoch` that of the epoch, from 0, all int64;
 - `recolour(seed, images, **strength) -> images`: float32 (n, height, width, channels) in 0..255;
 - `mix(seed, images, targets, **strength) -> images, targets`: images with each other, and with
   them their targets, float32 (n, classes), rows of which sum to 1.
 
 `seed` is an int32 tensor of shape (2,) for `tf.random.stateless_*`: the same seed, the same draw.
+
+What a recipe names in other fields is looked up in the technique's file as well:
+
+- `Insert.layer`: `layers(name, **config) -> list`, of layers with names that begin with `name`, or
+  of functions from tensor to tensor that call some;
+- `Recipe.loss`: `loss(targets, logits, **options) -> (n,)`, float32, each image's loss;
+- `Recipe.gradients`: `gradients(at, variables, **options) -> loss, gradients`: what the optimizer
+  is given, where `at()` is (loss, gradients) of the batch at the variables as they are.
 
 A start, which says how training starts, also sets `START = True`: a variant with it has the
 backbone's network. Nearly all begin at the backbone's weights and say by `recipe.phased(...)` in

@@ -27,6 +27,9 @@ def apply(recipe, options):
     return recipe.augmenting("randaugment", **options.model_dump())
 
 
+# Magnitudes below are one for all images, or float32 (n,), one for each.
+
+
 def _drawn(seed, n, ops):
     """Which ops, int32 (ops, n), and to which side, -1.0 or 1.0 (ops, n)."""
     import tensorflow as tf
@@ -62,8 +65,9 @@ def recolour(seed, images, ops, magnitude):
     import tensorflow as tf
 
     which, side = _drawn(seed, tf.shape(images)[0], ops)
+    magnitude = tf.reshape(tf.cast(magnitude, tf.float32), [-1, 1, 1, 1])
     for k, sign in zip(tf.unstack(which), tf.unstack(side), strict=True):
-        factor = (1 + 0.9 * magnitude * sign)[:, None, None, None]
+        factor = 1 + 0.9 * magnitude * sign[:, None, None, None]
         for name in COLOURS:
             chosen = (k == LIST.index(name))[:, None, None, None]
             images = tf.where(chosen, globals()[f"_{name}"](images, magnitude, factor), images)
@@ -97,7 +101,7 @@ def _equalize(images, magnitude, factor):
 def _posterize(images, magnitude, factor):
     import tensorflow as tf
 
-    step = 2.0 ** round(4 * magnitude)  # 8 bits down to 4
+    step = 2.0 ** tf.round(4 * magnitude)  # 8 bits down to 4
     return tf.floor(images / step) * step
 
 
