@@ -38,7 +38,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import (  # scipy.stats is slow to import
     bdtr,  # binomial
     chdtrc,  # chi-squared, upper tail
@@ -359,6 +358,8 @@ class Bar:
 
     def widest(self, mean: float, df: float) -> float:
         """The largest standard error at which an estimate would be decided; 0: there is none."""
+        from scipy.optimize import brentq  # takes long, and every stage reads this module
+
         differs = abs(mean) / quantile(df, 1 - self.alpha)
         room = self.rope - abs(mean)
         if room <= 0:

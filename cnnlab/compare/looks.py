@@ -14,7 +14,6 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 NODES = (81, 161, 321, MOST := 641)  # of the quadrature: the more, the smaller a step is
@@ -60,7 +59,7 @@ def _crossed_by(share: float, time: float, step: float, places, masses) -> float
         out = ndtr((-edge - places) / np.sqrt(step)) + ndtr((places - edge) / np.sqrt(step))
         return float(masses @ out) - max(share, 1e-15)
 
-    return FARTHEST if excess(FARTHEST) >= 0 else brentq(excess, 0.0, FARTHEST, xtol=1e-6)
+    return FARTHEST if excess(FARTHEST) >= 0 else _root(excess, 0.0, FARTHEST, xtol=1e-6)
 
 
 def level(times: Sequence[float], alpha: float) -> float:
@@ -83,7 +82,13 @@ def adjusted(p: float, times: Sequence[float]) -> float:
     if level(times, low) >= p:
         return low
     ends = np.log(low), np.log(top)
-    return float(np.exp(brentq(lambda a: level(times, np.exp(a)) - p, *ends, rtol=1e-4)))
+    return float(np.exp(_root(lambda a: level(times, np.exp(a)) - p, *ends, rtol=1e-4)))
+
+
+def _root(*args, **options) -> float:
+    from scipy.optimize import brentq  # takes long, and every stage imports this module
+
+    return brentq(*args, **options)
 
 
 def _rounded(times: Sequence[float]) -> tuple[float, ...]:

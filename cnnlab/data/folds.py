@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold
 
 from cnnlab.errors import UserError
 from cnnlab.seeds import derive
@@ -41,6 +40,8 @@ def make(manifest: pd.DataFrame, k: int, repeats: int, seed: int) -> pd.DataFram
 
 def _by_image(manifest: pd.DataFrame, k: int, seed: int) -> np.ndarray:
     """The fold of each image, (n,)."""
+    from sklearn.model_selection import StratifiedKFold  # takes long, and most only read folds
+
     fold = np.empty(len(manifest), int)
     splitter = StratifiedKFold(k, shuffle=True, random_state=seed)
     for number, (_, judged) in enumerate(splitter.split(manifest, manifest["label"])):

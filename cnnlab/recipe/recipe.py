@@ -110,6 +110,7 @@ class Recipe:
     penalties: tuple[Penalty, ...] = ()
     ops: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # augmentation: (technique, strength)
     decay: float = 0.0  # decoupled weight decay, times the learning rate, each step
+    momentum: float | None = None  # of SGD, Nesterov's; None: the optimizer's own
     max_norm: float | None = None  # of the weights into a unit or filter
     clip_norm: float | None = None  # of the gradient of all weights together, at each step
     label_smoothing: float = 0.0  # share of the target spread over all classes

@@ -102,7 +102,7 @@ def _digest(module: str) -> str:
         if documented and ast.get_docstring(node) is not None:
             del node.body[0]
     tree.body = [node for node in tree.body if not _is_claim(node)]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
 
 
 def _is_claim(node: ast.stmt) -> bool:

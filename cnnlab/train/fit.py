@@ -457,6 +457,8 @@ def _optimizer(
     config: dict = {"learning_rate": _learning_rate(recipe, rate, steps)}
     if recipe.decay:
         config["weight_decay"] = recipe.decay
+    if recipe.momentum:
+        config |= {"momentum": recipe.momentum, "nesterov": True}
     if recipe.clip_norm:
         config["global_clipnorm"] = recipe.clip_norm
     if recipe.averages:
