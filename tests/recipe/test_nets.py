@@ -128,7 +128,8 @@ def test_a_net_without_penalties_has_no_losses(build, net):
 
 
 def test_a_resnet_s_convs_are_normalised_and_its_blocks_add(build):
-    model = build("resnet", (32, 32, 3), batchnorm=True, filters=[4, 6, 8], blocks=2)
+    size = {"batchnorm": True, "pool": False, "filters": [4, 6, 8], "blocks": 2}
+    model = build("resnet", (32, 32, 3), **size)
     kinds = {kind: [x for x in model.layers if type(x).__name__ == kind] for kind in KINDS}
     convs, norms, adds = kinds.values()
     # One at the start, two in each of six blocks, two shortcuts where a stage changes the shape.
@@ -136,7 +137,17 @@ def test_a_resnet_s_convs_are_normalised_and_its_blocks_add(build):
     assert len(adds) == 6
     sizes = [layer.output.shape[1] for layer in adds]
     assert sizes == [32, 32, 16, 16, 8, 8]
-    assert "conv" not in nets.NETS["resnet"].places({"batchnorm": True})
+    assert "conv" not in nets.NETS["resnet"].places(size)
+
+
+def test_a_resnet_s_pool_halves_what_comes_after_the_first_conv(build):
+    size = {"batchnorm": True, "pool": True, "filters": [4, 6], "blocks": 1}
+    model = build("resnet", (32, 32, 3), **size)
+    assert model.get_layer("conv0").output.shape[1] == 32
+    adds = [layer for layer in model.layers if type(layer).__name__ == "Add"]
+    assert [layer.output.shape[1] for layer in adds] == [16, 8]
+    assert "pool" in nets.NETS["resnet"].places(size)
+    assert "pool" not in nets.NETS["resnet"].places(size | {"pool": False})
 
 
 KINDS = ("Conv2D", "BatchNormalization", "Add")
