@@ -16,7 +16,7 @@ KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
 	'note: Git knows no user here, which `dvc exp run` needs; set one with' \
 	'  git config user.name "YOUR NAME" && git config user.email YOU@EXAMPLE.ORG' >&2
 
-.PHONY: setup repro design validate track predict test ray gpu ui lint format study requirements readme
+.PHONY: setup repro screen design validate track predict test ray gpu ui lint format study requirements readme
 
 setup: $(READY)  ## .venv alone, which all the others set up too
 	@$(KNOWN)
@@ -30,6 +30,10 @@ repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n 
 	@cmp -s dvc.yaml $(call given,STUDY)/dvc.yaml || cp dvc.yaml $(call given,STUDY)/dvc.yaml
 	@cd $(call given,STUDY) && $(SCM)
 	cd $(call given,STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
+
+screen: $(READY)  ## the first look alone, within minutes, where variants begin at a backbone
+	@cmp -s dvc.yaml $(call given,STUDY)/dvc.yaml || cp dvc.yaml $(call given,STUDY)/dvc.yaml
+	cd $(call given,STUDY) && $(SCM); python -m stages.check && dvc repro screen
 
 design: $(READY)  ## write the variants of params.yaml's design into it, and say what they tell and cost
 	cd $(call given,STUDY) && python -m cnnlab.design

@@ -58,14 +58,15 @@ def run_observed(
 
 
 def run_all_observed(
-    jobs: Mapping[Path, Job], execution: Execution, study: str, title: str
+    jobs: Mapping[Path, Job], execution: Execution, study: str, kind: str, title: str
 ) -> dict[str, list[Record]]:
-    """Run what is missing of several variants' further repeats, on one set of workers, and return
-    their records: variant -> those of its job.
+    """Run what is missing of several variants' trials, on one set of workers, and return their
+    records: variant -> those of its job.
 
     `jobs`: by the folder that takes the records; nothing is removed from it, and no network is
     saved in it, see `cnnlab.run.execute.run_all`. `title`: of the one bar, which counts epochs. In
-    MLflow a variant has one run of the kind `decide`: later calls with more repeats add to it.
+    MLflow a variant has one run of the kind (`decide`, `screen`): later calls with more repeats
+    add to it.
     """
     parts = [Part(job, job.plan(), folder) for folder, job in jobs.items()]
     epochs = {job.name: job.recipe.epochs for job in jobs.values()}
@@ -74,7 +75,7 @@ def run_all_observed(
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(tracking.Writer())
         for part in parts:
-            parent = tracking.Run(study, "decide", part.job.name, _first_repeat(part), writer)
+            parent = tracking.Run(study, kind, part.job.name, _first_repeat(part), writer)
             stack.enter_context(parent).describe(_params(part.job), part.job.pool)
             parents[part.job.name] = parent
         watcher = _Watcher(stack.enter_context(bar(title, total)), parents, epochs)

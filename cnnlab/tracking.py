@@ -546,7 +546,7 @@ def summary(done: list[Record], groups: Mapping[int, object] | None = None) -> d
 
 def _description(kind: str, name: str, values: Mapping[str, float], trials: int) -> str:
     """What a parent run says of itself, in Markdown."""
-    kind = {"decide": "Further repeats of"}.get(kind, kind.capitalize())
+    kind = {"decide": "Further repeats of", "screen": "Screening of"}.get(kind, kind.capitalize())
     if "accuracy" not in values:  # no image was held out
         return f"{kind} **{name}**: trained on all images that it is given; none was held out."
     return f"{kind} **{name}**: accuracy {_interval(values)} % over {trials} trials, out of fold."

@@ -68,7 +68,7 @@ def main() -> None:
         jobs = {paths.DECIDED / name: job(name, number) for name, number in needed.items()}
         names = ", ".join(row["technique"] for row in open_)
         title = f"decide: repeat {max(needed.values())}, still open: {names}"
-        run_all_observed(jobs, execution, study, title)
+        run_all_observed(jobs, execution, study, "decide", title)
         repeats |= needed
         every = {name: on for name, on in every.items() if not _diverged(name, repeats[name])}
     for row in effects:

@@ -8,6 +8,7 @@ import pandas as pd
 from cnnlab import params, paths, report, tracking
 from cnnlab.compare.designs import KINDS
 from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.screening import against
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import charts, html
 from cnnlab.report.convergence import convergence_table
@@ -36,6 +37,7 @@ def main() -> None:
     facts = {
         "study": study,
         **_of_effects(effects, options, folds, train, data),
+        "screening": _screening(effects, options),
         **_of_classes(),
         **_of_variants(options, folds, train, data),
         "backbone": _backbone(data, backbone) if variants.transfer else "",
@@ -115,6 +117,17 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
         "probability": f"{options.probability:.0%}",
         "looks": len(effects) and bool(effects["look"].max()),
     }
+
+
+def _screening(effects: pd.DataFrame, options) -> str:
+    """What became of the screening; empty where there was none."""
+    path = paths.SCREEN / "effects.csv"
+    screened = report.read_table(path) if path.exists() else pd.DataFrame()
+    if not len(screened):
+        return ""
+    of_metric = effects[effects["metric"] == options.metric]
+    rows = against(screened.to_dict("records"), of_metric.to_dict("records"))
+    return report.screened(rows, options.metric) if rows else ""
 
 
 def _of_classes() -> dict:

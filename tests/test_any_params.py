@@ -16,7 +16,7 @@ from cnnlab.compare import designs
 from cnnlab.data import folds
 from cnnlab.errors import UserError
 from cnnlab.records import Record, Trial
-from stages import check, compare, curves, decide, report
+from stages import check, compare, curves, decide, report, screen
 
 TECHNIQUES = ["augment", "batchnorm", "dropout", "l1", "l2"]
 STARTS = ["scratch", "freeze", "finetune"]
@@ -97,7 +97,7 @@ def write_some(folder, name, split, members, dev, rng):
             records.write(folder, guess(trial, rows["image_id"], labels, rng))
 
 
-def trained(jobs, execution, study, title):
+def trained(jobs, execution, study, kind, title):
     """Stands for training: writes what is missing of some variants' further repeats."""
     rng = np.random.default_rng(1)
     for folder, job in jobs.items():
@@ -105,6 +105,17 @@ def trained(jobs, execution, study, title):
         new = job.folds[~job.folds["repeat"].isin(repeats_in(folder))]
         assert new["repeat"].nunique() == 1  # one look after another
         write_some(folder, job.name, new, job.members, job.pool, rng)
+
+
+def screened(jobs, execution, study, kind, title):
+    """Stands for training of what is screened."""
+    rng, done = np.random.default_rng(2), {}
+    for folder, job in jobs.items():
+        assert folder == paths.SCREENED / job.name
+        assert job.recipe.frozen and job.recipe.features is not None  # seconds a trial
+        write_some(folder, job.name, job.folds, job.members, job.pool, rng)
+        done[job.name] = records.read_all(folder)
+    return done
 
 
 def repeats_in(folder):
@@ -181,6 +192,7 @@ def studied(tmp_path, monkeypatch, pool_in, model):
     no_run = contextlib.nullcontext(NoRun())
     monkeypatch.setattr(tracking, "Run", lambda *_, **__: no_run)
     monkeypatch.setattr(decide, "run_all_observed", trained)
+    monkeypatch.setattr(screen, "run_all_observed", screened)
 
     def make(seed, draw=accepted):
         whole = draw(np.random.default_rng(seed))
@@ -196,9 +208,15 @@ def studied(tmp_path, monkeypatch, pool_in, model):
 @pytest.mark.parametrize("seed", range(12))
 def test_what_check_accepts_ends_in_a_report(seed, studied):
     whole = studied(seed)
-    for stage in (decide, compare, curves, report):
+    for stage in (screen, decide, compare, curves, report):
         stage.main()
     text = (paths.REPORTS / "report.md").read_text()
+    first = (paths.SCREEN / "screening.md").read_text()
+    used = {name for on in whole.variants.every.values() for name in on}
+    acting = used & {"dropout", "l1", "l2"} if whole.variants.transfer else set()
+    assert ("Nothing was screened" in first) == (not acting)
+    assert {name for name in used if f"| **{name}** |" in first} == acting
+    assert not acting or all(f"- {name}: " in first for name in used & {"augment", "batchnorm"})
     for name in whole.variants.every:
         assert f"**{name}**" in text
     assert ("Against the size" in text) == bool(whole.sizes.per_class and whole.sizes.variants)
@@ -300,7 +318,7 @@ def test_a_second_run_trains_nothing_and_a_smaller_most_takes_repeats_away(
     assert all(repeats <= {2} for repeats in added().values())
 
 
-def kept(jobs, execution, study, title):
+def kept(jobs, execution, study, kind, title):
     """Stands for training where all records are there."""
     for folder, job in jobs.items():
         assert set(job.folds["repeat"]) <= repeats_in(folder)

@@ -75,9 +75,15 @@ def logged(study="some study"):
 def rounds(jobs_of):
     """Two rounds, as the stage `decide` has them: one repeat of both variants, then one more of the
     variant that is still undecided. What each returned, and what MLflow had."""
-    one = run_all_observed(jobs_of(3), EXECUTION, "some study", "2 open: epochs"), logged()
+    one = (
+        run_all_observed(jobs_of(3), EXECUTION, "some study", "decide", "2 open: epochs"),
+        logged(),
+    )
     more = jobs_of(3, 4, names=["dropout"])
-    return one, (run_all_observed(more, EXECUTION, "some study", "1 open: epochs"), logged())
+    return one, (
+        run_all_observed(more, EXECUTION, "some study", "decide", "1 open: epochs"),
+        logged(),
+    )
 
 
 def keys(*repeats):
@@ -138,8 +144,10 @@ def test_the_rounds_again_train_nothing_and_log_nothing_twice(rounds, jobs_of, m
     for store in (tracking.store(), f"sqlite:///{paths.workspace()}/late.db"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
         for _ in range(2):
-            run_all_observed(jobs_of(3), EXECUTION, "some study", "2 open")
-            run_all_observed(jobs_of(3, 4, names=["dropout"]), EXECUTION, "some study", "1 open")
+            run_all_observed(jobs_of(3), EXECUTION, "some study", "decide", "2 open")
+            run_all_observed(
+                jobs_of(3, 4, names=["dropout"]), EXECUTION, "some study", "decide", "1 open"
+            )
             assert {n: sorted(trials) for n, (_, trials) in logged().items()} == {
                 "baseline": keys(3),
                 "dropout": keys(3, 4),
@@ -148,7 +156,7 @@ def test_the_rounds_again_train_nothing_and_log_nothing_twice(rounds, jobs_of, m
 
 
 def test_one_bar_has_the_title_and_counts_the_epochs_of_all(rounds, jobs_of, capfd):
-    run_all_observed(jobs_of(3), EXECUTION, "some study", "still open: dropout")
+    run_all_observed(jobs_of(3), EXECUTION, "some study", "decide", "still open: dropout")
     lines = [line for line in capfd.readouterr().out.splitlines() if line]
     assert len(lines) == 1
     assert lines[0].startswith("still open: dropout: 8 in ")  # 2 variants, 2 folds, 2 epochs
@@ -185,7 +193,7 @@ def test_a_store_that_is_away_costs_one_warning_for_all_variants(
     rounds, jobs_of, monkeypatch, capfd
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere/")
-    done = run_all_observed(jobs_of(3), EXECUTION, "some study", "away")
+    done = run_all_observed(jobs_of(3), EXECUTION, "some study", "decide", "away")
     assert capfd.readouterr().err.count("warning: MLflow") == 1
     assert [len(done[name]) for name in NAMES] == [2, 2]
 

@@ -191,6 +191,24 @@ def effects_table(effects: pd.DataFrame, words: Words, confidence: float) -> str
     return "\n".join(lines)
 
 
+def screened(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
+    """What became of a screening, in Markdown; rows as `cnnlab.compare.screening.against` gives."""
+    m = METRICS[metric]
+    misled = [row["technique"] for row in rows if row["misled"]]
+    names = " and ".join(misled) or "none"
+    lines = [
+        "The [first look](screen/screening.md) at the head of the frozen backbone misled of "
+        f"{names} of {plural(len(rows), 'technique')}.",
+        "",
+        f"| | first look ({m.step}) | full study ({m.step}) | p of no difference | |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        both = f"{effect(row['screened'], m)} | {effect(row['full'], m)}"
+        lines.append(f"| **{row['technique']}** | {both} | {_p(row['p'])} | {row['misled']} |")
+    return "\n".join(lines)
+
+
 def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
