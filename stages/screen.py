@@ -75,7 +75,7 @@ def main() -> None:
     effects.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     effects = report.read_table(path)
     words = report.words_of(options.metric, options.estimate, repeats, effects, len(dev.manifest))
-    of_kind = effects[effects["kind"] == "main"]
+    of_kind = pd.DataFrame(screening.of_techniques(effects.to_dict("records")))
     facts = {
         "study": study,
         "why": why,

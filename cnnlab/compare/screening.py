@@ -25,16 +25,16 @@ def sets(techniques: Sequence[str]) -> tuple[str, list[frozenset[str]]]:
 
 
 def against(screened: Iterable[Mapping], rows: Iterable[Mapping]) -> list[dict]:
-    """What became of a screening: a row for each technique that has a main effect in both.
+    """What became of a screening: a row for each technique whose effect both tell.
 
     `screened`, `rows`: effects (see `cnnlab.compare.tables`) on one metric. Their errors are taken
     to be independent; they share images, so that p is too large rather than too small.
     """
-    of_full = {row["technique"]: row for row in rows if row["kind"] == "main"}
+    of_full = {row["technique"]: row for row in of_techniques(rows)}
     made = []
-    for row in screened:
+    for row in of_techniques(screened):
         after = of_full.get(row["technique"])
-        if row["kind"] != "main" or after is None or row["why"] or after["why"]:
+        if after is None or row["why"] or after["why"]:
             continue
         error = math.hypot(float(row["se"]), float(after["se"]))
         apart = abs(row["effect"] - after["effect"])
@@ -49,6 +49,16 @@ def against(screened: Iterable[Mapping], rows: Iterable[Mapping]) -> list[dict]:
             }
         )
     return made
+
+
+def of_techniques(rows: Iterable[Mapping]) -> list[Mapping]:
+    """The effects that answer first: the main ones, or where there are none those of techniques
+    that are added alone."""
+    rows = list(rows)
+    for kind in ("main", "alone"):
+        if of_kind := [row for row in rows if row["kind"] == kind]:
+            return of_kind
+    return []
 
 
 def _misled(screened: Mapping, after: Mapping, p: float) -> str:

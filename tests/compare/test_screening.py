@@ -52,8 +52,15 @@ def test_the_p_of_no_difference_is_that_of_two_independent_estimates():
 def test_only_main_effects_that_both_have_are_held_against_each_other():
     before = [row("a", 0, 1, "undecided"), row("b", 0, 1, "undecided"), row("c", 0, 1, "undecided")]
     after = [
-        row("a", 0, 1, "undecided", kind="alone"),
+        row("a", 0, 1, "undecided", kind="removed"),
         row("b", 0, 1, "undecided", why="no error"),
         row("c", 0, 1, "undecided"),
     ]
     assert [made["technique"] for made in screening.against(before, after)] == ["c"]
+
+
+def test_where_a_design_tells_no_main_effects_those_alone_are_meant():
+    rows = [row("a", 0, 1, "undecided", kind="alone"), row("a", 0, 1, "undecided", kind="removed")]
+    assert screening.of_techniques(rows) == rows[:1]
+    (made,) = screening.against(rows, rows)
+    assert made["p"] == 1.0
