@@ -95,6 +95,14 @@ class Params(Options):
         """Where the backbone's weights come from is possible for its network."""
         ((net, _),) = chosen(self.backbone.model or self.model).items()
         weights = self.backbone.weights
+        for value, needs in (("package", "PACKAGE"), ("imagenet", "imagenet")):
+            able = [name for name in NETS.names() if hasattr(NETS[name], needs)]
+            _require(
+                weights != value or net in able,
+                "backbone.weights",
+                value,
+                f"where backbone.model is {' or '.join(able)}; it is {net}",
+            )
         _require(
             weights == "pretrain" or hasattr(NETS[net], "layer_name"),
             "backbone.weights",
@@ -102,7 +110,7 @@ class Params(Options):
             f"pretrain, as the backbone is a {net}, which takes no weights of others",
         )
         _require(
-            (weights in ("pretrain", "imagenet")) == (self.backbone.sha256 is None),
+            (weights in ("pretrain", "package", "imagenet")) == (self.backbone.sha256 is None),
             "backbone.sha256",
             self.backbone.sha256,
             "the file's sha256 where weights is a path or URL, null where it is not",

@@ -19,6 +19,7 @@ FILE = Path(__file__).with_name("params.yaml")
 CONTENT = yaml.load(FILE.read_text())
 NAMED = {"techniques": TECHNIQUES, "model": NETS}
 ABSENT = object()
+LITE = {"efficientnet_lite0": {"size": 32, "momentum": None, "dense": []}}
 
 
 def groups(value, key=()):
@@ -262,7 +263,18 @@ HEX = "0" * 64
         ({"data.pretrain.task": "labels"}, ["data.pretrain", "classes should name some"]),
         ({"data.pretrain.classes": ["1"]}, ["data.pretrain", "name at least 2"]),
         ({"backbone.weights": "a.h5"}, ["backbone.weights = 'a.h5'", "the backbone is a vgg"]),
-        ({"backbone.weights": "imagenet"}, ["backbone.weights = 'imagenet'", "is a vgg"]),
+        ({"backbone.weights": "imagenet"}, ["backbone.weights = 'imagenet'", "it is vgg"]),
+        (
+            {"backbone.weights": "package"},
+            [
+                "backbone.weights = 'package'",
+                "where backbone.model is efficientnet_lite0; it is vgg",
+            ],
+        ),
+        (
+            {"backbone.weights": "imagenet", "backbone.model": LITE},
+            ["backbone.weights = 'imagenet'", "is application; it is efficientnet_lite0"],
+        ),
         ({"backbone.sha256": HEX}, [f"backbone.sha256 = '{HEX}'", "null where it is not"]),
         ({"backbone.model": {}}, ["backbone.model = {}", "null, or one network with its size"]),
     ],
@@ -280,6 +292,7 @@ APPLICATION = {
     }
 }
 IMAGENET = {"backbone.model": APPLICATION, "backbone.weights": "imagenet"}
+PACKAGED = {"backbone.model": LITE, "backbone.weights": "package"}
 
 
 @pytest.mark.parametrize(
@@ -287,6 +300,12 @@ IMAGENET = {"backbone.model": APPLICATION, "backbone.weights": "imagenet"}
     [
         (IMAGENET, ["data.pretrain.task = 'rotation'", "backbone.weights is pretrain, else null"]),
         (IMAGENET | {"data.pretrain.task": None}, None),
+        ({**IMAGENET, "data.pretrain.task": None, **PACKAGED}, None),
+        (PACKAGED, ["data.pretrain.task = 'rotation'", "backbone.weights is pretrain, else null"]),
+        (
+            {**PACKAGED, "data.pretrain.task": None, "backbone.sha256": HEX},
+            ["backbone.sha256 = ", "null where it is not"],
+        ),
         (
             {**IMAGENET, "data.pretrain.task": None, "backbone.weights": "https://x/y.h5"},
             ["backbone.sha256 = None", "where weights is a path or URL"],

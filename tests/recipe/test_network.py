@@ -54,11 +54,12 @@ def test_a_seed_decides_the_weights_of_every_layer_by_its_name(net):
     assert len(drawn) > 1
     for name, array in drawn.items():
         np.testing.assert_array_equal(array, next(a for a in again[name] if np.ptp(a)))
-        assert not np.isclose(array, next(a for a in other[name] if np.ptp(a))).any()
+        near = np.isclose(array, next(a for a in other[name] if np.ptp(a)))
+        assert near.mean() < 1e-3  # by chance, among many weights
     by_shape = {array.shape: name for name, array in drawn.items()}
     for name, array in drawn.items():  # layers of one shape differ too
         twin = by_shape[array.shape]
-        assert twin == name or not np.isclose(array, drawn[twin]).any()
+        assert twin == name or np.isclose(array, drawn[twin]).mean() < 1e-3
 
 
 def weights_again(net):

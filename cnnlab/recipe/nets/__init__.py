@@ -16,6 +16,11 @@ blocks that techniques hook into. A network that takes weights of others also de
 - `layer_name(name) -> str`: what a layer of that name in a weights file is called here;
 - `imagenet(options, shape) -> {layer: arrays}`: weights that its library can fetch, for images of
   `shape` (height, width, channels). Raises any error where they cannot be fetched.
+
+One whose weights a Python package holds also defines
+
+- `PACKAGE`, a `cnnlab.recipe.nets._package.Package`: which package, and which file of it;
+- `packaged(tensors) -> {layer: arrays}`: the tensors of it (name -> array) as layers take them.
 """
 
 from cnnlab.plugins import Registry
