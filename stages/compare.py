@@ -11,9 +11,9 @@ import pandas as pd
 
 from cnnlab import params, paths, records, tracking
 from cnnlab.compare import comparison, designs, mechanisms, sides, tables
+from cnnlab.compare.growth import GROWTH_COLUMNS, growth
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.options import Compare
-from cnnlab.compare.growth import GROWTH_COLUMNS, growth
 from cnnlab.compare.recommend import recommend
 from cnnlab.compare.scores import Grid, Outcomes
 from cnnlab.compare.sizes import SIZE_COLUMNS, size_rows

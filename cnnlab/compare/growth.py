@@ -105,13 +105,15 @@ def fit(losses: Floats, images: Floats, covariance: Floats, with_floor: bool) ->
         for kept, new in zip(best, (miss, floor, part, np.full(len(y), exponent)), strict=True):
             kept[better] = new[better]
 
+    y_ones, ones_ones = y @ ones, ones @ ones
     for exponent in EXPONENTS:
         x = (images / unit) ** -exponent @ white
-        offer(np.zeros(len(y)), np.maximum(y @ x / (x @ x), 0), x, exponent, 0.0)
+        y_x, x_x, x_ones = y @ x, x @ x, x @ ones
+        offer(np.zeros(len(y)), np.maximum(y_x / x_x, 0), x, exponent, 0.0)
         if with_floor and exponent:
-            both = np.stack([ones, x], axis=1)
-            floor, part = np.linalg.lstsq(both, y.T, rcond=None)[0]
-            offer(floor, part, x, exponent, PRICE)
+            whole = x_x * ones_ones - x_ones**2  # of the normal equations, the determinant
+            floor = (x_x * y_ones - x_ones * y_x) / whole
+            offer(floor, (ones_ones * y_x - x_ones * y_ones) / whole, x, exponent, PRICE)
     return Curves(best[1], best[2], best[3], unit)
 
 

@@ -65,7 +65,12 @@ def sizes_figure(
             if name in lines:
                 line, colour = lines[name], COLOURS[i % 6]
                 x = per_class_of(line.images, images)
-                axes.plot(x, line.mean * metric.scale, color=colour, linewidth=1.4)
+                mean = line.mean * metric.scale
+                axes.plot(x, mean, color=colour, linewidth=1.4)
+                beyond = x > sizes[-1]  # where nothing was measured: white gaps in the line
+                axes.plot(
+                    x[beyond], mean[beyond], color="white", linewidth=2, linestyle=(0, (2, 3))
+                )
                 low, high = line.low * metric.scale, line.high * metric.scale
                 axes.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
         legend(figure, names)

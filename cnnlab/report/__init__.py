@@ -183,10 +183,10 @@ def growing(growth: pd.DataFrame, metric: str, confidence: float) -> list[str]:
         if row["why"]:
             lines.append(f"{name}: what more images would bring cannot be told: {row['why']}.")
             continue
-        worth = "" if row["minus"] == "" else f" {_worth(row)};"
+        worth = ":" if row["minus"] == "" else f" {_worth(row)};"
         gain = {"effect": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
         lines.append(
-            f"{name}{worth} from twice the images, {2 * row['images']}, expect {effect(gain, m)} "
+            f"{name}{worth} with twice the images ({2 * row['images']}) expect {effect(gain, m)} "
             f"{m.step}, to {estimate(row, 'doubled', m)} {m.unit} as a study of them would measure "
             f"({confidence:.0%} prediction interval)."
         )
@@ -205,7 +205,9 @@ def _worth(row: Mapping) -> str:
         return f"is worth more than {rounded(low)} more training images to {other}"
     if high < 0 and less:
         ends = f"[{rounded(-high)}, {rounded(-low)}]"
-        return f"costs {other} as much as about {rounded(-row['worth'])} fewer training images {ends}"
+        return (
+            f"costs {other} as much as about {rounded(-row['worth'])} fewer training images {ends}"
+        )
     if high < 0:
         return f"costs {other} as much as more than {rounded(-high)} fewer training images"
     told = [f"{rounded(-low)} fewer"] * less + [f"{rounded(high)} more"] * more
