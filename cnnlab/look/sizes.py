@@ -87,7 +87,8 @@ def sizes_figure(
         for row in rows
     )
     words += "".join(
-        f"; {name} by its curve at {2 * sizes[-1]}: {line.mean[-1] * metric.scale:.{metric.digits}f} "
+        f"; {name} by its curve at {2 * sizes[-1]}: "
+        f"{line.mean[-1] * metric.scale:.{metric.digits}f} "
         f"[{line.low[-1] * metric.scale:.{metric.digits}f}, "
         f"{line.high[-1] * metric.scale:.{metric.digits}f}]"
         for name, line in lines.items()
