@@ -485,10 +485,8 @@ def test_sizes_are_a_table_and_said_in_words():
 
 GROWN = {"images": 320, "gain": 0.021, "gain_low": 0.009, "gain_high": 0.03, "why": ""}
 GROWN |= {"doubled": 0.946, "doubled_low": 0.92, "doubled_high": 0.963, "minus": ""}
-MORE = (
-    "with twice the images (640) expect +2.1 [0.9, 3.0] points, to 94.6 [92.0, 96.3] % as a study "
-)
-MORE += "of them would measure (95% prediction interval)."
+MORE = "with twice the images (640) expect +2.1 [0.9, 3.0] points, to 94.6 [92.0, 96.3] % as a "
+MORE += "study of them would measure (95% prediction interval)."
 INF = float("inf")
 
 

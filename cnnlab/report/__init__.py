@@ -172,7 +172,7 @@ def overtaking(sizes: pd.DataFrame, metric: str) -> list[str]:
 
 
 def growing(growth: pd.DataFrame, metric: str, confidence: float) -> list[str]:
-    """What more training images would bring, a sentence a variant; `growth`: the table of growth."""
+    """What more training images would bring, a sentence a variant, from the table of growth."""
     m, lines = METRICS[metric], []
     rows = growth.to_dict("records")
     whys = {row["why"] for row in rows}
@@ -204,13 +204,12 @@ def _worth(row: Mapping) -> str:
     if low > 0:
         return f"is worth more than {rounded(low)} more training images to {other}"
     if high < 0 and less:
-        ends = f"[{rounded(-high)}, {rounded(-low)}]"
-        return (
-            f"costs {other} as much as about {rounded(-row['worth'])} fewer training images {ends}"
-        )
+        about = f"about {rounded(-row['worth'])} fewer training images"
+        return f"costs {other} as much as {about} [{rounded(-high)}, {rounded(-low)}]"
     if high < 0:
         return f"costs {other} as much as more than {rounded(-high)} fewer training images"
-    told = [f"{rounded(-low)} fewer"] * less + [f"{rounded(high)} more"] * more
+    told = [f"{rounded(-low)} fewer"] if less else []
+    told += [f"{rounded(high)} more"] if more else []
     if len(told) == 2:
         told = [f"between {told[0]} and {told[1]}"]
     elif told:
