@@ -27,6 +27,9 @@ What a recipe names in other fields is looked up in the technique's file as well
 - `Recipe.gradients`: `gradients(at, variables, **options) -> loss, gradients`: what the optimizer
   is given, where `at()` is (loss, gradients) of the batch at the variables as they are.
 
+A technique that changes what others set, such as their learning rates, says `LAST = True`: it is
+applied after them. All others are applied in the order of their names.
+
 A start, which says how training starts, also sets `START = True`: a variant with it has the
 backbone's network. Nearly all begin at the backbone's weights and say by `recipe.phased(...)` in
 which phases what moves; `untrained` is the control that begins at random ones. A variant has one
