@@ -2,9 +2,9 @@
 
 A card is made from the technique's file and from the committed studies. Of the file's docstring it
 takes what stands before `Mechanism:`, and what follows `Mechanism:`, `Sensible:`, `Goes badly
-with:` and `Cost:`; of its code the hyperparameters, what it claims, and how that would show. Effects
-are those of `reports/` and `studies/*/reports`; a study whose tables were made by an earlier version
-is left out, and named.
+with:` and `Cost:`; of its code the hyperparameters, what it claims, and how that would show.
+Effects are those of `reports/` and `studies/*/reports`; a study whose tables were made by an
+earlier version is left out, and named.
 """
 
 from __future__ import annotations
