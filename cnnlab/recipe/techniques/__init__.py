@@ -2,10 +2,10 @@
 
 A file's docstring says what it is, with its source, and in paragraphs that begin with these words
 its `Mechanism:`, what is `Sensible:`, what it `Goes badly with:`, and its `Cost:`; the cards in
-docs/techniques are made of that. It defines `Options` (its hyperparameters), `apply(recipe, options) -> recipe`, and, unless it
-is a placebo, what it should do: `CLAIM`, a few words that go into the report's table of mechanisms,
-and `EVIDENCE`, the quantity (of `cnnlab/compare/mechanisms.py`) and the way, "lower" or "higher",
-in which it should move.
+docs/techniques are made of that. The file defines `Options` (its hyperparameters),
+`apply(recipe, options) -> recipe`, and, unless it is a placebo, what it should do: `CLAIM`, a few
+words that go into the report's table of mechanisms, and `EVIDENCE`, the quantity (of
+`cnnlab/compare/mechanisms.py`) and the way, "lower" or "higher", in which it should move.
 
 An augmentation also defines one or more of
 
