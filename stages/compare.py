@@ -329,7 +329,8 @@ def _sizes(study: Study, sizes) -> None:
     table = pd.DataFrame(rows, columns=SIZE_COLUMNS)
     _csv(table, paths.COMPARE / "sizes.csv", SIZE_COLUMNS)
     more = growth(values, trained, study.compared.split, rules, study.options.draws, GROWTH_SEED)
-    _csv(more.rows, paths.COMPARE / "growth.csv", GROWTH_COLUMNS)
+    table = pd.DataFrame(more.rows, columns=GROWTH_COLUMNS)
+    _csv(table, paths.COMPARE / "growth.csv", GROWTH_COLUMNS)
     if rows:
         title = f"{study.name}: variants against the size of the training set"
         _save({"sizes": sizes_figure(title, study.metric, rows, more.lines, trained)})

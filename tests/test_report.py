@@ -9,7 +9,7 @@ import pytest
 from jinja2 import Environment, UndefinedError, meta
 
 from cnnlab import report
-from cnnlab.compare.growth import TOO_FEW
+from cnnlab.compare.growth import GROWTH_COLUMNS, TOO_FEW
 from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look import Picture, save
@@ -521,6 +521,16 @@ def test_where_no_curve_can_be_fitted_one_sentence_says_so():
     mixed = [GROWN | {"variant": "a"}, GROWN | {"variant": "b", "why": "all folds are alike"}]
     (_, said) = report.growing(pd.DataFrame(mixed), "accuracy", 0.95)
     assert said == "**b**: what more images would bring cannot be told: all folds are alike."
+
+
+def test_the_table_of_growth_is_read_as_it_was_written(tmp_path):
+    """Also of a study in which no variant has a curve, or only the first one."""
+    for rows in ([{"variant": "a", "why": TOO_FEW}], [GROWN | {"variant": "a"}]):
+        file = tmp_path / "growth.csv"
+        pd.DataFrame(rows, columns=GROWTH_COLUMNS).to_csv(file, index=False, float_format="%.6g")
+        numbers = [c for c in GROWTH_COLUMNS if c not in ("variant", "minus", "why")]
+        (said,) = report.growing(report.read_table(file, numbers), "accuracy", 0.95)
+        assert TOO_FEW in said or said == f"**a**: {MORE}"
 
 
 NAMES = ["01", "1e3", "yes", "null", "nan", "NA", "true", ""]
