@@ -186,8 +186,8 @@ def growing(growth: pd.DataFrame, metric: str, confidence: float) -> list[str]:
         worth = ":" if row["minus"] == "" else f" {_worth(row)};"
         gain = {"effect": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
         lines.append(
-            f"{name}{worth} with twice the images ({2 * int(row['images'])}) expect {effect(gain, m)} "
-            f"{m.step}, to {estimate(row, 'doubled', m)} {m.unit} as a study of them would measure "
+            f"{name}{worth} with twice the images ({2 * int(row['images'])}) expect "
+            f"{effect(gain, m)} {m.step}, to {estimate(row, 'doubled', m)} {m.unit} as a study of them would measure "
             f"({confidence:.0%} prediction interval)."
         )
     return lines
