@@ -187,8 +187,8 @@ def growing(growth: pd.DataFrame, metric: str, confidence: float) -> list[str]:
         gain = {"effect": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
         lines.append(
             f"{name}{worth} with twice the images ({2 * int(row['images'])}) expect "
-            f"{effect(gain, m)} {m.step}, to {estimate(row, 'doubled', m)} {m.unit} as a study of them would measure "
-            f"({confidence:.0%} prediction interval)."
+            f"{effect(gain, m)} {m.step}, to {estimate(row, 'doubled', m)} {m.unit} "
+            f"as a study of them would measure ({confidence:.0%} prediction interval)."
         )
     return lines
 
