@@ -16,7 +16,8 @@ KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
 	'note: Git knows no user here, which `dvc exp run` needs; set one with' \
 	'  git config user.name "YOUR NAME" && git config user.email YOU@EXAMPLE.ORG' >&2
 
-.PHONY: setup repro screen design validate track predict test ray gpu ui lint format study requirements readme
+.PHONY: setup repro screen design validate track predict test ray gpu ui lint format study requirements readme \
+	cards find-lr
 
 setup: $(READY)  ## .venv alone, which all the others set up too
 	@$(KNOWN)
@@ -71,6 +72,12 @@ study: $(READY)  ## a new study beside the root's: make study NAME=photos
 
 readme: $(READY)  ## the README's table from the committed reports
 	python -m cnnlab.report.readme
+
+cards: $(READY)  ## docs/techniques from the techniques' files and the committed reports
+	python -m cnnlab.report.cards
+
+find-lr: $(READY)  ## which learning rate: a short training with a rising one; VARIANT=name for another than the first
+	cd $(call given,STUDY) && python -m cnnlab.find_lr $(VARIANT)
 
 requirements: $(READY)  ## requirements*.txt from requirements*.in
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \

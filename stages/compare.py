@@ -11,6 +11,7 @@ import pandas as pd
 
 from cnnlab import params, paths, records, tracking
 from cnnlab.compare import comparison, designs, mechanisms, sides, tables
+from cnnlab.compare.growth import GROWTH_COLUMNS, growth
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.options import Compare
 from cnnlab.compare.recommend import recommend
@@ -27,6 +28,8 @@ from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.records import Record
 from cnnlab.records.trial import in_words
 from stages import run
+
+GROWTH_SEED = 0  # of the draws behind the intervals of curves
 
 
 @dataclass(frozen=True)
@@ -305,9 +308,10 @@ def _mechanisms(study: Study) -> None:
 
 
 def _sizes(study: Study, sizes) -> None:
-    """Scores against the size of the training set, as a table and a figure. A size
-    is left out where the variant diverged that others are compared with."""
+    """Scores against the size of the training set, and what more images would bring, as tables and
+    a figure. A size is left out where the variant diverged that others are compared with."""
     values: dict[int, dict[str, np.ndarray]] = {}
+    trained: dict[int, int] = {}  # images of a trial, by images per class
     for per_class in (*sizes.per_class, None) if sizes.per_class else ():
         for name in sizes.variants:
             folder = records.of_size(paths.RUNS / name, per_class)
@@ -318,14 +322,18 @@ def _sizes(study: Study, sizes) -> None:
             outcomes = Outcomes.of(records.cells(few), name)
             each = outcomes.of_each(study.metric.values).mean(axis=2)
             values.setdefault(images, {})[name] = each
+            trained[images] = round(np.mean([record.n_train for record in few]))
     values = {images: by for images, by in values.items() if sizes.variants[0] in by}
     rules = comparison.rules_of(study.options.metric, study.options)
     rows = size_rows(values, study.compared.split, rules)
     table = pd.DataFrame(rows, columns=SIZE_COLUMNS)
     _csv(table, paths.COMPARE / "sizes.csv", SIZE_COLUMNS)
+    more = growth(values, trained, study.compared.split, rules, study.options.draws, GROWTH_SEED)
+    table = pd.DataFrame(more.rows, columns=GROWTH_COLUMNS)
+    _csv(table, paths.COMPARE / "growth.csv", GROWTH_COLUMNS)
     if rows:
         title = f"{study.name}: variants against the size of the training set"
-        _save({"sizes": sizes_figure(title, study.metric, rows)})
+        _save({"sizes": sizes_figure(title, study.metric, rows, more.lines, trained)})
 
 
 def _write_plots(study: Study) -> None:

@@ -210,10 +210,14 @@ def _of_sizes(options) -> dict:
     of_effect = ["effect", "low", "high", "p"]  # not of what the others are compared with
     sizes, metric = report.read_table(paths.COMPARE / "sizes.csv", of_effect), options.metric
     if not len(sizes):
-        return {"sizes": "", "overtaking": [], "sizes_figure": ""}
+        return {"sizes": "", "overtaking": [], "growing": [], "sizes_figure": ""}
+    numbers = ["scale", "exponent", "floor", "mean", "doubled", "doubled_low", "doubled_high"]
+    numbers += ["gain", "gain_low", "gain_high", "worth", "worth_low", "worth_high"]
+    more = report.read_table(paths.COMPARE / "growth.csv", numbers)
     return {
         "sizes": report.sizes_table(sizes, metric, options.confidence),
         "overtaking": report.overtaking(sizes, metric),
+        "growing": report.growing(more, metric, options.confidence),
         "sizes_figure": report.picture(paths.COMPARE / "sizes.png", paths.REPORTS),
     }
 

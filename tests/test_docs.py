@@ -42,6 +42,8 @@ ELSEWHERE = {
     "make validate": "test_validate.py::test_",
     "make validate TRAIN=20": "test_validate.py::test_",
     "make repro JOBS=n": "test_launch.py::test_",
+    "make find-lr": "test_find_lr.py::test_",
+    "make cards": "test_report_cards.py::test_",
     "python -m stages.train VARIANT": "test_docs.py::test_own_source_network_and_start",
 }
 NOT_RUN = {

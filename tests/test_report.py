@@ -9,6 +9,7 @@ import pytest
 from jinja2 import Environment, UndefinedError, meta
 
 from cnnlab import report
+from cnnlab.compare.growth import GROWTH_COLUMNS, TOO_FEW
 from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look import Picture, save
@@ -205,7 +206,8 @@ NAMED = meta.find_undeclared_variables(Environment().parse(TEMPLATE))
 
 
 def facts(**changes):
-    lists = ("overview", "augmentation", "readings", "overtaking", "inside", "everywhere")
+    lists = ("overview", "augmentation", "readings", "overtaking", "growing", "inside")
+    lists += ("everywhere",)
     lists += ("mechanism_figures", "curves", "features", "kernels", "peaks", "grad_cam", "sides")
     lists += tuple(name for name in NAMED if name.endswith("_figures"))
     made = dict.fromkeys(NAMED, "T") | {key: [] for key in lists}
@@ -479,6 +481,56 @@ def test_sizes_are_a_table_and_said_in_words():
         "**baseline** does not overtake freeze at the sizes looked at",
         "**finetune** is ahead of freeze from 20 images per class on, not clearly so",
     ]
+
+
+GROWN = {"images": 320, "gain": 0.021, "gain_low": 0.009, "gain_high": 0.03, "why": ""}
+GROWN |= {"doubled": 0.946, "doubled_low": 0.92, "doubled_high": 0.963, "minus": ""}
+MORE = "with twice the images (640) expect +2.1 [0.9, 3.0] points, to 94.6 [92.0, 96.3] % as a "
+MORE += "study of them would measure (95% prediction interval)."
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ((343, 211, 562), "is worth about 340 more training images to baseline [210, 560]"),
+        ((INF, 211, INF), "is worth more than 210 more training images to baseline"),
+        ((-151, -210, -60), "costs baseline as much as about 150 fewer training images [60, 210]"),
+        ((-INF, -INF, -60), "costs baseline as much as more than 60 fewer training images"),
+        ((20, -60, 90), "that cannot be told from none: between 60 fewer and 90 more"),
+        ((20, -INF, 90), "that cannot be told from none: at most 90 more"),
+        ((20, -60, INF), "that cannot be told from none: at most 60 fewer"),
+        ((INF, -INF, INF), "to baseline that cannot be told from none"),
+    ],
+)
+def test_what_more_images_bring_is_said_without_silly_numbers(ends, words):
+    other = GROWN | {"variant": "augment", "minus": "baseline"}
+    other |= dict(zip(("worth", "worth_low", "worth_high"), ends, strict=True))
+    first, second = report.growing(
+        pd.DataFrame([GROWN | {"variant": "baseline"}, other]), "accuracy", 0.95
+    )
+    assert first == f"**baseline**: {MORE}"
+    assert second.startswith("**augment** ") and second.endswith(f"{words}; {MORE}")
+    assert "inf" not in second
+
+
+def test_where_no_curve_can_be_fitted_one_sentence_says_so():
+    rows = pd.DataFrame([{"variant": name, "why": TOO_FEW, "minus": ""} for name in "ab"])
+    (said,) = report.growing(rows, "accuracy", 0.95)
+    assert said == f"What more images would bring cannot be told: {TOO_FEW}."
+    mixed = [GROWN | {"variant": "a"}, GROWN | {"variant": "b", "why": "all folds are alike"}]
+    (_, said) = report.growing(pd.DataFrame(mixed), "accuracy", 0.95)
+    assert said == "**b**: what more images would bring cannot be told: all folds are alike."
+
+
+def test_the_table_of_growth_is_read_as_it_was_written(tmp_path):
+    """Also of a study in which no variant has a curve, or only the first one."""
+    for rows in ([{"variant": "a", "why": TOO_FEW}], [GROWN | {"variant": "a"}]):
+        file = tmp_path / "growth.csv"
+        pd.DataFrame(rows, columns=GROWTH_COLUMNS).to_csv(file, index=False, float_format="%.6g")
+        numbers = [c for c in GROWTH_COLUMNS if c not in ("variant", "minus", "why")]
+        (said,) = report.growing(report.read_table(file, numbers), "accuracy", 0.95)
+        assert TOO_FEW in said or said == f"**a**: {MORE}"
 
 
 NAMES = ["01", "1e3", "yes", "null", "nan", "NA", "true", ""]

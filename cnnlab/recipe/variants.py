@@ -96,9 +96,9 @@ class Sections:
 
     def _apply(self, recipe: Recipe, names: Iterable[str]) -> Recipe:
         """`recipe` with techniques applied, in the order of their names, so that two ways of
-        writing one set are one recipe."""
+        writing one set are one recipe; those that are `LAST` after all others."""
         hyperparameters = chosen(self.techniques)
-        for name in sorted(set(names)):
+        for name in sorted(set(names), key=_turn):
             if name not in hyperparameters:
                 allowed = ", ".join(sorted(hyperparameters))
                 raise UserError(
@@ -112,6 +112,11 @@ class Sections:
                 changed = replace(changed, techniques=(*changed.techniques, name))
             recipe = changed
         return recipe
+
+
+def _turn(name: str) -> tuple[bool, str]:
+    """What techniques are applied in the order of."""
+    return name in TECHNIQUES and getattr(TECHNIQUES[name], "LAST", False), name
 
 
 def _effective(recipe: Recipe, learnt: Sequence[Insert]) -> tuple[Recipe, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from cnnlab.report.words import (
     estimate,
     headlines,
     plural,
+    rounded,
     signed,
 )
 
@@ -167,6 +169,53 @@ def overtaking(sizes: pd.DataFrame, metric: str) -> list[str]:
                 f"**{name}** is ahead of {reference} from {ahead} images per class on, {sure}"
             )
     return lines
+
+
+def growing(growth: pd.DataFrame, metric: str, confidence: float) -> list[str]:
+    """What more training images would bring, a sentence a variant, from the table of growth."""
+    m, lines = METRICS[metric], []
+    rows = growth.to_dict("records")
+    whys = {row["why"] for row in rows}
+    if len(whys) == 1 and "" not in whys:  # the same of all
+        return [f"What more images would bring cannot be told: {whys.pop()}."]
+    for row in rows:
+        name = f"**{row['variant']}**"
+        if row["why"]:
+            lines.append(f"{name}: what more images would bring cannot be told: {row['why']}.")
+            continue
+        worth = ":" if row["minus"] == "" else f" {_worth(row)};"
+        gain = {"effect": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
+        lines.append(
+            f"{name}{worth} with twice the images ({2 * int(row['images'])}) expect "
+            f"{effect(gain, m)} {m.step}, to {estimate(row, 'doubled', m)} {m.unit} "
+            f"as a study of them would measure ({confidence:.0%} prediction interval)."
+        )
+    return lines
+
+
+def _worth(row: Mapping) -> str:
+    """How many more training images a variant is worth to the one that it is compared with, in
+    words: to two digits, and no number where the interval has no end."""
+    low, high, other = row["worth_low"], row["worth_high"], row["minus"]
+    less, more = (math.isfinite(end) for end in (low, high))
+    if low > 0 and more:
+        ends = f"[{rounded(low)}, {rounded(high)}]"
+        return f"is worth about {rounded(row['worth'])} more training images to {other} {ends}"
+    if low > 0:
+        return f"is worth more than {rounded(low)} more training images to {other}"
+    if high < 0 and less:
+        about = f"about {rounded(-row['worth'])} fewer training images"
+        return f"costs {other} as much as {about} [{rounded(-high)}, {rounded(-low)}]"
+    if high < 0:
+        return f"costs {other} as much as more than {rounded(-high)} fewer training images"
+    told = [f"{rounded(-low)} fewer"] if less else []
+    told += [f"{rounded(high)} more"] if more else []
+    if len(told) == 2:
+        told = [f"between {told[0]} and {told[1]}"]
+    elif told:
+        told = [f"at most {told[0]}"]
+    text = f"is worth a number of training images to {other} that cannot be told from none"
+    return ": ".join([text, *told])
 
 
 def effects_table(effects: pd.DataFrame, words: Words, confidence: float) -> str:

@@ -111,8 +111,8 @@ class Words:
                 return "by the assumption of the corrected t, more repeats would not settle it"
             if math.isinf(images):
                 return "neither more repeats nor more images would settle it"
-            return f"more repeats would not settle it, about {_rounded(images)} {self.images} would"
-        count = plural(_rounded(more), "more repeat")
+            return f"more repeats would not settle it, about {rounded(images)} {self.images} would"
+        count = plural(rounded(more), "more repeat")
         if row["repeats"] == 1 and self.estimate == "crossed":
             return f"at least {count} {'is' if more == 1 else 'are'} needed to settle it"
         return f"about {count} would settle it"
@@ -227,7 +227,7 @@ def capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _rounded(number: float) -> int:
+def rounded(number: float) -> int:
     """To two digits: no plan is more exact."""
     return round(float(f"{number:.2g}"))
 

@@ -15,9 +15,10 @@ from cnnlab.errors import UserError
 from cnnlab.plugins import chosen
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.network import initial, weights_of
-from cnnlab.recipe.techniques import TECHNIQUES
+from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.recipe.techniques.augment import OPS
 from cnnlab.recipe.techniques.mixup import beta
+from cnnlab.train import fit as fitting
 from cnnlab.train import phases
 from cnnlab.train.augmentation import _resample, augment, mix
 from cnnlab.train.fit import fit
@@ -373,6 +374,107 @@ def test_randaugment_s_colours_are_what_pillow_makes_of_them():
     flat = ours["equalize"](tf.constant(images), 0.5, factor).numpy()
     shares = np.histogram(flat, bins=8, range=(0, 255.01))[0] / flat.size
     np.testing.assert_allclose(shares, 1 / 8, atol=0.02)
+
+
+def test_augmix_blends_an_image_with_what_one_op_makes_of_it():
+    """Of one chain of one op the image is a share of the result, uniform, and the op the rest."""
+    images = pictures(200, (8, 8), 3)
+    seed = tf.constant([3, 4], tf.int32)
+    options = {"width": 1, "depth": 1, "strongest": 0.5, "alpha": 1.0}
+    made = OPS["augmix"].recolour(seed, images, **options).numpy()
+    magnitude = tf.random.stateless_uniform([200], seed + 6, 0, 0.5)
+    op = OPS["augmix"]._op(seed + 4, images, magnitude).numpy()
+    whole, part = (x.reshape(200, -1) - images.numpy().reshape(200, -1) for x in (op, made))
+    changed = np.abs(whole).max(1) > 1
+    assert 0.7 < changed.mean() < 1  # the others drew the op that changes nothing
+    share = (whole * part).sum(1)[changed] / (whole**2).sum(1)[changed]
+    np.testing.assert_allclose(part[changed], share[:, None] * whole[changed], atol=0.1)
+    assert share.min() > -1e-3 and share.max() < 1.001
+    assert share.mean() == pytest.approx(0.5, abs=0.07)
+    assert share.std() == pytest.approx(12**-0.5, abs=0.05)
+    np.testing.assert_allclose(part[~changed], 0, atol=1)
+
+
+def test_augmix_s_chains_have_shares_and_lengths_of_their_own():
+    """Pixels stay in range, and longer chains lead further away."""
+    images = pictures(64, (8, 8), 3)
+    far = []
+    for depth in (1, 3):
+        options = {"width": 3, "depth": depth, "strongest": 0.5, "alpha": 1.0}
+        made = OPS["augmix"].recolour(tf.constant([3, 4]), images, **options).numpy()
+        far.append(np.abs(made - images).mean())
+        assert made.min() >= 0 and made.max() <= 255
+    assert far[1] > 1.1 * far[0]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (6, 10)])
+def test_an_op_of_augmix_moves_as_a_warp_does(size):
+    images, seed = pictures(32, size), tf.constant([1, 2], tf.int32)
+    magnitude = tf.fill([32], 0.5)
+    which, _ = OPS["randaugment"]._drawn(seed, 32, 1)
+    geometric = [OPS["randaugment"].LIST[k] in OPS["randaugment"].WARPS for k in which[0].numpy()]
+    matrices = OPS["randaugment"].warp(seed, 32, size[1] / size[0], 1, magnitude)
+    expected = _resample(images, matrices, "CONSTANT").numpy()[geometric]
+    made = OPS["augmix"]._op(seed, images, magnitude).numpy()[geometric]
+    assert sum(geometric) > 5
+    np.testing.assert_allclose(made, expected, atol=0.01)
+
+
+def first_step(name, times=0.5):
+    """Gradients and the first steps that a technique's optimizer makes of them, as
+    (name, gradient, step), and the learning rate."""
+    recipe = replace(BASE, learning_rate=0.01)
+    made = TECHNIQUES[name].apply(recipe, TECHNIQUES[name].Options(times=times))
+    model = build(made)
+    variables = model.trainable_variables
+    optimizer = fitting._optimizer(made, model, made.learning_rate, {}, 10)
+    rng = np.random.default_rng(0)
+    gradients = [rng.normal(size=v.shape).astype(np.float32) for v in variables]
+    before = [v.numpy() for v in variables]
+    optimizer.apply([tf.constant(g) for g in gradients], variables)
+    steps = [v.numpy() - b for v, b in zip(variables, before, strict=True)]
+    return [(v.path, *x) for v, *x in zip(variables, gradients, steps, strict=True)], made
+
+
+def test_lion_moves_each_weight_by_the_learning_rate_against_its_gradient():
+    steps, made = first_step("lion")
+    assert made.learning_rate == 0.005
+    for name, gradient, step in steps:
+        np.testing.assert_allclose(step, -0.005 * np.sign(gradient), atol=1e-7, err_msg=name)
+
+
+def test_muon_makes_the_steps_of_dense_kernels_orthogonal_and_no_others():
+    steps, made = first_step("muon", times=1.0)
+    kinds = {True: 0, False: 0}
+    for name, gradient, step in steps:
+        dense = gradient.ndim == 2
+        kinds[dense] += 1
+        if dense:
+            # Five Newton-Schulz steps bring singular values near 1, not to it; decay adds a little.
+            scale = made.learning_rate * 0.2 * max(gradient.shape) ** 0.5
+            values = np.linalg.svd(step / scale, compute_uv=False)
+            assert values.min() > 0.5 and values.max() < 1.4, name
+            spread = np.linalg.svd(gradient, compute_uv=False)
+            assert spread.max() / spread.min() > values.max() / values.min()
+        else:  # Adam's first step is the learning rate
+            np.testing.assert_allclose(np.abs(step), made.learning_rate, rtol=0.02, err_msg=name)
+    assert min(kinds.values()) > 1
+
+
+@pytest.mark.parametrize("name", ["lion", "muon"])
+@pytest.mark.parametrize("start", starts())
+def test_an_optimizer_scales_the_rates_of_every_start(name, start):
+    """Also of those whose names come after its own."""
+    sections = made_up.using(SECTIONS, **{name: {"times": 0.25}})
+    plain, made = sections.recipe([start]), sections.recipe([start, name])
+    assert made.optimizer == name and made.learning_rate == 0.25 * plain.learning_rate
+    for one, other in zip(plain.phases, made.phases, strict=True):
+        assert other.learning_rate == 0.25 * one.learning_rate
+
+
+def test_two_optimizers_are_refused():
+    with pytest.raises(UserError, match="optimizer is set already, by lion"):
+        SECTIONS.recipe(["lion", "muon"])
 
 
 def test_brightness_adds_one_amount_within_its_limit():

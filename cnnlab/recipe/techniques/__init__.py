@@ -1,9 +1,11 @@
 """Techniques: one file each, and its hyperparameters in params.yaml under `techniques`.
 
-A file defines `Options` (its hyperparameters), `apply(recipe, options) -> recipe`, and, unless it
-is a placebo, what it should do: `CLAIM`, a few words that go into the report's table of mechanisms,
-and `EVIDENCE`, the quantity (of `cnnlab/compare/mechanisms.py`) and the way, "lower" or "higher",
-in which it should move.
+A file's docstring says what it is, with its source, and in paragraphs that begin with these words
+its `Mechanism:`, what is `Sensible:`, what it `Goes badly with:`, and its `Cost:`; the cards in
+docs/techniques are made of that. The file defines `Options` (its hyperparameters),
+`apply(recipe, options) -> recipe`, and, unless it is a placebo, what it should do: `CLAIM`, a few
+words that go into the report's table of mechanisms, and `EVIDENCE`, the quantity (of
+`cnnlab/compare/mechanisms.py`) and the way, "lower" or "higher", in which it should move.
 
 An augmentation also defines one or more of
 
@@ -26,6 +28,9 @@ What a recipe names in other fields is looked up in the technique's file as well
 - `Recipe.loss`: `loss(targets, logits, **options) -> (n,)`, float32, each image's loss;
 - `Recipe.gradients`: `gradients(at, variables, **options) -> loss, gradients`: what the optimizer
   is given, where `at()` is (loss, gradients) of the batch at the variables as they are.
+
+A technique that changes what others set, such as their learning rates, says `LAST = True`: it is
+applied after them. All others are applied in the order of their names.
 
 A start, which says how training starts, also sets `START = True`: a variant with it has the
 backbone's network. Nearly all begin at the backbone's weights and say by `recipe.phased(...)` in

@@ -2,6 +2,12 @@
 
 Mechanism: as a random flip, but no image is seen the same way round twice running, so that two
 epochs show all of both sides (Jordan 2024). Wrong for digits and text.
+
+Sensible: on for things and scenes, where left and right are alike; pays where each epoch counts
+(few epochs).
+Goes badly with: digits, text, and things whose sides differ (hands, road signs, scans with a left
+and a right); `flip`, which it then doubles.
+Cost: none.
 """
 
 from cnnlab.plugins import Options as Base

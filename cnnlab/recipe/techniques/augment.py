@@ -2,6 +2,12 @@
 
 Mechanism: more different training images from the same ones (Simard et al. 2003; Shorten and
 Khoshgoftaar 2019 for a survey). The policy's keys are the augmentations of this folder.
+
+Sensible: two to four ops that leave a person in no doubt of the class; `shift` and `flip` first for
+photographs, `shift` and small `rotation` for digits.
+Goes badly with: ops that make one class of another; very short trainings, which have no use for
+more views (a rule of thumb).
+Cost: a few percent of a step on the CPU; needs more epochs to pay in full.
 """
 
 import pkgutil

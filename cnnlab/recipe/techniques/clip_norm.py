@@ -2,6 +2,11 @@
 
 Mechanism: where the loss is as steep as a cliff, one step would throw the weights far away; its
 direction is kept and its length is bounded (Pascanu, Mikolov and Bengio 2013).
+
+Sensible: 1 to 5 for networks without normalisation; a safety belt, not a way to better scores (a
+rule of thumb: so that few steps are clipped once training runs).
+Goes badly with: norms far below the usual ones: training then crawls.
+Cost: next to none.
 """
 
 from pydantic import Field

@@ -3,6 +3,11 @@
 Mechanism: the length of the output plays no part in the cosine, so that few images do not drive it
 up without end (Barz and Denzler 2020, who recommend it for small data, and the sum with
 cross-entropy where probabilities are wanted).
+
+Sensible: cross_entropy 0.1 for 10 to 100 images a class (the authors' value and data); 1 for more.
+Goes badly with: large data, where cross-entropy alone is as good; `focal_loss`, which sets the loss
+too.
+Cost: none.
 """
 
 from pydantic import Field

@@ -2,6 +2,11 @@
 
 Mechanism: as erasing, but no pixel is wasted, and labels are soft (Yun et al. 2019). The area is
 drawn from Beta(alpha, alpha).
+
+Sensible: probability 0.5 to 1, alpha 1, for photographs of 32 pixels on and long trainings.
+Goes badly with: small things in large images, which the rectangle misses or takes away; digits and
+text; trainings of few epochs; `mixup` in the same batch (a rule of thumb: one of both).
+Cost: next to none a step; two to three times the epochs to pay in full.
 """
 
 from pydantic import Field

@@ -2,6 +2,11 @@
 
 Mechanism: lower layers see what all images have in common, so they need to change less (Howard and
 Ruder 2018).
+
+Sensible: lowest 0.01 to 0.3; learning rate a tenth of what random weights would get.
+Goes badly with: images unlike those of the backbone (X-rays from photographs), whose low layers
+have to change too.
+Cost: as `finetune`.
 """
 
 from pydantic import Field

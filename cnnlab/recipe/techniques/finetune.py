@@ -2,6 +2,13 @@
 
 Mechanism: features adapt to the images without forgetting where they came from (Yosinski et al.
 2014).
+
+Sensible: learning rate a tenth to a thirtieth of what random weights would get; `batchnorm: fixed`
+for few images or small batches, `learning` for images unlike the backbone's. From some hundred
+images on.
+Goes badly with: some tens of images, where `freeze` is safer; a high learning rate, which forgets
+the backbone; image sizes far below those the backbone learnt on.
+Cost: a full training of the backbone's network: 3 times a forward pass an image.
 """
 
 from typing import Literal

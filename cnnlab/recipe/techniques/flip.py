@@ -2,6 +2,11 @@
 
 Mechanism: doubles what is seen of left-right symmetric things (Krizhevsky et al. 2012). Wrong for
 digits and text.
+
+Sensible: horizontal for photographs of things and scenes; both for images without an up (cells,
+satellites).
+Goes badly with: digits, text, and things whose sides differ; vertical where gravity shows.
+Cost: next to none.
 """
 
 from pydantic import model_validator

@@ -2,6 +2,10 @@
 
 Mechanism: the most general layers, at the bottom, are the last to be disturbed (Howard and Ruder
 2018).
+
+Sensible: steps 3 to 5; learning rates as `finetune`.
+Goes badly with: short trainings: each step needs its epochs.
+Cost: between `freeze` and `finetune`, times the steps' epochs.
 """
 
 from pydantic import Field

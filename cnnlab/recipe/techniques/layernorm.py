@@ -1,6 +1,12 @@
 """Layer normalisation between each conv and its activation: each image by itself (Ba et al. 2016).
 
 Mechanism: as batch normalisation, with no need of other images, and the same at inference.
+
+Sensible: where batches are small or single images are trained on; usual in transformers more than
+in CNNs.
+Goes badly with: `batchnorm` in the same variant; CNNs with large batches, where `batchnorm` is
+better (Wu and He 2018).
+Cost: 10 to 30 percent more time an epoch (a rule of thumb; not fused).
 """
 
 from cnnlab.plugins import Options as Base

@@ -2,6 +2,11 @@
 
 Mechanism: a head at random would send large errors down and distort the features before it has
 learnt what to ask of them (Kumar et al. 2022).
+
+Sensible: head until it no longer gains, then as `finetune` at a third of its rate.
+Goes badly with: images much like the backbone's and many of them, where `finetune` alone is as
+good.
+Cost: as `finetune`, and the head's epochs.
 """
 
 from pydantic import Field

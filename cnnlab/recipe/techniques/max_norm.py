@@ -2,6 +2,11 @@
 
 Mechanism: bounds the weights however large the steps are (Srebro and Shraibman 2005; with dropout,
 Srivastava et al. 2014).
+
+Sensible: limit 2 to 4, with `dropout` and high learning rates.
+Goes badly with: normalised networks, where the norm of a filter plays no part; a low limit, which
+keeps training from fitting.
+Cost: next to none.
 """
 
 from pydantic import Field

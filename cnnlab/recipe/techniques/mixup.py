@@ -2,6 +2,11 @@
 
 Mechanism: the network is asked to be linear between examples, so it is less sure off them (Zhang et
 al. 2018). The share is drawn for each image from Beta(alpha, alpha).
+
+Sensible: alpha 0.1 to 0.4 for photographs, up to 1 for small networks that overfit much.
+Goes badly with: `label_smoothing` and `cutmix` besides (a rule of thumb: one of them); classes that
+differ by details; small networks that underfit.
+Cost: next to none a step; more epochs to pay in full.
 """
 
 from pydantic import Field

@@ -1,6 +1,11 @@
 """Gaussian noise: each pixel and channel is moved by a draw of its own.
 
 Mechanism: to first order a penalty on the slope of the net's function (Bishop 1995).
+
+Sensible: sd 0.01 to 0.1; for sensors that are noisy.
+Goes badly with: images whose texture tells the class; strong noise on small images, which then
+underfit.
+Cost: next to none.
 """
 
 from pydantic import Field

@@ -2,6 +2,12 @@
 
 Mechanism: large steps in the middle of training regularise, small ones at its end settle (Smith and
 Topin 2018).
+
+Sensible: peak 3 to 10 times the usual rate, warm-up 0.2 to 0.4; where `make find-lr` says that a
+higher rate holds; for short trainings.
+Goes badly with: `cosine` and `snapshot`, which set the schedule too; networks without
+normalisation, which a high peak throws off.
+Cost: none; often fewer epochs.
 """
 
 from pydantic import Field

@@ -2,6 +2,12 @@
 
 Mechanism: a broad policy with two numbers to choose instead of a learnt one (Cubuk et al. 2020,
 whose list of ops and full strengths these are; a signed op goes either way).
+
+Sensible: ops 1 to 2, magnitude 0.2 to 0.5 for photographs of some thousand images; less for small
+networks.
+Goes badly with: digits and text; classes that differ by colour; small networks and short trainings,
+which underfit with it.
+Cost: a few percent to a fifth of a step on the CPU, by the number of ops.
 """
 
 import math

@@ -3,6 +3,10 @@
 Mechanism: trains many shallower networks at once, and gradients reach the first layers (Huang et
 al. 2016); the chance grows in a straight line with depth, up to `rate` at the last branch. For
 networks with residual branches.
+
+Sensible: rate 0.1 to 0.2 for ten blocks, up to 0.5 for fifty and more.
+Goes badly with: shallow networks; networks without residual branches, where it is refused.
+Cost: none as implemented here: dropped branches are computed and set to 0.
 """
 
 from pydantic import Field

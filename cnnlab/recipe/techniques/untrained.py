@@ -3,6 +3,11 @@ another network than the study's.
 
 Mechanism: none; what the other starts gain over it is due to pre-training, and what it gains over
 the study's own network is due to the architecture.
+
+Sensible: beside every start whose backbone is another network than the study's; at the study's
+learning rate.
+Goes badly with: being read as a recommendation: it is a control.
+Cost: a full training of the backbone's network.
 """
 
 from dataclasses import replace

@@ -1,6 +1,10 @@
 """Random zoom: each image is magnified or shrunk about its centre.
 
 Mechanism: makes the network tolerate size (Simard et al. 2003, affine distortions).
+
+Sensible: 0.1 to 0.3 for photographs, where distance varies.
+Goes badly with: images whose size tells the class (cells, parts measured at one scale).
+Cost: a few percent of a step on the CPU.
 """
 
 import math
