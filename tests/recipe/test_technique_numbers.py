@@ -163,9 +163,10 @@ def test_trivial_augment_gives_each_image_one_op_at_a_magnitude_of_its_own():
 def test_momentum_is_nesterov_s():
     """Against the recurrence of Sutskever et al. 2013 as Keras states it."""
     recipe = TECHNIQUES["momentum"].apply(
-        BASE, TECHNIQUES["momentum"].Options(momentum=0.9, learning_rate=0.05)
+        BASE, TECHNIQUES["momentum"].Options(momentum=0.9, times=10.0)
     )
-    assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == ("sgd", 0.05, 0.9)
+    assert (recipe.optimizer, recipe.momentum) == ("sgd", 0.9)
+    assert recipe.learning_rate == 10 * BASE.learning_rate
     from cnnlab.train.fit import _optimizer
 
     weight = keras.Variable([1.0])

@@ -19,7 +19,7 @@ from cnnlab.errors import UserError
 from cnnlab.plugins import Options as Base
 
 LAST = True
-OPTIMIZERS = ("lion", "muon")  # techniques that set one
+OPTIMIZERS = ("lion", "momentum", "muon")  # techniques that set one
 CLAIM = "steps keep their size: training images are fitted better"
 EVIDENCE = ("objective", "lower")
 
