@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 _show(console, ask, answers, asked, shown_alone)
     if whole:
-        whole.finish(console)
+        whole.finish(console, in_words=total > FEW)
     for line in bad:
         print(f"not read: {line}", file=sys.stderr)
     return SOME_BAD if bad else 0
@@ -264,16 +264,17 @@ class _Whole:
         if len(self._rows) > contact.MOST:
             self._rows = sorted(self._rows, key=lambda row: row.telling)[: contact.MOST]
 
-    def finish(self, console: Console) -> None:
-        """Draw the sheet and say what all images are."""
+    def finish(self, console: Console, in_words: bool) -> None:
+        """Draw the sheet. `in_words`: also print how many images are what."""
         total = self._counts.total()
         if not total:
             return
-        console.print(_summary(self._counts))
-        if self._unlike:
+        if in_words:
+            console.print(_summary(self._counts))
+        if in_words and self._unlike:
             said = f"{self._unlike} of {total} are unlike the training images: their answers may"
             console.print(Text(f"{said} mean nothing", "yellow"))
-        if self._unsure:
+        if in_words and self._unsure:
             console.print(f"{self._unsure} of {total} may be of other classes too, see the set")
         note = "as the network sees them: probability, class, others that it may be, or that it is "
         note += "unlike the training images"

@@ -18,7 +18,7 @@ FLOORS = [
     {"look", "tracking"},
     {"params"},
     {"observed", "usage", "report"},
-    {"design", "launch", "new_study", "predict", "pull_request", "track", "validate"},
+    {"design", "export", "launch", "new_study", "predict", "pull_request", "track", "validate"},
     {"stages"},
 ]
 ROOTS = ("cnnlab", "stages")

@@ -215,9 +215,9 @@ def test_a_network_is_served_with_its_temperature(store, made):
     import mlflow
 
     def log(temperature):
-        mark = tracking.mark(made.records, temperature)
+        mark = tracking.mark(made.trials, temperature)
         with tracking.Run("warm", "final", "final", mark) as run:
-            run.finish(made.records, made.pool, made.model, temperature)
+            run.finish(made.trials, made.pool, made.model, temperature)
         (found,) = store.client.search_runs(
             [store.client.get_experiment_by_name("warm").experiment_id],
             f"tags.`cnnlab.mark` = '{mark}'",

@@ -54,8 +54,8 @@ def scaled(probabilities: NDArray[np.floating], temperature: float) -> NDArray[n
 
 
 def fit_temperature(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:
-    """The temperature of the least negative log likelihood; 1 where there is no least one, as where
-    every image is right.
+    """The temperature of the least negative log likelihood; 1 where there is none, as where every
+    image is right.
 
     `labels`: int (n,). `probabilities`: (n, classes).
     """
@@ -63,6 +63,8 @@ def fit_temperature(labels: NDArray[np.int64], probabilities: NDArray[np.floatin
 
     logits = np.log(np.maximum(probabilities.astype(np.float64), np.finfo(np.float32).tiny))
     true = logits[np.arange(len(labels)), labels]
+    if (true == logits.max(axis=1)).all():  # the surer, the better
+        return 1.0
 
     def nll(log_temperature: float) -> float:
         factor = math.exp(-log_temperature)

@@ -78,7 +78,7 @@ def test_repeats_add_no_images():
 def test_images_of_a_group_count_as_one():
     made = outcomes()
     alone = c.calibrate(made, made.image_id, 0.9)
-    grouped = c.calibrate(made, made.image_id // 30, 0.9)
+    grouped = c.calibrate(made, made.image_id // 20, 0.9)
     assert grouped.least < alone.least
 
 
