@@ -17,7 +17,7 @@ KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
 	'  git config user.name "YOUR NAME" && git config user.email YOU@EXAMPLE.ORG' >&2
 
 .PHONY: setup repro screen design validate track predict test ray gpu ui lint format study requirements readme \
-	cards find-lr
+	cards find-lr export
 
 setup: $(READY)  ## .venv alone, which all the others set up too
 	@$(KNOWN)
@@ -45,8 +45,11 @@ validate: $(READY)  ## how often the comparison is wrong: on recorded and simula
 track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
 	cd $(call given,STUDY) && python -m cnnlab.track
 
-predict: $(READY)  ## what is in an image, and where the network looks: make predict IMAGE=photo.jpg
+predict: $(READY)  ## what is in an image or all of a folder, and where the network looks: make predict IMAGE=photo.jpg
 	python -m cnnlab.predict --model $(call given,STUDY)/models $(call given,IMAGE)
+
+export: $(READY)  ## the network as TensorFlow Lite and, with requirements-export.txt, ONNX, in exports
+	cd $(call given,STUDY) && python -m cnnlab.export
 
 test: $(READY)
 	@git rev-parse >/dev/null 2>&1 || { echo 'error: the tests need a Git clone, which this is not' >&2; exit 1; }
@@ -88,6 +91,8 @@ requirements: $(READY)  ## requirements*.txt from requirements*.in
 		--no-emit-find-links requirements-gpu.in -c requirements.txt --output-file requirements-gpu.txt
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--no-emit-find-links requirements-data.in -c requirements.txt --output-file requirements-data.txt
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--no-emit-find-links requirements-export.in -c requirements.txt --output-file requirements-export.txt
 
 $(READY): requirements.txt
 	@case $(call given,CURDIR) in *[%:$$\"\`]*) echo 'error: Python environments, or MLflow in them, do not work in' \

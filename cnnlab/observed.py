@@ -25,28 +25,30 @@ def run_observed(
     study: str,
     kind: str,
     sizes: Iterable[int] = (),
+    temperature: float = 1.0,
 ) -> list[Record]:
     """Run what is missing of a job, and return its records.
 
-    `kind` (variant, backbone, final) is for MLflow. `sizes`: as `cnnlab.run.execute.run`. Of a
+    `kind` (variant, backbone, final) is for MLflow, and so is `temperature`, see
+    `cnnlab.tracking.Run.model_logger`. `sizes`: as `cnnlab.run.execute.run`. Of a
     variant some trials may have diverged, and have no record: it is said. Raises UserError where
     another kind's have, without which the study cannot go on."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
-    mark = tracking.digest(p.mark for p in plan)
+    mark = tracking.digest((p.mark for p in plan), temperature)
     with (
         tracking.Run(study, kind, job.name, mark) as parent,
         bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress,
     ):
         parent.describe({**_params(job), "trials": len(plan), "splits": len(splits)}, job.pool)
         watcher = _Watcher(progress, {job.name: parent}, {job.name: job.recipe.epochs})
-        log_model = parent.model_logger(job.pool)
+        log_model = parent.model_logger(job.pool, temperature)
         done = run(job, plan, folder, watcher, log_model, sizes=sizes, **execution.where)
         why = in_words(records.diverged(folder), len(plan))
         if why:
             parent.fail(why)
         else:
-            parent.finish(done, job.pool, folder / records.MODEL)
+            parent.finish(done, job.pool, folder / records.MODEL, temperature)
     if why and kind != "variant":
         raise UserError(f"{kind} {job.name}: {why}")
     if why:

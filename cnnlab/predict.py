@@ -1,59 +1,111 @@
-"""What is in an image: `python -m cnnlab.predict IMAGE...` (`make predict IMAGE=...`).
+"""What is in images: `python -m cnnlab.predict IMAGE_OR_FOLDER...` (`make predict IMAGE=...`).
 
-Asks the network of the recommended variant, prints the likeliest classes with their probabilities,
-and draws for each image what in it speaks for them (Grad-CAM), as predictions/IMAGE.png.
+Asks the network of the recommended variant. Of a few images it prints the likeliest classes with
+their probabilities, and draws for each what in it speaks for them (Grad-CAM), as
+predictions/IMAGE.png. Of more than one it writes predictions/predictions.csv, a row an image, and
+predictions/contact_sheet.png. A warning says where an image is unlike the training images, so that
+the answer may mean nothing, and a line which other classes cannot be ruled out.
+
+A few images of which some cannot be read stop it. Of many, or of those of a folder (at any depth),
+.tar or .zip, they are listed, the others go on, and the exit status is 3.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import csv
 import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnnlab import paths, records, usage
+from cnnlab import look, paths, records, usage
 from cnnlab.data.images import BadImage
-from cnnlab.data.sources import shown
+from cnnlab.data.sources import _files, shown
 from cnnlab.errors import UserError
+from cnnlab.look import contact
+from cnnlab.look.contact import Answer
+from cnnlab.processes import cores, quiet
+from cnnlab.progress import bar
 
 BAR = 20  # characters of a probability of 1
 LONGEST = 240  # bytes of a picture's name, of 255 that file systems allow
+FEW = 20  # images; of more no tables are printed, and no pictures drawn
+AT_ONCE = 256  # images that are held in memory
+TABLE, SHEET = "predictions.csv", "contact_sheet.png"
+SOME_BAD = 3  # exit status
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Raises UserError, before any model is loaded, for all images that cannot be read."""
+@dataclass(frozen=True)
+class Answers:
+    """What the network says of images, in their order."""
+
+    files: list[str]
+    images: np.ndarray  # uint8 (n, height, width, channels), as the network takes them
+    shares: np.ndarray  # float64 (n, classes), calibrated
+    sets: list[list[str]] | None  # classes that cannot be ruled out, the likeliest first
+    unlike: np.ndarray | None  # float64 (n,), above 1: unlike the training images
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status. Raises UserError, before any model is loaded, for all of a few
+    images that cannot be read, and where there are no images."""
     asked = _parse(arguments)
     about = usage.read(asked.model)
-    images = _read(asked.images, about)
-    network = records.load_model(asked.model / records.MODEL)
-
-    from cnnlab.train.answer import probabilities  # imports TensorFlow
-
-    shares = probabilities(network, images)
-    top = np.argsort(-shares, axis=1, kind="stable")[:, : asked.top]
+    places = [path for path in asked.images if _holds_images(path)]
+    alone = [path for path in asked.images if path not in places]
+    bad: list[str] = []
+    named = _few(alone, about) if len(alone) <= FEW else _many(alone, about, bad)
+    found = {place: _files.look(str(place)) for place in places}
+    names = {place: _files.images(files) for place, files in found.items()}
+    total = len(alone) + sum(map(len, names.values()))
+    if not total:
+        raise UserError(f"{', '.join(map(str, places))}: no images found")
+    images = itertools.chain(
+        named, *(_of_place(place, found[place], names[place], about, bad) for place in places)
+    )
+    ask = _Network(asked.model, about)
     console = Console(soft_wrap=True)
-    for path, share, ranks in zip(asked.images, shares, top, strict=True):
-        console.print(_table(path, [(about.classes[i], float(share[i])) for i in ranks]))
-    for picture in _draw(network, images, shares, top, asked, about):
-        console.print(f"where it looks: {picture}", highlight=False, markup=False)
+    several = bool(places) or total > 1
+    shown_alone = {TABLE, SHEET} if several else set()
+    with contextlib.ExitStack() as stack:
+        whole = stack.enter_context(_Whole(asked.out, about)) if several else None
+        steps = stack.enter_context(bar("images", total)) if total > FEW else None
+        for batch in _batches(images):
+            answers = ask(*batch)
+            if whole:
+                whole.add(answers)
+            if steps:
+                steps.advance(len(answers.files))
+            else:
+                _show(console, ask, answers, asked, shown_alone)
+    if whole:
+        whole.finish(console, in_words=total > FEW)
+    for line in bad:
+        print(f"not read: {line}", file=sys.stderr)
+    return SOME_BAD if bad else 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m cnnlab.predict", description=__doc__)
-    parser.add_argument("images", nargs="+", type=paths.typed, metavar="IMAGE")
+    parser.add_argument("images", nargs="+", type=paths.typed, metavar="IMAGE_OR_FOLDER")
     parser.add_argument(
         "--model", type=paths.typed, default=paths.MODELS, help="folder of the network"
     )
     parser.add_argument("--top", type=int, default=3, help="classes to show, at least 1")
     parser.add_argument(
-        "--out", type=paths.typed, default=Path("predictions"), help="for the pictures"
+        "--out", type=paths.typed, default=Path("predictions"), help="for what is written"
     )
     asked = parser.parse_args(arguments)
     if asked.top < 1:
@@ -61,24 +113,214 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return asked
 
 
-def _read(files: Sequence[Path], about: usage.Usage) -> np.ndarray:
-    """uint8 (n, height, width, channels), as `prepare` would have made them."""
-    images, bad = [], []
-    for path in files:
-        try:
-            images.append(about.pixels(path.read_bytes()))
-        except OSError as error:
-            bad.append(f"{path}: {error.strerror}")
-        except BadImage as error:
-            bad.append(f"{path}: {error}")
+def _holds_images(path: Path) -> bool:
+    """Whether a path is a folder or an archive, and no image."""
+    return path.is_dir() or path.name.lower().endswith((".tar", ".tar.gz", ".tgz", ".zip"))
+
+
+Image = tuple[str, np.ndarray]  # a file, and its pixels as `prepare` would have made them
+
+
+def _few(files: Sequence[Path], about: usage.Usage) -> list[Image]:
+    """The images of files. Raises UserError for all that are none."""
+    bad: list[str] = []
+    images = list(_many(files, about, bad))
     if bad:
         raise UserError("\n".join(bad))
-    return np.stack(images)
+    return images
 
 
-def _table(path: Path, answers: Sequence[tuple[str, float]]) -> Table:
+def _many(files: Sequence[Path], about: usage.Usage, bad: list[str]) -> Iterator[Image]:
+    """The images of files; those that are none are added to `bad`."""
+
+    def content(path: Path) -> bytes | Exception:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            return OSError(error.strerror)  # the path stands before it
+
+    for at in range(0, len(files), AT_ONCE):
+        some = files[at : at + AT_ONCE]
+        yield from _decoded(list(map(str, some)), map(content, some), about, bad)
+
+
+def _of_place(
+    place: Path, files: _files.Files, names: list[str], about: usage.Usage, bad: list[str]
+) -> Iterator[Image]:
+    """The images of a folder or an archive; what cannot be read is added to `bad`."""
+    unread = [finding for finding in files.findings if finding.what.endswith("cannot be read")]
+    bad += [f"{shown(str(place))}/{finding.where}: {finding.detail}" for finding in unread]
+    if files.ordered:
+        names = sorted(names, key=files.keys.__getitem__)
+    for at in range(0, len(names), AT_ONCE):
+        some = names[at : at + AT_ONCE]
+        contents = files.read([files.keys[name] for name in some])
+        yield from _decoded([str(place / name) for name in some], contents, about, bad)
+
+
+def _decoded(
+    files: Sequence[str],
+    contents: Iterable[bytes | Exception],
+    about: usage.Usage,
+    bad: list[str],
+) -> Iterator[Image]:
+    def pixels(content: bytes | Exception) -> np.ndarray | Exception:
+        try:
+            return content if isinstance(content, Exception) else about.pixels(content)
+        except BadImage as error:
+            return error
+
+    with ThreadPoolExecutor(cores()) as threads:
+        for file, image in zip(files, threads.map(pixels, contents), strict=True):
+            if isinstance(image, Exception):
+                bad.append(f"{shown(file)}: {image}")
+            else:
+                yield file, image
+
+
+def _batches(images: Iterable[Image]) -> Iterator[tuple[list[str], np.ndarray]]:
+    images = iter(images)
+    while some := list(itertools.islice(images, AT_ONCE)):
+        yield [file for file, _ in some], np.stack([pixels for _, pixels in some])
+
+
+class _Network:
+    """The network, loaded when the first images ask for it."""
+
+    def __init__(self, folder: Path, about: usage.Usage):
+        self._folder, self.about, self.model = folder, about, None
+
+    def __call__(self, files: list[str], images: np.ndarray) -> Answers:
+        with quiet():
+            if self.model is None:
+                self._load()
+            shares = self.about.believed(self._probabilities(self.model, images))
+            unlike = self._like.scores(self._features(images)) if self._like else None
+        return Answers(files, images, shares, self.about.sets(shares), unlike)
+
+    def _load(self) -> None:
+        from cnnlab.train import unlike
+        from cnnlab.train.answer import probabilities  # imports TensorFlow
+
+        self.model = records.load_model(self._folder / records.MODEL)
+        self._probabilities, self._like = probabilities, unlike.read(self._folder)
+        if self._like:
+            self._features = unlike.features(self.model)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What the sheet shows of an image."""
+
+    place: int  # in the order of images
+    answer: Answer
+    score: float  # how unlike the training images, 0 where that is not known
+
+    @property
+    def telling(self) -> tuple[float, float]:
+        """The least like training images first, then those of the least sure answer."""
+        return -max(self.score, 1.0), self.answer.probability
+
+
+class _Whole:
+    """What is written of all images together: the table and the sheet."""
+
+    def __init__(self, out: Path, about: usage.Usage):
+        self._out, self._about = out, about
+        self._rows: list[_Row] = []  # the most telling
+        self._counts, self._unlike, self._unsure = Counter[str](), 0, 0
+
+    def __enter__(self) -> _Whole:
+        self._out.mkdir(parents=True, exist_ok=True)
+        self._file = (self._out / TABLE).open("w", newline="", encoding="utf-8")
+        self._csv = csv.writer(self._file, lineterminator="\n")
+        names = [f"probability of {name}" for name in self._about.classes]
+        self._csv.writerow(["file", "predicted", "probability", "set", "unlike", *names])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, answers: Answers) -> None:
+        """Take in the answers to some images."""
+        for i, file in enumerate(answers.files):
+            share = answers.shares[i]
+            name, probability = self._about.classes[int(share.argmax())], float(share.max())
+            classes = answers.sets[i] if answers.sets else []
+            score = None if answers.unlike is None else float(answers.unlike[i])
+            odd = score is not None and score > 1
+            numbers = [f"{value:.6g}" for value in (probability, *share)]
+            unlike = "" if score is None else f"{score:.4g}"
+            self._csv.writerow(
+                [shown(file), name, numbers[0], "; ".join(classes), unlike, *numbers[1:]]
+            )
+            said = Answer(
+                answers.images[i], shown(Path(file).name), name, probability, classes[1:], odd
+            )
+            self._rows.append(_Row(self._counts.total(), said, score or 0.0))
+            self._counts[name] += 1
+            self._unlike += odd
+            self._unsure += len(classes) > 1
+        if len(self._rows) > contact.MOST:
+            self._rows = sorted(self._rows, key=lambda row: row.telling)[: contact.MOST]
+
+    def finish(self, console: Console, in_words: bool) -> None:
+        """Draw the sheet. `in_words`: also print how many images are what."""
+        total = self._counts.total()
+        if not total:
+            return
+        if in_words:
+            console.print(_summary(self._counts))
+        if in_words and self._unlike:
+            said = f"{self._unlike} of {total} are unlike the training images: their answers may"
+            console.print(Text(f"{said} mean nothing", "yellow"))
+        if in_words and self._unsure:
+            console.print(f"{self._unsure} of {total} may be of other classes too, see the set")
+        note = "as the network sees them: probability, class, others that it may be, or that it is "
+        note += "unlike the training images"
+        if len(self._rows) < total:
+            note = f"{len(self._rows)} of them: the least like training images, then the least sure"
+        else:
+            self._rows.sort(key=lambda row: row.place)
+        title = f"{self._about.recipe}: {total} images"
+        sheet = contact.contact_figure(title, note, [row.answer for row in self._rows])
+        look.save(sheet, self._out / SHEET)
+        for file in (self._out / TABLE, self._out / SHEET):
+            console.print(f"written: {file}", highlight=False, markup=False)
+
+
+def _summary(counts: Counter) -> Table:
+    table, total = Table(box=None, show_header=False), counts.total()
+    for name, count in counts.most_common():
+        bar = "█" * round(count / total * BAR)
+        table.add_row(Text(name), Text(str(count)), Text(bar, "blue"))
+    return table
+
+
+def _show(console: Console, ask: _Network, answers: Answers, asked, taken: set[str]) -> None:
+    """Print what the network says of each image, and draw where it looks."""
+    top = np.argsort(-answers.shares, axis=1, kind="stable")[:, : asked.top]
+    for i, ranks in enumerate(top):
+        likeliest = [(ask.about.classes[k], float(answers.shares[i, k])) for k in ranks]
+        console.print(_table(answers.files[i], likeliest))
+        if answers.unlike is not None and answers.unlike[i] > 1:
+            console.print(
+                Text(
+                    "unlike the training images "
+                    f"({answers.unlike[i]:.1f} × the limit): the answer may mean nothing",
+                    "yellow",
+                )
+            )
+        elif answers.sets and len(answers.sets[i]) > 1:
+            coverage = f"{ask.about.coverage:g} of such sets hold the true class"
+            console.print(Text(f"may be {', '.join(answers.sets[i])} ({coverage})"))
+    for picture in _draw(ask, answers, top, asked, taken):
+        console.print(f"where it looks: {picture}", highlight=False, markup=False)
+
+
+def _table(path: str, answers: Sequence[tuple[str, float]]) -> Table:
     table = Table(
-        title=Text(shown(str(path)), "bold"), title_justify="left", box=None, show_header=False
+        title=Text(shown(path), "bold"), title_justify="left", box=None, show_header=False
     )
     for name, share in answers:
         bar = "█" * round(share * BAR)
@@ -86,40 +328,42 @@ def _table(path: Path, answers: Sequence[tuple[str, float]]) -> Table:
     return table
 
 
-def _draw(
-    network, images: np.ndarray, shares: np.ndarray, top: np.ndarray, asked, about: usage.Usage
-) -> list[Path]:
-    """The pictures, as OUT/IMAGE.png; returns their files."""
-    from cnnlab import look
-
+def _draw(ask: _Network, answers: Answers, top: np.ndarray, asked, taken: set[str]) -> list[Path]:
+    """The pictures, as OUT/IMAGE.png; returns their files, whose names are added to `taken`."""
     asked.out.mkdir(parents=True, exist_ok=True)
-    each = np.repeat(images, top.shape[1], axis=0)  # an image as often as it has classes to show
+    # An image as often as it has classes to show.
+    each = np.repeat(answers.images, top.shape[1], axis=0)
     try:
-        layer, heat = look.grad_cam(network, each, top.ravel())
+        with quiet():
+            layer, heat = look.grad_cam(ask.model, each, top.ravel())
     except ValueError as error:  # a network without maps to look at; its answers stand
         print(f"no picture: {error}", file=sys.stderr)
         return []
     heat = heat.reshape(*top.shape, *heat.shape[1:])
     files: list[Path] = []
-    for i, path in enumerate(asked.images):
-        answers = [
-            (about.classes[k], float(shares[i, k]), heat[i, j]) for j, k in enumerate(top[i])
+    for i, path in enumerate(map(Path, answers.files)):
+        said: list[tuple[str, float, Any]] = [
+            (ask.about.classes[k], float(answers.shares[i, k]), heat[i, j])
+            for j, k in enumerate(top[i])
         ]
-        files.append(_picture(asked.out, path, files))
-        look.save(look.prediction_figure(shown(path.name), images[i], answers, layer), files[-1])
+        files.append(_picture(asked.out, path, taken))
+        figure = look.prediction_figure(shown(path.name), answers.images[i], said, layer)
+        look.save(figure, files[-1])
     return files
 
 
-def _picture(out: Path, image: Path, taken: Sequence[Path]) -> Path:
+def _picture(out: Path, image: Path, taken: set[str]) -> Path:
     """A file of its own for an image's picture, whatever the image is called."""
     stem = shown(image.stem).encode()[:LONGEST].decode(errors="ignore")
     names = itertools.chain([stem], (f"{stem}_{i}" for i in itertools.count(1)))
-    return next(file for name in names if (file := out / f"{name}.png") not in taken)
+    name = next(f"{name}.png" for name in names if f"{name}.png" not in taken)
+    taken.add(name)
+    return out / name
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports a missing GPU otherwise
     try:
-        main()
+        sys.exit(main())
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 
@@ -32,6 +33,31 @@ def silence() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what TensorFlow's C++ side writes to stderr; it is shown if something fails."""
+    try:
+        before = os.dup(2)
+    except OSError:  # no stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
+        except BaseException:
+            held.seek(0)
+            os.write(before, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def end_with_parent() -> None:

@@ -87,14 +87,16 @@ paired comparison.
 """
 
 
-def mark(records: list[Record]) -> str:
-    """Digest of a set of records: what a parent run stands for."""
-    return digest(r.fingerprint for r in records)
+def mark(records: list[Record], temperature: float = 1.0) -> str:
+    """Digest of a set of records: what a parent run stands for. `temperature`: as `digest`."""
+    return digest((r.fingerprint for r in records), temperature)
 
 
-def digest(fingerprints: Iterable[str]) -> str:
-    """Digest of trial fingerprints, in the order of trials."""
-    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()[:32]
+def digest(fingerprints: Iterable[str], temperature: float = 1.0) -> str:
+    """Digest of trial fingerprints, in the order of trials, and of the temperature by which the
+    logits of the logged network are divided, unless it is 1."""
+    parts = [*fingerprints, *([f"temperature {temperature!r}"] if temperature != 1 else [])]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def store() -> str:
@@ -283,23 +285,31 @@ class Run:
         return self._live.setdefault(trial.key, _Live(run_id))
 
     @_later
-    def finish(self, done: list[Record], pool: Pool, model: Path | None = None) -> None:
+    def finish(
+        self,
+        done: list[Record],
+        pool: Pool,
+        model: Path | None = None,
+        temperature: float = 1.0,
+    ) -> None:
         """Log the metrics of all records together; end it. `model`: a saved network, which is
-        logged with its signature; None: none is."""
+        logged with its signature, see `model_logger`; None: none is."""
         values = summary(done, pool.groups)
         for name, value in values.items():
             self._client.log_metric(self._id, name, value)
         note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))
         self._client.set_tag(self._id, NOTE, note)
         if model and not self._client.get_run(self._id).outputs.model_outputs:
-            self.model_logger(pool)(model)
+            self.model_logger(pool, temperature)(model)
         self._client.set_terminated(self._id)
 
-    def model_logger(self, pool: Pool) -> Callable[[Path], None]:
-        """What logs a saved network to this run; may be sent to a process that has TensorFlow."""
+    def model_logger(self, pool: Pool, temperature: float = 1.0) -> Callable[[Path], None]:
+        """What logs a saved network to this run; may be sent to a process that has TensorFlow.
+        `temperature`: what its logits are divided by, before they become probabilities."""
         example = np.asarray(pool.images[:1], np.float32)
         classes = list(pool.classes)
-        return functools.partial(_log_model, store(), self._study, self._tags, example, classes)
+        about = (self._study, self._tags, example, classes, temperature)
+        return functools.partial(_log_model, store(), *about)
 
     @_later
     def attach(self, files: list[Path], folder: str, root: Path | None = None) -> None:
@@ -578,9 +588,11 @@ def _log_model(
     tags: Mapping[str, str],
     example: np.ndarray,
     classes: list[str],
+    temperature: float,
     path: Path,
 ) -> None:
-    """`example`: float32 (1, height, width, channels), an image of the study."""
+    """`example`: float32 (1, height, width, channels), an image of the study. `temperature`: as
+    `Run.model_logger`."""
     import keras
     import mlflow
     from mlflow.models import ModelSignature
@@ -595,14 +607,14 @@ def _log_model(
         experiment_names=[study], filter_string=_having(tags), output_format="list"
     )
     network = records.load_model(path)
-    softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
     with mlflow.start_run(run_id=parent.info.run_id):
         mlflow.tensorflow.log_model(
-            keras.Model(network.inputs, softmax(network.outputs[0])),
+            keras.Model(network.inputs, records.answers(network.outputs[0], temperature)),
             name="model",
             signature=ModelSignature(Schema([images]), Schema([shares])),
             input_example=example,
-            metadata={"classes": classes},  # in the order of the outputs
+            # classes: in the order of the outputs
+            metadata={"classes": classes, "temperature": temperature},
             pip_requirements=["keras", "tensorflow"],
         )
 

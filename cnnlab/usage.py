@@ -1,15 +1,17 @@
 """What else one needs to use a saved network, `models/usage.json` beside it: the one place that
 writes and reads it. With both, images are judged as the study's own were, whatever became of the
-study."""
+study. (What training images are like is in a third file, see `cnnlab.train.unlike`.)"""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cnnlab.compare import calibration
 from cnnlab.data.images import RESIZE, BadImage, Settings, decode
 from cnnlab.errors import UserError
 
@@ -18,7 +20,7 @@ FILE = "usage.json"
 
 @dataclass(frozen=True)
 class Usage:
-    """How a network is fed, and what its outputs are called."""
+    """How a network is fed, what its outputs are called, and how far they can be believed."""
 
     recipe: str  # name of the variant
     classes: list[str]  # in the order of the outputs
@@ -26,10 +28,30 @@ class Usage:
     resize: str  # what is done to images of another shape, a key of RESIZE
     megapixels: float  # larger images are refused
     scale: list[float] | None = None  # of images of more than 8 bits; None: each one's own
+    temperature: float = 1.0  # what logits are divided by
+    coverage: float | None = None  # of prediction sets, as declared; None: there are no sets
+    least: float = 1.0  # probability of a class in the set of an image
+    false_alarms: float | None = None  # of `unlike`, as declared; None: it was not measured
 
     def write(self, folder: Path) -> None:
         """Write it beside the network."""
         (folder / FILE).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    def believed(self, probabilities: np.ndarray) -> np.ndarray:
+        """A network's probabilities (n, classes) as they can be believed, float64."""
+        return calibration.scaled(probabilities, self.temperature)
+
+    def sets(self, believed: np.ndarray) -> list[list[str]] | None:
+        """For each image the classes that it may be, the likeliest first, from what `believed`
+        gives; None where the network has no such limit."""
+        if self.coverage is None:
+            return None
+        order = np.argsort(-believed, axis=1, kind="stable")
+        chosen = calibration.sets(believed, self.least)
+        return [
+            [self.classes[k] for k in ranks if of_image[k]]
+            for ranks, of_image in zip(order, chosen, strict=True)
+        ]
 
     def pixels(self, content: bytes) -> np.ndarray:
         """An image file's bytes as the network takes them, uint8 of `shape`. Raises BadImage."""
@@ -49,6 +71,10 @@ def read(folder: Path) -> Usage:
         usage = Usage(**json.loads(path.read_text()))
         if usage.resize not in RESIZE or len(usage.shape) != 3 or not usage.classes:
             raise ValueError(f"resize {usage.resize!r}, shape {usage.shape}")
+        if not (usage.temperature > 0 and math.isfinite(usage.temperature)):
+            raise ValueError(f"temperature {usage.temperature}")
+        if not 0 <= usage.least <= 1:
+            raise ValueError(f"least {usage.least}")
     except FileNotFoundError:
         raise UserError(f"{path}: there is none; run `dvc repro final` first") from None
     except (OSError, ValueError, TypeError) as error:

@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from cnnlab import look, params, paths, records, tracking
+from cnnlab.compare.calibration import Calibration, Worth, calibrate, sets, worth
 from cnnlab.compare.judgement import Judgement, judge
+from cnnlab.compare.scores import Outcomes
 from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.look.effects import calibration_figure
 from cnnlab.observed import run_observed
 from cnnlab.recipe.variants import Sections
+from cnnlab.records import Trial
 from cnnlab.report import final as report
 from cnnlab.run import choice
 from cnnlab.run.job import NEVER, Job
@@ -45,6 +48,9 @@ def main() -> None:
     dev, test = pool.read(paths.PREPARED / "dev"), _test()
     sections = Sections(model, train, techniques, backbone)
     recipe = sections.recipe(chosen["techniques"].split())
+    outcomes = _outcomes(chosen["name"])
+    groups = np.array([dev.groups[image] for image in outcomes.image_id.tolist()])
+    calibration = calibrate(outcomes, groups, final.coverage)
 
     from cnnlab.train.answer import probabilities  # imports TensorFlow
     from cnnlab.train.fit import set_up
@@ -52,12 +58,26 @@ def main() -> None:
     # Their number shows in the last bits, and is fixed once a model that is there is looked into.
     set_up(train.threads, train.deterministic)
     job = _job(recipe, dev, seed, execution)
-    done = run_observed(job, paths.MODELS, execution, study, "final")
-    shape = list(dev.images.shape[1:])
-    scale = pool.scale(dev.folder)
-    Usage(chosen["name"], list(dev.classes), shape, resize, pixels, scale).write(paths.MODELS)
+    temperature = calibration.temperature
+    done = run_observed(job, paths.MODELS, execution, study, "final", temperature=temperature)
+    usage = Usage(
+        chosen["name"],
+        list(dev.classes),
+        list(dev.images.shape[1:]),
+        resize,
+        pixels,
+        pool.scale(dev.folder),
+        temperature,
+        final.coverage,
+        calibration.least,
+        final.false_alarms,
+    )
+    usage.write(paths.MODELS)
+    network = records.load_model(paths.MODELS / records.MODEL)
+    alarms = _unlike(network, chosen["name"], dev, test, final.false_alarms, seed)
     test = replace(test, classes=dev.classes)
-    predicted = probabilities(records.load_model(paths.MODELS / records.MODEL), test.images)
+    raw = probabilities(network, test.images)
+    predicted = usage.believed(raw)
     judged = judge(
         test.labels,
         predicted,
@@ -67,18 +87,67 @@ def main() -> None:
         draws=options.draws,
         seed=derive(seed, "draws"),
     )
-    answer = SimpleNamespace(labels=test.labels, probabilities=predicted)
-    files = _draw(study, chosen["name"], judged, answer, dev.classes)
-    facts = _write(chosen["name"], judged, options.metric)
+    trust = report.Trust(
+        calibration,
+        before=_worth(test.labels, raw, calibration.least),
+        after=_worth(test.labels, predicted, calibration.least),
+        alarms=alarms,
+    )
+    grids = _answers(outcomes, calibration, test, raw, predicted)
+    files = _draw(study, chosen["name"], judged, dev.classes, grids)
+    facts = _write(chosen["name"], judged, options.metric, trust)
     counts = dev.manifest["label"].value_counts().to_dict()
-    section = report.section(candidates, judged, options, final, files, counts)
+    section = report.section(candidates, judged, options, final, files, counts, trust)
     paths.FINAL_REPORT.write_text(section)
-    card = report.card(study, chosen, recipe, dev, done[0], section)
+    card = report.card(study, chosen, recipe, dev, done[0], section, final, trust)
     paths.MODEL_CARD.write_text(card)
-    with tracking.Run(study, "final", "final", tracking.mark(done)) as parent:
-        parent.judged({k: v for k, v in facts.items() if k != "recommended"})
+    with tracking.Run(study, "final", "final", tracking.mark(done, temperature)) as parent:
+        more = {"covered": trust.after.covered, "set_size": trust.after.size, "unlike": alarms}
+        parent.judged({k: v for k, v in (facts | more).items() if k != "recommended"})
         parent.attach([*files, paths.MODEL_CARD], "final")
         parent.register(study, report.about(chosen["name"], judged, dev.classes))
+
+
+def _outcomes(name: str) -> Outcomes:
+    """What the variant's networks predicted for the images held out from them."""
+    done = records.read_all(paths.RUNS / name, paths.DECIDED / name)
+    return Outcomes.of(records.cells(done), name)
+
+
+def _worth(labels, probabilities, least: float) -> Worth:
+    return worth(labels, probabilities, sets(probabilities, least))
+
+
+def _unlike(network, name: str, dev: pool.Pool, test: pool.Pool, alarms: float, seed: int) -> float:
+    """Write what training images are like beside the network; returns the share of test images that
+    are called unlike them. The network of the variant's first trial says what is usual."""
+    from cnnlab.train import unlike
+
+    runs = paths.RUNS / name
+    first = records.read(runs, Trial(name, 0, 0, 0).key)
+    held = np.isin(dev.manifest["image_id"], first.image_id)
+    other = unlike.HeldOut(records.load_model(runs / records.MODEL), held)
+    made = unlike.learn(network, dev.images, other, alarms, derive(seed, "unlike"))
+    made.write(paths.MODELS)
+    scores = made.scores(unlike.features(network)(test.images))
+    return float(np.mean(scores > 1))
+
+
+def _answers(outcomes: Outcomes, calibration: Calibration, test: pool.Pool, raw, predicted) -> dict:
+    """What `calibration_figure` draws: out of fold and on test, as trained and calibrated."""
+    labels = outcomes.labels
+    of_fold = {"as trained": outcomes.probabilities, "calibrated": calibration.after_probabilities}
+    grids = {
+        f"out of fold, {how}": [[[_answer(labels, m) for m in repeat]] for repeat in values]
+        for how, values in of_fold.items()
+    }
+    for how, values in (("as trained", raw), ("calibrated", predicted)):
+        grids[f"test, {how}"] = [[[_answer(test.labels, values)]]]
+    return grids
+
+
+def _answer(labels, probabilities) -> SimpleNamespace:
+    return SimpleNamespace(labels=labels, probabilities=probabilities)
 
 
 def _job(recipe, dev: pool.Pool, seed: int, execution) -> Job:
@@ -108,16 +177,14 @@ def _test() -> pool.Pool:
     return test
 
 
-def _draw(study, name, judged: Judgement, answer, classes) -> list:
+def _draw(study: str, name: str, judged: Judgement, classes, grids: dict) -> list:
     """The figures, as reports/final/*.png; returns the files."""
     shutil.rmtree(paths.FINAL, ignore_errors=True)
     paths.FINAL.mkdir(parents=True)
     title = f"{study}: {name} on the test images"
     figures = {
         "confusion": look.confusion_figure(title, judged.confusion, classes),
-        "calibration": calibration_figure(
-            f"{study}: how far confidence can be believed", {f"{name}, test": [[[answer]]]}
-        ),
+        "calibration": calibration_figure(f"{study}: how far confidence can be believed", grids),
     }
     files = {stem: paths.FINAL / f"{stem}.png" for stem in figures}
     for stem, picture in figures.items():
@@ -138,12 +205,13 @@ def _confusion(judged: Judgement) -> pd.DataFrame:
     )
 
 
-def _write(name: str, judged: Judgement, primary: str) -> dict:
+def _write(name: str, judged: Judgement, primary: str, trust: report.Trust) -> dict:
     """The tables in reports/final, and the headline numbers, which are returned."""
     tables = {
         "classes": pd.DataFrame(judged.classes),
         "metrics": pd.DataFrame(judged.metrics.items(), columns=["metric", "value"]),
         "confusion": _confusion(judged),
+        "calibration": pd.DataFrame(trust.rows(), columns=report.TRUST_COLUMNS),
     }
     for stem, table in tables.items():
         path = paths.FINAL / f"{stem}.csv"

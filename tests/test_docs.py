@@ -34,6 +34,8 @@ ELSEWHERE = {
     "dvc exp run --queue -S folds.repeats=5": "test_pipeline.py::test_experiments_work_in_place",
     "dvc queue start": "test_pipeline.py::test_experiments_work_in_place",
     "make predict IMAGE=photo.jpg": "test_predict.py::test_",
+    "make predict IMAGE=photos": "test_predict.py::test_a_folder_becomes_a_table_and_a_sheet",
+    "make export": "test_export.py::test_",
     "dvc gc --workspace --projects studies/*": "test_new_study.py::test_studies_share_a_cache",
     "mlflow models serve -m models:/digits@champion --env-manager local": (
         "test_tracking.py::test_a_server_answers_for_the_champion"
@@ -55,6 +57,7 @@ NOT_RUN = {
     "make requirements": "downloads",
     "pip install -r requirements-ray.txt": "downloads; make ray installs the same",
     "pip install -r requirements-data.txt": "downloads",
+    "pip install -r requirements-export.txt": "downloads",
     "pip install dvc-s3": "downloads",
     "pip install 'psycopg[binary]'": "downloads",
     "mlflow server --backend-store-uri postgresql+psycopg://user:password@db.example/mlflow"

@@ -18,7 +18,10 @@ FLOORS = [
     {"look", "tracking"},
     {"params"},
     {"observed", "usage", "report"},
-    {"design", "find_lr", "launch", "new_study", "predict", "pull_request", "track", "validate"},
+    {
+        *("design", "export", "find_lr", "launch", "new_study", "predict", "pull_request", "track"),
+        "validate",
+    },
     {"stages"},
 ]
 ROOTS = ("cnnlab", "stages")

@@ -169,9 +169,10 @@ def test_stages_open_the_files_that_dvc_yaml_lists(clone):
         for how in opened:
             assert {p for p in opened[how] if not inside[how](p)} == set(), (name, how)
         for dep in deps:
-            # Digits come with scikit-learn, and `final` reads what the recommended variant needs.
+            # Digits come with scikit-learn, and `final` reads what the recommended variant needs
+            # and has.
             unread = {"data/raw", "data/raw_pretrain"}
-            unread |= {"data/backbone"} if name == "final" else set()
+            unread |= {"data/backbone", "data/decided"} if name == "final" else set()
             if dep.startswith(("data/", "reports/")) and dep not in unread:
                 read = [p for p in opened["r"] if p == dep or p.startswith(f"{dep}/")]
                 assert read, f"{name} lists {dep} and does not read it"
@@ -342,7 +343,8 @@ def test_a_model_that_began_at_a_backbone_is_taken_home(clone):
     assert version.tags["cnnlab.kind"] == "final"
     served = mlflow.tensorflow.load_model(client.get_model_version_download_uri("home", "1"))
     images = np.asarray(test.images[:5], np.float32)
-    logits = np.asarray(taken(images, training=False))
+    temperature = json.loads((study / "models/usage.json").read_text())["temperature"]
+    logits = np.asarray(taken(images, training=False)) / temperature
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(served.predict(images, verbose=0), shares, rtol=1e-4, atol=1e-5)
     clone.run("git", "add", "-A", "studies/home")

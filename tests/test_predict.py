@@ -1,7 +1,10 @@
 """A network that was taken home: how it is fed, and what it says of image files."""
 
+import csv
 import io
+import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +15,12 @@ from cnnlab import predict, records, usage
 from cnnlab.data.images import BadImage, Settings, decode
 from cnnlab.errors import UserError
 from cnnlab.recipe.network import initial
+from cnnlab.train import unlike
 from cnnlab.usage import Usage
 
 CLASSES = ["cat", "dog [big]", "eel"]
 ABOUT = Usage("dropout", CLASSES, [8, 8, 3], "squash", 1.0)
+TABLE = {predict.TABLE, predict.SHEET}
 
 
 def encoded(size=(8, 8), kind="PNG", mode="RGB", seed=0):
@@ -101,7 +106,7 @@ def test_it_prints_classes_and_draws_where_the_network_looks(models, tmp_path, c
     assert len(shares) == 6 and sum(shares[:3]) == pytest.approx(100, abs=0.2)
     assert shares[:3] == sorted(shares[:3], reverse=True)
     assert all(said.count(name) == 2 for name in CLASSES)
-    assert sorted(p.name for p in out.iterdir()) == ["my photo.png", "my photo_1.png"]
+    assert {p.name for p in out.iterdir()} - TABLE == {"my photo.png", "my photo_1.png"}
     assert "my photo.jpg" in alt(out / "my photo.png")
 
 
@@ -122,10 +127,10 @@ def test_all_bad_images_are_named_and_nothing_is_drawn(models, tmp_path):
     bad.write_bytes(b"no image")
     good.write_bytes(encoded()[0])
     with pytest.raises(UserError) as error:
-        ask(models, tmp_path, good, bad, tmp_path / "gone.png", tmp_path)
+        ask(models, tmp_path, good, bad, tmp_path / "gone.png")
     text = str(error.value).splitlines()
     assert [line.rsplit(": ", 1)[0] for line in text] == list(
-        map(str, (bad, tmp_path / "gone.png", tmp_path))
+        map(str, (bad, tmp_path / "gone.png"))
     )
     assert "No such file" in text[1] and "good" not in str(error.value)
     assert not (tmp_path / "pictures").exists()
@@ -141,7 +146,8 @@ def test_an_image_may_have_any_name(models, tmp_path, capsys, name):
     file = tmp_path / os.fsdecode(name)
     file.write_bytes(encoded()[0])
     out = ask(models, tmp_path, file, file)
-    assert capsys.readouterr().out.count("where it looks") == len(list(out.iterdir())) == 2
+    pictures = {p.name for p in out.iterdir()} - TABLE
+    assert capsys.readouterr().out.count("where it looks") == len(pictures) == 2
 
 
 def test_each_image_has_a_picture_of_its_own(models, tmp_path):
@@ -149,7 +155,8 @@ def test_each_image_has_a_picture_of_its_own(models, tmp_path):
     for name in names:
         (tmp_path / name).write_bytes(encoded()[0])
     out = ask(models, tmp_path, *(tmp_path / name for name in names))
-    assert sorted(p.name for p in out.iterdir()) == ["x.png", "x_1.png", "x_2.png", "x_3.png"]
+    pictures = {p.name for p in out.iterdir()} - TABLE
+    assert pictures == {"x.png", "x_1.png", "x_2.png", "x_3.png"}
 
 
 def test_home_is_known(models, tmp_path, monkeypatch, capsys):
@@ -159,3 +166,86 @@ def test_home_is_known(models, tmp_path, monkeypatch, capsys):
     assert str(tmp_path / "x.png") in capsys.readouterr().out
     with pytest.raises(UserError, match=f"{tmp_path}/gone.png: No such file"):
         ask(models, tmp_path, "~/gone.png")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of 22 images, two of them in a folder of their own, and what is none."""
+    folder = tmp_path / "photos"
+    (folder / "below").mkdir(parents=True)
+    for i in range(22):
+        (folder / ("below" if i > 19 else "") / f"{i}.png").write_bytes(encoded(seed=i)[0])
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def rows(out):
+    with (out / predict.TABLE).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_becomes_a_table_and_a_sheet(models, tmp_path, photos, capsys):
+    from cnnlab.report import alt
+
+    (photos / "bad.jpg").write_bytes(b"no image")
+    out = tmp_path / "out"
+    arguments = [str(photos), "--model", str(models), "--out", str(out)]
+    assert predict.main(arguments) == predict.SOME_BAD
+    said = capsys.readouterr()
+    assert f"not read: {photos}/bad.jpg" in said.err and "notes.txt" not in said.err
+    assert {p.name for p in out.iterdir()} == TABLE  # of so many no picture each
+    table = rows(out)
+    assert len(table) == 22 and {row["file"] for row in table} >= {f"{photos}/below/21.png"}
+    names = [f"probability of {name}" for name in CLASSES]
+    for row in table:
+        shares = [float(row[name]) for name in names]
+        assert sum(shares) == pytest.approx(1, abs=1e-4)
+        assert row["predicted"] == CLASSES[int(np.argmax(shares))]
+        assert float(row["probability"]) == max(shares)
+        assert row["set"] == row["unlike"] == ""  # of an older study
+    assert "22 images" in alt(out / predict.SHEET)
+    (photos / "bad.jpg").unlink()
+    assert predict.main(arguments) == 0
+
+
+def test_a_folder_without_images_is_refused(models, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: no images found"):
+        ask(models, tmp_path, tmp_path / "empty")
+
+
+def test_sets_temperature_and_warnings_of_a_calibrated_network(models, tmp_path, photos, capsys):
+    home = tmp_path / "models"
+    shutil.copytree(models, home)
+    network = records.load_model(home / records.MODEL)
+    like = np.stack([encoded(seed=i)[1] for i in range(40)])
+    made = unlike.Unlike.of(unlike.features(network)(like))
+    replace(made, limit=2 * float(made.within().max())).write(home)
+    replace(ABOUT, temperature=4.0, coverage=0.9, least=0.01, false_alarms=0.05).write(home)
+    white = tmp_path / "white.png"
+    Image.new("RGB", (8, 8), "white").save(white)
+    out = ask(home, tmp_path, photos / "1.png", white)
+    said = capsys.readouterr().out
+    assert "may be " in said and "unlike the training images" in said
+    first, second = rows(out)
+    assert set(first["set"].split("; ")) == set(CLASSES)
+    assert float(first["unlike"]) < 1 < float(second["unlike"])
+    plain = ask(models, tmp_path / "plain", photos / "1.png", white)
+    shares, soft = (
+        np.array([float(row[f"probability of {name}"]) for name in CLASSES])
+        for row in (rows(plain)[0], first)
+    )
+    np.testing.assert_allclose(soft, shares**0.25 / (shares**0.25).sum(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("field", [{"temperature": 0}, {"temperature": -1}, {"least": 2}])
+def test_a_calibration_that_cannot_be_is_refused(tmp_path, field):
+    replace(ABOUT, **field).write(tmp_path)
+    with pytest.raises(UserError, match=r"usage.json: does not say"):
+        usage.read(tmp_path)
+
+
+def test_files_of_older_studies_are_read(tmp_path):
+    old = {k: getattr(ABOUT, k) for k in ("recipe", "classes", "shape", "resize", "megapixels")}
+    (tmp_path / usage.FILE).write_text(json.dumps(old))
+    assert usage.read(tmp_path) == ABOUT and ABOUT.sets(np.eye(3)) is None

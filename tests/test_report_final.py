@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from cnnlab import paths
+from cnnlab.compare.calibration import Calibration, Worth
 from cnnlab.compare.judgement import judge
 from cnnlab.compare.metrics import METRICS
 from cnnlab.report import final as report
@@ -95,6 +96,30 @@ def test_the_table_of_variants_has_the_best_first():
     assert "too close" not in by_mean[0] and len({line.count("|") for line in by_mean}) == 1
 
 
+def trust(temperature=1.5):
+    before, after = Worth(0.9, 0.12, 0.91, 1.2), Worth(0.7, 0.03, 0.91, 1.3)
+    c = Calibration(temperature, 0.2, before, after, np.zeros((1, 1, 1, 3)))
+    return report.Trust(c, Worth(0.8, 0.1, 0.9, 1.2), Worth(0.65, 0.04, 0.88, 1.25), 0.062)
+
+
+def test_what_answers_are_worth_is_said_before_and_after():
+    final = SimpleNamespace(coverage=0.9, false_alarms=0.05)
+    lines = report.trust_table(trust(), final).splitlines()
+    assert lines[2].endswith("| 0.900 → 0.700 | 0.800 → 0.650 |")
+    assert lines[3].endswith("| 12.0 → 3.0 | 10.0 → 4.0 |")
+    assert lines[4].endswith("declared: 90.0% | 91.0% | 88.0% |")
+    assert lines[5].endswith("| 1.30 | 1.25 |") and lines[6].endswith("5.0% | – | 6.2% |")
+    assert [len(row) for row in trust().rows()] == [len(report.TRUST_COLUMNS)] * 7
+
+
+@pytest.mark.parametrize(
+    ("temperature", "words"),
+    [(1.5, "too sure of itself"), (0.6, "too unsure of itself"), (1.0, "given as they are")],
+)
+def test_the_temperature_is_said_in_words(temperature, words):
+    assert words in report.believed(trust(temperature))
+
+
 @pytest.fixture
 def found():
     labels, said = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
@@ -109,9 +134,10 @@ def test_other_shares_of_classes_in_test_are_said(found, dev, alike, monkeypatch
     options = SimpleNamespace(
         metric="accuracy", rope=SimpleNamespace(accuracy=0.01), confidence=0.95
     )
-    final = SimpleNamespace(rule="best", probability=0.95)
+    final = SimpleNamespace(rule="best", probability=0.95, coverage=0.9, false_alarms=0.05)
     counts = dict(zip(("cat", "d|g", "eel"), dev, strict=True))
-    text = report.section(candidates("half"), found, options, final, [], counts)
+    text = report.section(candidates("half"), found, options, final, [], counts, trust())
+    assert "**temperature 1.50**" in text and "| 91.0% | 88.0% |" in text
     assert ("The test images have other shares of the classes" in text) != alike
     assert "by more than 1 point?" in text
 

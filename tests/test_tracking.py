@@ -211,6 +211,29 @@ def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     np.testing.assert_array_equal(example, made.pool.images[:1])
 
 
+def test_a_network_is_served_with_its_temperature(store, made):
+    import mlflow
+
+    def log(temperature):
+        mark = tracking.mark(made.trials, temperature)
+        with tracking.Run("warm", "final", "final", mark) as run:
+            run.finish(made.trials, made.pool, made.model, temperature)
+        (found,) = store.client.search_runs(
+            [store.client.get_experiment_by_name("warm").experiment_id],
+            f"tags.`cnnlab.mark` = '{mark}'",
+        )
+        (output,) = found.outputs.model_outputs
+        return mlflow.pyfunc.load_model(store.client.get_logged_model(output.model_id).model_uri)
+
+    images = made.pool.images[:2].astype(np.float32)
+    plain, warm = log(1.0), log(2.0)  # two runs: the second has another network to serve
+    soft = np.sqrt(plain.predict(images))
+    np.testing.assert_allclose(
+        warm.predict(images), soft / soft.sum(axis=1, keepdims=True), rtol=1e-4
+    )
+    assert warm.metadata.metadata["temperature"] == 2.0
+
+
 def registered(client):
     """Number, run and aliases of the versions of the registered model, the first first."""
     found = client.search_model_versions("name = 'some-study'")

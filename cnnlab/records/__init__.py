@@ -1,7 +1,7 @@
 """What trials leave behind, and the one place that writes and reads it."""
 
 from cnnlab.records.checkpoint import Checkpoint, Saved
-from cnnlab.records.models import MODEL, count_weights, load_model, save_model, write_model
+from cnnlab.records.models import MODEL, answers, count_weights, load_model, save_model, write_model
 from cnnlab.records.store import (
     cells,
     cost,
@@ -25,6 +25,7 @@ __all__ = [
     "Record",
     "Saved",
     "Trial",
+    "answers",
     "cells",
     "cost",
     "count_weights",

@@ -42,6 +42,15 @@ def load_model(path: Path):
         raise UserError(f"{path}: not a model that can be loaded safely ({error})") from None
 
 
+def answers(logits, temperature: float):
+    """Probabilities, as Keras layers make them of a network's logits: what whoever gets the network
+    as a service, or in another format, is given. `temperature`: what the logits are divided by."""
+    import keras
+
+    scaled = keras.layers.Rescaling(1 / temperature, name="temperature", dtype="float32")(logits)
+    return keras.layers.Softmax(name="probabilities", dtype="float32")(scaled)
+
+
 def count_weights(path: Path) -> int:
     """How many weights a saved network has, statistics included. Does not load TensorFlow.
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cnnlab import paths, records, tracking
+from cnnlab.compare.calibration import Calibration, Worth
 from cnnlab.compare.judgement import Judgement
 from cnnlab.compare.metrics import METRICS, Metric
 from cnnlab.compare.options import Compare, Final
@@ -24,6 +26,30 @@ from cnnlab.report.dataset import alike
 from cnnlab.report.words import amount, bounds, estimate, plural, signed
 
 ABOUT = 4000  # characters of the classes of a registered model, whose description may have 5000
+TRUST_COLUMNS = ["quantity", "out_of_fold", "test"]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far the network's answers can be believed, out of fold and on the test images."""
+
+    calibration: Calibration  # with what it was worth out of fold
+    before: Worth  # on the test images, as trained
+    after: Worth  # on the test images, calibrated
+    alarms: float  # share of the test images that are called unlike the training images
+
+    def rows(self) -> list[tuple[str, float, float]]:
+        """TRUST_COLUMNS; NaN where it was not measured."""
+        c = self.calibration
+        return [
+            ("nll", c.before.nll, self.before.nll),
+            ("nll_calibrated", c.after.nll, self.after.nll),
+            ("ece", c.before.ece, self.before.ece),
+            ("ece_calibrated", c.after.ece, self.after.ece),
+            ("covered", c.after.covered, self.after.covered),
+            ("set_size", c.after.size, self.after.size),
+            ("unlike", math.nan, self.alarms),
+        ]
 
 
 def section(
@@ -33,6 +59,7 @@ def section(
     final: Final,
     figures: Sequence[Path],
     dev: Mapping[str, int],
+    trust: Trust,
 ) -> str:
     """What the report says of it. `candidates`: as `compare.recommend` documents its rows; `dev`:
     development images of each class."""
@@ -53,11 +80,20 @@ def section(
         classes=classes_table(evaluation.classes, options.confidence),
         figures=[picture(path, paths.REPORTS) for path in figures],
         alike=alike(dev, test),
+        believed=believed(trust),
+        trust=trust_table(trust, final),
     )
 
 
 def card(
-    study: str, chosen: pd.Series, recipe: Recipe, dev: Pool, record: Record, evaluated: str
+    study: str,
+    chosen: pd.Series,
+    recipe: Recipe,
+    dev: Pool,
+    record: Record,
+    evaluated: str,
+    final: Final,
+    trust: Trust,
 ) -> str:
     """The model card. `evaluated`: the section."""
     path = paths.MODELS / records.MODEL
@@ -80,6 +116,9 @@ def card(
         stopping=recipe.stopping,
         snapshots=recipe.snapshots,
         train_accuracy=f"{record.final['train_accuracy']:.1%}",
+        temperature=f"{trust.calibration.temperature:g}",
+        coverage=f"{final.coverage:.1%}".replace(".0%", "%"),
+        alarms=f"{final.false_alarms:.1%}".replace(".0%", "%"),
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
         evaluated=included(evaluated),
     )
@@ -168,6 +207,55 @@ def metrics_table(evaluation: Judgement) -> str:
         m = METRICS[name]
         lines.append(f"| {m.title} | {value * m.scale:.{m.digits}f} {m.unit} |")
     return "\n".join(lines)
+
+
+def believed(trust: Trust) -> str:
+    """What the temperature says, in a sentence."""
+    c = trust.calibration
+    if c.temperature == 1:
+        return (
+            "Its probabilities are given as they are: out of fold no temperature made them better."
+        )
+    way = "sure" if c.temperature > 1 else "unsure"
+    return (
+        f"Out of fold it was too {way} of itself: its logits are divided by the **temperature "
+        f"{c.temperature:.2f}**, chosen there, which changes no answer, only its probability."
+    )
+
+
+def trust_table(trust: Trust, final: Final) -> str:
+    """How far answers can be believed, in Markdown."""
+    c, points = trust.calibration, METRICS["ece"]
+
+    def row(text: str, *values: str) -> str:
+        return f"| {' | '.join([text, *values])} |"
+
+    def change(text: str, name: str, digits: int, scale: float) -> str:
+        pairs = ((c.before, c.after), (trust.before, trust.after))
+        numbers = [[getattr(worth, name) * scale for worth in pair] for pair in pairs]
+        return row(text, *(f"{a:.{digits}f} → {b:.{digits}f}" for a, b in numbers))
+
+    sides = (c.after, trust.after)
+    return "\n".join(
+        [
+            row("", "out of fold", "on the test images"),
+            "|---|---|---|",
+            change("negative log likelihood (nats), as trained → calibrated", "nll", 3, 1),
+            change(
+                f"{points.title} ({points.step}), as trained → calibrated", "ece", 1, points.scale
+            ),
+            row(
+                f"sets that hold the true class; declared: {final.coverage:.1%}",
+                *(f"{side.covered:.1%}" for side in sides),
+            ),
+            row("classes a set, on average", *(f"{side.size:.2f}" for side in sides)),
+            row(
+                f"called unlike the training images; declared: {final.false_alarms:.1%}",
+                "–",
+                f"{trust.alarms:.1%}",
+            ),
+        ]
+    )
 
 
 def classes_table(rows: Sequence[dict], confidence: float) -> str:
