@@ -10,7 +10,7 @@ import pandas as pd
 from cnnlab import params, paths, report
 from cnnlab.data import findings, pool, properties, shortcuts, suspects
 from cnnlab.look.dataset import samples_figure, sizes_figure
-from cnnlab.look.figure import number, save
+from cnnlab.look.figure import number, plural, save
 from cnnlab.look.findings import Seen, findings_figure
 from cnnlab.report import coded, dataset
 from stages import run
@@ -103,7 +103,10 @@ def _draw(dev: pool.Pool, table: pd.DataFrame, of_code) -> list[tuple[str, str]]
     pictures = []
     for code, rows in table[~table["muted"]].groupby("code", sort=False):
         about = findings.CODES[code]
-        title, note = f"{code} {about.name}: {len(rows)}", f"below each image: {about.unit}"
+        n = len(rows)
+        images = plural(n, "image") if code not in of_code else f"{n} class{'es' * (n > 1)}"
+        title = f"{code} {about.name} ({images})"
+        note = f"below each image: its class, and {about.unit}"
         if code in of_code:
             blocks = _beside(dev, rows["label"].iloc[0], of_code[code])
             what = about.name.removeprefix("shortcut: ").removesuffix(" predicts the label")

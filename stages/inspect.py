@@ -9,7 +9,7 @@ from cnnlab import params, paths, records
 from cnnlab.compare.labels import MARGIN, losses
 from cnnlab.compare.scores import Outcomes
 from cnnlab.data import findings, pool
-from cnnlab.look.figure import save
+from cnnlab.look.figure import plural, save
 from cnnlab.look.findings import MOST, Seen, findings_figure
 from stages import run
 
@@ -38,9 +38,9 @@ def main() -> None:
     shown = labels.loc[~labels["muted"], "image_id"]
     seen = table.set_index("image_id", drop=False).loc[shown]
     if len(seen):
-        title = f"{study}: {CODE} {findings.CODES[CODE].name}: {len(seen)}"
+        title = f"{CODE} {findings.CODES[CODE].name} ({plural(len(seen), 'image')})"
         _draw(dev, seen, title, paths.INSPECTED / f"{CODE}.png")
-    title = f"{study}: the images of the largest loss, by {variant}"
+    title = f"{study}: the most confusing images, by {variant}"
     _draw(dev, table, title, paths.INSPECTED / "losses.png")
 
 
@@ -71,7 +71,7 @@ def _draw(dev: pool.Pool, rows: pd.DataFrame, title: str, path) -> None:
         Seen(
             dev.images[row_of[row["image_id"]]],
             row["label"],
-            f"{row['predicted']} {row['wrong']} of {row['of']}"
+            f"taken for {row['predicted']}, {row['wrong']} of {row['of']}"
             if row["predicted"] != row["label"]
             else f"right, {row['probability']:.2f}",
         )

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 
@@ -48,6 +49,7 @@ class Finding(NamedTuple):
     text: str
 
 
+_TEXT = ("code", "source", "label", "text")
 COLUMNS = ["code", "image_id", "source", "label", "value", "limit", "muted", "text"]
 
 _FAR = "the median and four robust standard deviations, each tail with its own, on a log scale"
@@ -162,6 +164,7 @@ def table(findings: Iterable[Finding], mute: Collection[str]) -> pd.DataFrame:
     rows = pd.DataFrame(findings, columns=Finding._fields)
     rows["image_id"] = rows["image_id"].astype("Int64")
     rows[["value", "limit"]] = rows[["value", "limit"]].astype(float)
+    rows = rows.astype(dict.fromkeys(_TEXT, str))
     rows["muted"] = rows["code"].isin(list(mute)).astype(bool)
     return joined([rows[COLUMNS]])
 
@@ -169,8 +172,8 @@ def table(findings: Iterable[Finding], mute: Collection[str]) -> pd.DataFrame:
 def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Several tables as one."""
     rows = pd.concat(tables, ignore_index=True)
-    rank = rows["code"].map({code: i for i, code in enumerate(CODES)}).astype(int)
-    return rows.loc[rank.sort_values(kind="stable").index].reset_index(drop=True)
+    rank = [list(CODES).index(code) for code in rows["code"]]
+    return rows.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)
 
 
 def write(path: Path, findings: pd.DataFrame) -> None:
@@ -180,8 +183,12 @@ def write(path: Path, findings: pd.DataFrame) -> None:
 
 def read(path: Path) -> pd.DataFrame:
     """Read a table of findings: what `table` gives."""
-    text = dict.fromkeys(("code", "source", "label", "text"), str)
-    kinds = text | {"image_id": "Int64", "value": float, "limit": float, "muted": bool}
+    kinds = dict.fromkeys(_TEXT, str) | {
+        "image_id": "Int64",
+        "value": float,
+        "limit": float,
+        "muted": bool,
+    }
     empty = {column: [""] for column in ("image_id", "value", "limit")}
     return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
 
@@ -201,14 +208,14 @@ def page() -> str:
         "# Findings: what may be wrong with the images",
         "",
         "The stage `describe` looks at the development images before anything is trained, and",
-        "`inspect` once more, with what the recommended variant predicted for held-out images. Test",
-        "images are not looked at. Findings are listed in `reports/findings/findings.csv` (its",
-        "columns: [cnnlab/data/findings.py](../cnnlab/data/findings.py)), drawn, up to 24 images of",
-        "each code, in `reports/data` and `reports/findings`, and counted in the report. A finding is",
-        "a reason to look, not a verdict: nothing is left out or changed because of it.",
+        "`inspect` once more, with what the recommended variant predicted for held-out images.",
+        "Test images are not looked at. `reports/findings/findings.csv` lists all findings (its",
+        "columns: [cnnlab/data/findings.py](../cnnlab/data/findings.py)); up to 24 images of each",
+        "code are drawn, in `reports/data` and `reports/findings`, and the report counts them. A",
+        "finding is a reason to look, not a verdict: nothing is left out or changed because of it.",
         "",
-        "A code that is no problem in your images is muted in `params.yaml`; it is then counted, and",
-        "no longer shown:",
+        "A code that is no problem in your images is muted in `params.yaml`; it is then counted,",
+        "and no longer shown:",
         "",
         "```yaml",
         "data:",

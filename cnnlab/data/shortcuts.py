@@ -39,6 +39,7 @@ def shortcuts(manifest: pd.DataFrame, properties: Mapping[str, np.ndarray]) -> l
         return []
     images = manifest.iloc[rows].reset_index(drop=True)
     labels = images["label"].to_numpy(str)
+    asked = range(len(classes) if len(classes) > 2 else 1)  # what tells one of two tells the other
     fold = folds.make(images, FOLDS, 1, seed=0)["fold"].to_numpy()
     known = {code: _numbers(np.asarray(values)[rows]) for code, values in properties.items()}
     known = {c: v for c, v in known.items() if np.isfinite(v).all() and np.ptp(v) > 0}
@@ -50,12 +51,13 @@ def shortcuts(manifest: pd.DataFrame, properties: Mapping[str, np.ndarray]) -> l
         own = labels[:, None] == classes
         hits = (chosen & own).sum(axis=0) / own.sum(axis=0)
         rejections = (~chosen & ~own).sum(axis=0) / (~own).sum(axis=0)
-        z = norm.isf(ALPHA / (len(known) * len(classes)))
+        z = norm.isf(ALPHA / (len(known) * len(asked)))
         least = (_wilson(hits, groups, z) + _wilson(rejections, groups.sum() - groups, z)) / 2
         accuracy = (hits + rejections) / 2
-        for k in np.argsort(-accuracy, kind="stable"):
+        for k in sorted(asked, key=lambda k: -accuracy[k]):
             if least[k] > LIMIT:
-                text = _words(code, classes[k], accuracy[k], least[k])
+                others = "the other classes" if len(classes) > 2 else classes[1]
+                text = _words(code, f"{classes[k]} from {others}", accuracy[k], least[k])
                 value = float(accuracy[k])
                 found.append(Finding(code, None, "", str(classes[k]), value, LIMIT, text))
     return found
@@ -89,7 +91,7 @@ def _wilson(share: np.ndarray, n: np.ndarray, z: float) -> np.ndarray:
     return (middle - z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)) / (1 + z * z / n)
 
 
-def _words(code: str, label: str, accuracy: float, least: float) -> str:
+def _words(code: str, told: str, accuracy: float, least: float) -> str:
     what = CODES[code].name.removeprefix("shortcut: ").removesuffix(" predicts the label")
     sure = f"balanced accuracy {accuracy:.2f}, at least {least:.2f}, where chance gives 0.50"
-    return f"{what} alone tells {label} from the other classes: {sure}"
+    return f"{what} alone tells {told}: {sure}"

@@ -123,6 +123,8 @@ def _low(values: np.ndarray, factor: float) -> float:
     the factor: the lower tail's spread is that of the half below the median."""
     logs = np.log(np.maximum(values, TINY))
     middle = np.median(logs)
+    if middle <= np.log(TINY):  # what is usual is nothing at all
+        return 0.0
     spread = 1.4826 * np.median(middle - logs[logs <= middle])  # a standard deviation's estimate
     return float(np.exp(middle - max(FAR * spread, np.log(factor))))
 
@@ -134,13 +136,14 @@ def _high(values: np.ndarray, factor: float) -> float:
 
 def _distances(values: pd.DataFrame, small: np.ndarray) -> np.ndarray:
     """How far the `NEIGHBOUR`th nearest image is, (n,), in properties and small pictures."""
-    logs = np.log(np.maximum(values.to_numpy(), 1e-4))
-    logs = logs[:, np.ptp(logs, axis=0) > 0]
-    middle = np.median(logs, axis=0)
-    spread = 1.4826 * np.median(np.abs(logs - middle), axis=0)
-    known = np.where(spread > TINY, (logs - middle) / np.maximum(spread, TINY), 0.0)
-    parts = min(COMPONENTS, small.shape[1], len(small))
-    pictures = PCA(parts, svd_solver="full").fit_transform(np.asarray(small, np.float64))
+    known = values.assign(sharpness=np.log(values["sharpness"] + 1e-6)).to_numpy()  # spans powers
+    known = known - np.median(known, axis=0)
+    spread = 1.4826 * np.median(np.abs(known), axis=0)
+    known = known[:, spread > TINY] / spread[spread > TINY]
+    pictures = np.asarray(small, np.float64)
+    if np.ptp(pictures, axis=0).any():
+        parts = min(COMPONENTS, pictures.shape[1], len(pictures))
+        pictures = PCA(parts, svd_solver="full").fit_transform(pictures)
     size = np.sqrt(np.square(pictures).sum(axis=1).mean())  # as much as all properties together
     pictures *= np.sqrt(max(1, known.shape[1])) / max(size, TINY)
     places = np.hstack([known, pictures])

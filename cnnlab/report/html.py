@@ -78,7 +78,6 @@ class Losses:
 
     # Names of columns on the page -> of the table, and how numbers are written.
     COLUMNS: ClassVar = {
-        "image": ("source", None),
         "label": ("label", None),
         "predicted": ("predicted", None),
         "loss": ("loss", ".2f"),
@@ -101,8 +100,9 @@ class Losses:
         return f"{shown}{of} held-out images by loss, sorted by the column whose head is pressed"
 
     @property
-    def rows(self) -> list[tuple[Markup, list[tuple[Any, str]]]]:
-        """A row an image: its element, and of each column the number (None of words) and text."""
+    def rows(self) -> list[tuple[Markup, str, list[tuple[str | None, str]]]]:
+        """A row an image: its element, its source, and of each column the number that it is sorted
+        by (None: by the text) and the text."""
         rows = []
         for row in self.table.head(MOST_LOSSES).to_dict("records"):
             cells = [
@@ -111,7 +111,8 @@ class Losses:
                 else (f"{float(row[name]):.6g}", self._text(name, row[name], form))
                 for name, form in self.COLUMNS.values()
             ]
-            rows.append((_thumbnail(self.images[row["image_id"]], row["label"]), cells))
+            image = _thumbnail(self.images[row["image_id"]], row["label"])
+            rows.append((image, row["source"], cells))
         return rows
 
     @staticmethod

@@ -13,7 +13,6 @@ for (const data of document.querySelectorAll("script[data-chart]")) {
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
-    if (!head.textContent) return; // of the images
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
