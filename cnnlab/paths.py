@@ -19,6 +19,7 @@ REPORTS = Path("reports")
 DATA_FACTS = REPORTS / "data.json"  # shape, classes and number of images, by prepare
 INVENTORY = PREPARED / "inventory.csv"  # every image of the source, by prepare
 FINDINGS = PREPARED / "findings.csv"  # what was skipped, doubled or odd, by prepare
+DATA_FINDINGS = REPORTS / "data" / "findings.csv"  # what may be wrong with the images, by describe
 DATA_REPORT = REPORTS / "data.md"
 DATA_FIGURES = REPORTS / "data"
 AUGMENT = REPORTS / "augment"
@@ -29,6 +30,9 @@ FAILED = COMPARE / "failed.csv"  # what is not compared since its training diver
 PLOTS = REPORTS / "plots"  # what dvc.yaml's `plots` show
 CURVES = REPORTS / "curves"
 RECOMMENDED = COMPARE / "recommended.csv"  # which variant is recommended and why, by compare
+INSPECTED = REPORTS / "findings"
+ALL_FINDINGS = INSPECTED / "findings.csv"  # those of describe and of inspect
+LOSSES = INSPECTED / "losses.csv"  # of every development image when it was held out
 MODELS = Path("models")  # the network of the recommended variant
 FINAL = REPORTS / "final"  # what it is worth on the test images
 FINAL_FACTS = REPORTS / "final.json"
@@ -36,7 +40,14 @@ FINAL_REPORT = REPORTS / "final.md"
 MODEL_CARD = REPORTS / "model_card.md"
 FIGURES = REPORTS / "figures"
 SHEETS = FIGURES / "sheets"  # what the HTML report's explorer lays side by side
-DRAWN = (DATA_FIGURES, AUGMENT, COMPARE, CURVES, FIGURES)  # where all figures but FINAL's are
+DRAWN = (
+    DATA_FIGURES,
+    AUGMENT,
+    COMPARE,
+    CURVES,
+    INSPECTED,
+    FIGURES,
+)  # where all figures but FINAL's are
 
 
 def typed(path: str) -> Path:

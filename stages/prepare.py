@@ -18,7 +18,7 @@ from cnnlab.progress import bar
 from cnnlab.seeds import derive
 from stages import run
 
-ABOUT = ["source", "label", "split", "problem", "width", "height", "mode", "format"]
+ABOUT = ["source", "label", "split", "problem", "width", "height", "mode", "format", "bytes"]
 
 
 def main() -> None:

@@ -9,8 +9,9 @@ from cnnlab import params, paths, report, tracking
 from cnnlab.compare.designs import KINDS
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.screening import against
+from cnnlab.data import findings, pool
 from cnnlab.recipe.variants import Sections
-from cnnlab.report import charts, html
+from cnnlab.report import charts, coded, html
 from cnnlab.report.convergence import convergence_table
 from cnnlab.report.readings import readings
 from cnnlab.report.words import amount, headlines
@@ -45,6 +46,7 @@ def main() -> None:
         **_of_training(curves, options, [k for k, recipe in recipes.items() if recipe.schedule]),
         **_of_networks(views),
         **_of_sizes(options),
+        **_of_images(),
         "data": report.included(paths.DATA_REPORT.read_text()),
         "final": report.included(paths.FINAL_REPORT.read_text())
         if paths.FINAL_REPORT.exists()
@@ -56,7 +58,7 @@ def main() -> None:
     explorer = html.Explorer(paths.FIGURES, shown)
     figures = _charts(effects, curves, shown, options.confidence)
     single = paths.REPORTS / "report.html"
-    single.write_text(html.render(facts, figures, explorer, paths.REPORTS))
+    single.write_text(html.render(facts, figures, explorer, _losses(), paths.REPORTS))
     marks = tracking.shown()
     with tracking.Run(study, "study", study, tracking.digest(marks.values())) as run:
         run.lead_to(marks, facts["answer"])
@@ -220,6 +222,26 @@ def _of_sizes(options) -> dict:
         "growing": report.growing(more, metric, options.confidence),
         "sizes_figure": report.picture(paths.COMPARE / "sizes.png", paths.REPORTS),
     }
+
+
+def _of_images() -> dict:
+    """What it says of labels that are likely wrong and of images that are hard."""
+    every = findings.read(paths.ALL_FINDINGS)
+    labels = every[every["code"] == "LAB01"]
+    candidates = report.read_table(paths.RECOMMENDED)
+    return {
+        "inspected": candidates.loc[candidates["recommended"], "name"].item(),
+        "labels": coded.table(labels),
+        "labels_muted": coded.muted(labels),
+        "losses_figures": _shown(paths.INSPECTED, "*.png"),
+    }
+
+
+def _losses() -> html.Losses:
+    """Every development image by its loss when it was held out."""
+    dev = pool.read(paths.PREPARED / "dev")
+    images = dict(zip(dev.manifest["image_id"].tolist(), dev.images, strict=True))
+    return html.Losses(report.read_table(paths.LOSSES), images)
 
 
 def _charts(effects, curves, shown, confidence) -> dict[str, html.Chart]:

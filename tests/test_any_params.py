@@ -13,10 +13,10 @@ from ruamel.yaml import YAML
 
 from cnnlab import params, paths, records, tracking
 from cnnlab.compare import designs
-from cnnlab.data import folds
+from cnnlab.data import findings, folds
 from cnnlab.errors import UserError
 from cnnlab.records import Record, Trial
-from stages import check, compare, curves, decide, report, screen
+from stages import check, compare, curves, decide, inspect, report, screen
 
 TECHNIQUES = ["augment", "batchnorm", "dropout", "l1", "l2"]
 STARTS = ["scratch", "freeze", "finetune"]
@@ -152,6 +152,8 @@ def write_rest(whole, model):
     paths.REPORTS.mkdir()
     paths.DATA_FACTS.write_text(json.dumps(facts))
     paths.DATA_REPORT.write_text("# Data\n")
+    paths.DATA_FINDINGS.parent.mkdir()
+    findings.write(paths.DATA_FINDINGS, findings.table([], []))
     for folder in ("features", "kernels", "peaks", "gradcam", "overview", "sheets/features"):
         (paths.FIGURES / folder).mkdir(parents=True)
     (paths.FIGURES / "affinity.csv").write_text("technique,net,accuracy,augmented\n")
@@ -208,7 +210,7 @@ def studied(tmp_path, monkeypatch, pool_in, model):
 @pytest.mark.parametrize("seed", range(12))
 def test_what_check_accepts_ends_in_a_report(seed, studied):
     whole = studied(seed)
-    for stage in (screen, decide, compare, curves, report):
+    for stage in (screen, decide, compare, inspect, curves, report):
         stage.main()
     text = (paths.REPORTS / "report.md").read_text()
     first = (paths.SCREEN / "screening.md").read_text()
@@ -222,6 +224,12 @@ def test_what_check_accepts_ends_in_a_report(seed, studied):
     assert ("Against the size" in text) == bool(whole.sizes.per_class and whole.sizes.variants)
     assert not {"nan", "NaN"} & set(text.replace("|", " ").split())
     assert (paths.REPORTS / "report.html").stat().st_size > 10_000
+    losses = pd.read_csv(paths.LOSSES)
+    assert (
+        sorted(losses["image_id"]) == list(range(0, 120, 10))
+        and losses["loss"].is_monotonic_decreasing
+    )
+    assert len(findings.read(paths.ALL_FINDINGS)) == losses["suspect"].sum()
 
 
 # Further repeats ----------------------------------------------------------------------------------

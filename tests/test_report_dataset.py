@@ -34,8 +34,21 @@ def findings(*rows):
     return pd.DataFrame(rows, columns=["what", "where", "done", "detail"])
 
 
-def page(found=NONE, inventory=INVENTORY, facts=FACTS, asked=ASKED):
-    return dataset.render(facts, inventory, found, asked, ["![samples](data/samples.png)"])
+def page(found=NONE, inventory=INVENTORY, facts=FACTS, asked=ASKED, **coded):
+    said = {"coded": "", "muted": "", "sheets": []} | coded
+    return dataset.render(facts, inventory, found, asked, ["![samples](data/samples.png)"], **said)
+
+
+def test_findings_with_codes_are_a_table_and_sheets():
+    assert "No development image is dark" in page()
+    text = page(coded="| TABLE |", muted="MUTED.", sheets=[("IMG01 dark", "![d](d.png)")])
+    assert "No development image is dark" not in text
+    for told in (
+        "\n\n| TABLE |\n",
+        "\n\nMUTED.\n",
+        "<summary>IMG01 dark</summary>\n\n![d](d.png)\n",
+    ):
+        assert told in text
 
 
 def test_the_page_counts_images_by_class_and_pool():

@@ -84,11 +84,13 @@ def study(tmp_path_factory):
 def facts(root):
     lists = ("overview", "augmentation", "features", "kernels", "peaks", "grad_cam")
     lists += ("mechanism_figures", "overtaking", "inside", "everywhere", "interactions_figures")
+    lists += ("losses_figures",)
     text = dict.fromkeys(("shape", "backbone", "rope", "probability", "accuracy_rope"), "T")
     text |= {"convergence": "| | held-out |\n|---|---|\n| **c** | level |", "scheduled": False}
     text |= {"final": "## The recommended recipe\n\n**c** is recommended."}
     text |= {"estimate": "crossed", "evidence": "300 images", "cross_validation": "5 folds"}
     text |= {"primary": "accuracy", "placebo": True, "looks": False}
+    text |= {"inspected": "a_b", "labels": "| code |\n|---|\n| **LAB01** |", "labels_muted": ""}
     table = "| | change |\n|---|---|\n| **c** | +1.0 [−2.0, 3.0] |"
     names = ("effects", "scores", "calibration")
     pictures = {n: [report.picture(root / f"compare/ablation_{n}.png", root)] for n in names}
@@ -128,11 +130,31 @@ def drawn(root):
     }
 
 
+def losses(images=3):
+    """The table of losses: `images` rows, the first of a label that is likely wrong."""
+    n = np.arange(images)
+    table = pd.DataFrame(
+        {
+            "image_id": n * 10,
+            "source": [f"a/<{i}>.jpg" for i in n],
+            "label": "cat",
+            "predicted": ["dog", "cat", "eel"][:images] if images <= 3 else "dog",
+            "loss": np.linspace(3, 0, images),
+            "probability": np.linspace(0.05, 1, images),
+            "other": np.linspace(0.9, 0, images),
+            "wrong": images - 1 - n,
+            "of": images,
+            "suspect": n == 0,
+        }
+    )
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 6, 3), np.uint8)
+    return html.Losses(table, dict.fromkeys((n * 10).tolist(), pixels))
+
+
 @pytest.fixture(scope="module")
 def page(study):
-    return html.render(
-        facts(study), drawn(study), html.Explorer(study / "figures", VARIANTS), study
-    )
+    nets = html.Explorer(study / "figures", VARIANTS)
+    return html.render(facts(study), drawn(study), nets, losses(), study)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +164,7 @@ def tree(page):
 
 def test_the_same_study_makes_the_same_bytes(study, page):
     nets = html.Explorer(study / "figures", VARIANTS)
-    assert html.render(facts(study), drawn(study), nets, study) == page
+    assert html.render(facts(study), drawn(study), nets, losses(), study) == page
 
 
 def test_it_is_valid_and_asks_for_nothing_from_elsewhere(page, tree):
@@ -203,7 +225,7 @@ def test_words_and_figures_are_those_of_the_markdown_report(tree):
 
 def test_without_charts_it_holds_the_figures_and_no_script(study):
     nets = html.Explorer(study / "figures", VARIANTS)
-    page = html.render(facts(study), {}, nets, study)
+    page = html.render(facts(study), {}, nets, losses(), study)
     assert "<script" not in page.replace("&lt;script", "") and "script-src 'none'" in page
     assert 'alt="forest plot"' in page and 'alt="curves"' in page
 
@@ -338,3 +360,43 @@ def test_the_charts_answer(opened):
     tab.wait_for_function(f"{lines} == 4")
     tab.locator("#curves-controls").get_by_label("training images too").uncheck()
     tab.wait_for_function(f"{lines} == 2")
+
+
+def test_the_table_of_losses_says_what_was_predicted(tree):
+    table = next(t for t in tree.iter("table") if t.get("data-sortable") is not None)
+    texts = [["".join(cell.itertext()) for cell in row] for row in table.find("tbody")]
+    assert texts[0] == ["a/<0>.jpg", "cat", "dog", "3.00", "0.050", "0.900", "2", "yes"]
+    assert [row[-1] for row in texts] == ["yes", "", ""]
+    image = table.find("tbody/tr/th/img")
+    assert image.get("alt") == "cat" and image.get("width") == "36"  # of 6x8 pixels, 48 high
+
+
+def test_of_many_images_the_first_are_listed_and_the_number_is_said(monkeypatch):
+    monkeypatch.setattr(html, "MOST_LOSSES", 2)
+    many = losses(5)
+    assert len(many.rows) == 2 and many.heading.startswith("2 of 5 held-out images")
+    assert losses(2).heading.startswith("2 held-out images")
+
+
+@pytest.mark.parametrize(
+    ("head", "once", "twice"),
+    [
+        ("loss", "210", "012"),  # it is sorted so to begin with
+        ("predicted", "102", "201"),
+        ("repeats wrong", "012", "210"),
+    ],
+)
+def test_it_is_sorted_by_the_head_that_is_pressed(opened, head, once, twice):
+    tab = opened(1600)
+    tab.locator("details.losses summary").click()
+
+    def order():
+        cells = tab.locator("[data-sortable] tbody th").all_inner_texts()
+        return "".join(re.search(r"<(.)>", cell)[1] for cell in cells)
+
+    assert order() == "012"
+    button = tab.locator("[data-sortable] thead button", has_text=re.compile(f"^{head}$"))
+    for expected in (once, twice):
+        button.click()
+        assert order() == expected
+    assert tab.locator("[data-sortable] th[aria-sort]").all_inner_texts() == [head]

@@ -24,13 +24,16 @@ from cnnlab.errors import UserError
 
 COMMIT = 1.0  # seconds of work that may be lost; each commit writes many pages of the index
 AT_ONCE = 1024  # images that are looked up in one query
-FACTS = "id, problem, width, height, mode, format, pictures, channels, low, high, digest, hash"
+FACTS = (
+    "id, problem, width, height, mode, format, pictures, bytes, channels, low, high, digest, hash"
+)
 _TABLE = """
 create table if not exists images (
     id integer primary key,
     content blob not null unique,  -- hash of the file
     problem text not null,         -- why it is no image, '' where it is one
     width integer, height integer, mode text, format text, pictures integer,  -- of the original
+    bytes integer,
     channels integer, low real, high real, digest text, hash integer,  -- as in Facts
     rows integer, columns integer, -- pixels of what is stored
     start integer not null, size integer not null  -- bytes: pixels, then the thumb if there is one
@@ -53,6 +56,7 @@ class Facts(NamedTuple):
     mode: str | None
     format: str | None
     pictures: int | None  # in the file, of which the first is stored
+    bytes: int | None  # of the file; None for what came as pixels
     channels: int | None  # stored
     low: float | None  # least and largest value of an original of more than 8 bits, else None
     high: float | None

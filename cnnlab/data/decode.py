@@ -172,7 +172,7 @@ def work(
     thumbs: dict[int, np.ndarray] = {}
     for i, (content, mark) in enumerate(zip(contents, marks, strict=True)):
         if mark is None:
-            found.append(Facts(-1, f"cannot be read: {content}", *[None] * 10))
+            found.append(Facts(-1, f"cannot be read: {content}", *[None] * 11))
         elif mark in known:
             found.append(known[mark])
         else:
@@ -196,10 +196,11 @@ def _new(
     try:
         image = decode(content, settings)
     except BadImage as problem:
-        return New(mark, (str(problem), *[None] * 10), None, b"", b""), None
+        return New(mark, (str(problem), *[None] * 11), None, b"", b""), None
     height, width, channels = image.pixels.shape
     about = ("", image.width, image.height, image.mode, image.format, image.pictures)
-    facts = (*about, channels, *(image.values or (None, None)), digest(image.pixels), None)
+    size = None if isinstance(content, np.ndarray) else len(content)
+    facts = (*about, size, channels, *(image.values or (None, None)), digest(image.pixels), None)
     return New(mark, facts, (height, width), b"", image.pixels.tobytes()), image.thumb
 
 

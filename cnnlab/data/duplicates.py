@@ -15,6 +15,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+CONFLICT = " with another label"  # ends the kind of a finding whose twin has another label
+TOGETHER = "in one group with "  # before the twin, in what was done about it
 ALIKE = 0.98  # correlation of two small grey pictures that may count as one
 FLAT = 4.0  # standard deviation, of 255, below which a picture has nothing to compare
 

@@ -63,7 +63,7 @@ EXIF = {b"Exif", b"eXIf", b"EXIF"}  # begin its block in JPEG, PNG and WebP
 MODE = {1: "L", 3: "RGB"}  # channels -> Pillow's name
 THUMB = 32  # pixels a side, of what near duplicates are found by; smaller images have none
 # Goes up when the same file and settings give other pixels or facts, or are kept in another way.
-_VERSION = 4
+_VERSION = 5
 
 # What Pillow raises for files that are damaged, cut off or made to do harm.
 _UNREADABLE = (

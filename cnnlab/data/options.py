@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from cnnlab.data.findings import CODES
 from cnnlab.data.images import RESIZE
 from cnnlab.data.sources import SOURCES, tidy
 from cnnlab.plugins import Options, one_of
@@ -69,6 +70,7 @@ class Data(Options):
     dev_per_class: int | None = Field(ge=4)
     test_per_class: int | None = Field(ge=1)
     test_share: float = Field(gt=0, lt=1)
+    mute: list[one_of("code", CODES)]
     pretrain: Pretrain
 
     @field_validator("channels", mode="before")

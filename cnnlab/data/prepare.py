@@ -390,8 +390,8 @@ def group_duplicates(
                 conflicts.append(f"labelled {label[i]} and {label[j]}: one is wrong")
             if split[i] != split[j]:
                 conflicts.append(f"in {split[i]} and {split[j]}: both go to test")
-            kind = f"{what} with another label" if label[i] != label[j] else what
-            done = f"in one group with {source[i]}"
+            kind = what + duplicates.CONFLICT if label[i] != label[j] else what
+            done = duplicates.TOGETHER + source[i]
             findings.append(Finding(kind, source[j], done, "; ".join(conflicts)))
     one = np.concatenate([p[1] for p in pairs])
     other = np.concatenate([p[2] for p in pairs])

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from cnnlab.look import thumbnails
 from cnnlab.look.effects import VERDICTS
 from cnnlab.look.figure import (
     GREY,
@@ -15,23 +15,17 @@ from cnnlab.look.figure import (
     MARGIN,
     SMALL,
     TITLE,
-    WIDTH,
-    Grid,
     Picture,
     blank,
-    displayed,
-    draw_tiles,
-    fit,
     house_style,
     plural,
     wrapped,
     write,
 )
+from cnnlab.look.thumbnails import LETTERS, Thumbnail
 
-MOST, COLUMNS = 12, 6  # images of a block, and a row
-GAP, TILE = 20, 112  # pixels, between images and of one, at most
-LINE, HEAD, BELOW = 18, 34, 20  # pixels: of a line of text, above a block's images, below a row
-LETTERS = 17  # a line of text below an image
+MOST = 12  # images of a block
+HEAD = 34  # pixels above a block's images
 NAMED = 5  # images of a block in the alt text
 
 
@@ -73,7 +67,7 @@ def sides_figure(
         write(figure, MARGIN, 46, f"{note} it changed sides", SMALL, color=GREY)
         for (name, (colour, changed)), height in zip(blocks.items(), heights, strict=True):
             write(figure, MARGIN, top, _heading(name, changed), color=colour, weight="bold")
-            _block(figure, top + HEAD, changed[:MOST])
+            thumbnails.draw(figure, top + HEAD, _thumbnails(changed))
             top += height
     words = [f"{name}: {_said(changed)}" for name, (_, changed) in blocks.items()]
     return Picture(figure, f"{title}; {'. '.join(words)}.")
@@ -87,6 +81,11 @@ def _heading(name: str, changed: Sequence[Changed]) -> str:
     return f"{name}: {len(changed)} images, the {MOST} most consistent"
 
 
+def _thumbnails(changed: Sequence[Changed]) -> list[Thumbnail]:
+    """The images of a block that are drawn."""
+    return [Thumbnail(one.image, _lines(one)) for one in changed[:MOST]]
+
+
 def _lines(changed: Changed) -> list[tuple[str, str]]:
     """What stands below an image: text and colour of each line."""
     label = [(line, INK) for line in wrapped(changed.label, LETTERS, 3)]
@@ -94,36 +93,8 @@ def _lines(changed: Changed) -> list[tuple[str, str]]:
     return [*label, *mistake, (f"{changed.times} of {changed.of}", GREY)]
 
 
-def _grid(changed: Changed) -> Grid:
-    """How large its image is drawn."""
-    return fit(1, changed.image.shape[:2], (TILE, TILE), 0, TILE, columns=1)
-
-
-def _rows(changed: Sequence[Changed]) -> list[tuple[Sequence[Changed], int, int]]:
-    """The images of each row of a block, and the pixels that images and all the row need."""
-    rows = []
-    for first in range(0, len(changed), COLUMNS):
-        row = changed[first : first + COLUMNS]
-        tall = max(_grid(c).height for c in row)
-        rows.append((row, tall, tall + 6 + LINE * max(len(_lines(c)) for c in row) + BELOW))
-    return rows
-
-
 def _height(changed: Sequence[Changed]) -> int:
-    return HEAD + sum(height for *_, height in _rows(changed[:MOST]))
-
-
-def _block(figure: Figure, top: int, changed: Sequence[Changed]) -> None:
-    step = (WIDTH - 2 * MARGIN + GAP) // COLUMNS
-    for row, tall, height in _rows(changed):
-        for i, one in enumerate(row):
-            left, grid = MARGIN + i * step, _grid(one)
-            tile = displayed(one.image)[None]
-            draw_tiles(figure, left, top + tall - grid.height, tile, grid, 0, framed=True)
-            for k, (line, colour) in enumerate(_lines(one)):
-                down = top + tall + 6 + k * LINE
-                write(figure, left, down, line, SMALL, step - GAP, color=colour)
-        top += height
+    return HEAD + thumbnails.height(_thumbnails(changed))
 
 
 def _said(changed: Sequence[Changed]) -> str:

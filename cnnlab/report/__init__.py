@@ -34,7 +34,17 @@ from cnnlab.report.words import (
 
 # Columns of names and words, in any of the tables.
 TEXT = ["name", "variant", "net", "plus", "minus", "technique", "techniques", "aliases", "kind"]
-TEXT += ["class", "label", "mistaken_for", "metric", "mark", "verdict", "why"]
+TEXT += [
+    "class",
+    "label",
+    "mistaken_for",
+    "source",
+    "predicted",
+    "metric",
+    "mark",
+    "verdict",
+    "why",
+]
 PLACEBO = "**placebo**: only seeds differ"  # how its row is called
 ESTIMATES = {"crossed": "crossed estimate", "corrected_t": "corrected resampled t"}
 QUESTIONS = ("nll", "brier")  # other ones than the primary metric's: are probabilities right?

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cnnlab.data.duplicates import CONFLICT
 from cnnlab.data.pool import natural
 from cnnlab.report import escaped, page, pretrained
 
@@ -24,7 +25,6 @@ MODES = {  # Pillow's names in words
     "RGB": "colour",
     "RGBA": "colour with transparency",
 }
-CONFLICT = " with another label"  # ends the kind of a duplicate that is labelled in two ways
 
 
 def render(
@@ -33,9 +33,14 @@ def render(
     findings: pd.DataFrame,
     asked: Mapping[str, Any],
     pictures: Sequence[str],
+    coded: str,
+    muted: str,
+    sheets: Sequence[tuple[str, str]],
 ) -> str:
     """The page. `facts`, `inventory`, `findings`: as the stage `prepare` writes them; `asked`: what
-    params say of size, way of resizing and channels; `pictures`: Markdown images."""
+    params say of size, way of resizing and channels; `pictures`: Markdown images; `coded`,
+    `muted`: what `report.coded` says of the findings with codes; `sheets`: title and Markdown image
+    of each code that is shown."""
     used = inventory[inventory["problem"] == ""]
     elsewhere = ["pretrain"] if facts["pretrain_source"] else []
     pools = [pool for pool, n in facts["images"].items() if n and pool not in elsewhere]
@@ -73,6 +78,9 @@ def render(
         findings=[_kind(what, findings[findings["what"] == what]) for what in kinds],
         conflicts=int(findings["what"].str.endswith(CONFLICT).sum()),
         pictures=pictures,
+        coded=coded,
+        muted=muted,
+        sheets=sheets,
     )
 
 
@@ -119,11 +127,12 @@ def _shares(column: pd.Series) -> str:
 def _kind(what: str, part: pd.DataFrame) -> dict[str, Any]:
     """One kind of finding: how many, and the first of them as rows of a table."""
     rows = [
-        [escaped(_short(row[c])) for c in ("where", "done", "detail")]
+        [escaped(short(row[c])) for c in ("where", "done", "detail")]
         for row in part.head(LISTED).to_dict("records")
     ]
     return {"what": escaped(what), "n": len(part), "rows": rows, "more": len(part) - len(rows)}
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A name with its middle left out where it is long."""
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}…{text[-SHOWN // 2 :]}"

@@ -14,9 +14,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
+import numpy as np
+import pandas as pd
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
@@ -28,6 +30,8 @@ from PIL import Image
 from cnnlab.report import alt, blocks
 
 HERE = Path(__file__).parent
+MOST_LOSSES = 2000  # images of the table of losses: a page of some megabytes
+THUMBNAIL = 48  # pixels
 INTERVAL = re.compile(r" ?\[[−+]?[\d.]+, [−+]?[\d.]+\]")  # stays on one line
 
 
@@ -65,10 +69,64 @@ class Explorer:
         return [(i, v, path) for i, v, path in files if path.exists()]
 
 
+@dataclass(frozen=True)
+class Losses:
+    """Held-out images by their loss, a table that can be sorted."""
+
+    table: pd.DataFrame  # `compare.labels.COLUMNS` and `source`, the largest loss first
+    images: Mapping[int, np.ndarray]  # image_id -> uint8 (height, width, 1 or 3)
+
+    # Names of columns on the page -> of the table, and how numbers are written.
+    COLUMNS: ClassVar = {
+        "label": ("label", None),
+        "predicted": ("predicted", None),
+        "loss": ("loss", ".2f"),
+        "probability of the label": ("probability", ".3f"),
+        "of the other class": ("other", ".3f"),
+        "repeats wrong": ("wrong", "d"),
+        "label likely wrong": ("suspect", "d"),
+    }
+
+    @property
+    def columns(self) -> list[str]:
+        """The heads of the columns."""
+        return list(self.COLUMNS)
+
+    @property
+    def heading(self) -> str:
+        """What the table is, and how much of it."""
+        shown = min(len(self.table), MOST_LOSSES)
+        of = f" of {len(self.table)}" if shown < len(self.table) else ""
+        return f"{shown}{of} held-out images by loss, sorted by the column whose head is pressed"
+
+    @property
+    def rows(self) -> list[tuple[Markup, str, list[tuple[str | None, str]]]]:
+        """A row an image: its element, its source, and of each column the number that it is sorted
+        by (None: by the text) and the text."""
+        rows = []
+        for row in self.table.head(MOST_LOSSES).to_dict("records"):
+            cells = [
+                (None, row[name])
+                if form is None
+                else (f"{float(row[name]):.6g}", self._text(name, row[name], form))
+                for name, form in self.COLUMNS.values()
+            ]
+            image = _thumbnail(self.images[row["image_id"]], row["label"])
+            rows.append((image, row["source"], cells))
+        return rows
+
+    @staticmethod
+    def _text(name: str, value: Any, form: str) -> str:
+        if name == "suspect":
+            return "yes" if value else ""
+        return format(int(value) if form == "d" else float(value), form)
+
+
 def render(
     facts: Mapping[str, Any],
     charts: Mapping[str, Chart],
     explorer: Explorer,
+    losses: Losses,
     root: Path,
 ) -> str:
     """The page.
@@ -77,6 +135,7 @@ def render(
         facts: What `report.md.j2` names.
         charts: By name: "effects", "curves"; one that is missing is left out.
         explorer: The networks.
+        losses: Held-out images by loss.
         root: The folder that figures in `facts` are relative to.
     """
     # What charts and the explorer show is not shown twice.
@@ -105,6 +164,7 @@ def render(
         contents=[heading for heading in reader.options["seen"]["headings"] if heading[0] == 2],
         charts=charts,
         explorer=explorer,
+        losses=losses,
         scripts=scripts,
         script_source=Markup(" ".join(map(_digest, scripts)) or "'none'"),
         style=Markup((HERE / "report.css").read_text()),
@@ -142,6 +202,20 @@ def _image(path: Path, text: str | None = None) -> Markup:
     return Markup(
         '<img src="data:image/webp;base64,{}" width="{}" height="{}" alt="{}" decoding="async">'
     ).format(code, width, height, alt(path) if text is None else text)
+
+
+def _thumbnail(pixels: np.ndarray, text: str) -> Markup:
+    """A small image element; `text`: what it shows."""
+    picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+    factor = THUMBNAIL / max(picture.size)
+    size = [max(1, round(side * factor)) for side in picture.size]
+    way = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX
+    data = io.BytesIO()
+    picture.resize(size, way).save(data, "WEBP", quality=75, method=4)
+    code = base64.b64encode(data.getvalue()).decode()
+    return Markup(
+        '<img src="data:image/webp;base64,{}" width="{}" height="{}" alt="{}" loading="lazy">'
+    ).format(code, *size, text)
 
 
 def _scale(path: Path) -> dict[str, Any]:

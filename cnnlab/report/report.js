@@ -8,3 +8,28 @@ for (const data of document.querySelectorAll("script[data-chart]")) {
     bind: `#${name}-controls`,
   }).catch((error) => console.error(`chart ${name}:`, error));
 }
+
+// Tables that sort by the column whose head is pressed: numbers from the largest first, words from A.
+for (const table of document.querySelectorAll("table[data-sortable]")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const rows = [...table.tBodies[0].rows];
+      const numbers = rows.every((row) => row.cells[column].dataset.value !== undefined);
+      const key = (row) => (numbers ? Number(row.cells[column].dataset.value) : row.cells[column].textContent);
+      const before = head.getAttribute("aria-sort");
+      const first = numbers ? "descending" : "ascending";
+      const other = numbers ? "ascending" : "descending";
+      const order = before === first ? other : first;
+      heads.forEach((each) => each.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", order);
+      const sign = order === "ascending" ? 1 : -1;
+      rows.sort((a, b) => sign * (numbers ? key(a) - key(b) : key(a).localeCompare(key(b), "en", { numeric: true })));
+      table.tBodies[0].append(...rows);
+    });
+  });
+}

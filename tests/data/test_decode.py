@@ -240,7 +240,7 @@ def test_a_damaged_cache_says_what_to_do(folder, tmp_path):
 
 def test_two_runs_that_keep_the_same_image_have_it_once(tmp_path):
     one, other = Cache(tmp_path / "c.sqlite"), Cache(tmp_path / "c.sqlite")
-    facts = ("", 1, 1, "L", "PNG", 1, 1, None, None, "d", None)
+    facts = ("", 1, 1, "L", "PNG", 1, 99, 1, None, None, "d", None)
     new = New(b"x", facts, (1, 1), b"", b"\7")
     (first,) = one.add([new])
     one._commit()
@@ -254,7 +254,7 @@ def test_two_runs_that_keep_the_same_image_have_it_once(tmp_path):
 def test_what_was_added_is_there_once_the_cache_is_closed(tmp_path):
     cache = Cache(tmp_path / "c.sqlite")
     (added,) = cache.add(
-        [New(b"x", ("", 1, 1, "L", "PNG", 1, 1, None, None, "d", None), (1, 1), b"", b"\7")]
+        [New(b"x", ("", 1, 1, "L", "PNG", 1, 99, 1, None, None, "d", None), (1, 1), b"", b"\7")]
     )
     assert cache.find([b"x"]) == {b"x": added}
     cache.close()
@@ -267,7 +267,7 @@ def test_what_was_added_is_there_once_the_cache_is_closed(tmp_path):
 def test_pixels_that_were_not_committed_are_written_over(tmp_path):
     """As after a kill between the two files."""
     cache = Cache(tmp_path / "c.sqlite")
-    facts = ("", 1, 1, "L", "PNG", 1, 1, None, None, "d", None)
+    facts = ("", 1, 1, "L", "PNG", 1, 99, 1, None, None, "d", None)
     (first,) = cache.add([New(b"x", facts, (1, 1), b"", b"\7")])
     cache.close()
     with (tmp_path / "c.pixels").open("ab") as file:

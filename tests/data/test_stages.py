@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cnnlab.data import folds, pool
+from cnnlab import paths
+from cnnlab.data import findings, folds, pool
 from cnnlab.errors import UserError
 from cnnlab.usage import Usage
 from stages import check, describe, kfold, prepare
@@ -594,3 +595,56 @@ def test_a_real_archive_is_drawn_from(study, monkeypatch):
     assert len(inventory) == 12_000
     assert not inventory["problem"].any()
     assert set(zip(inventory["width"], inventory["height"], strict=True)) == {(32, 32)}
+
+
+def scene(seed, ending="png", change=None):
+    """A soft picture with some grain, as a file."""
+    rng = np.random.default_rng(seed)
+    base = rng.normal(rng.uniform(100, 150), 50, (5, 5, 3)).clip(0, 255).astype(np.uint8)
+    pixels = np.asarray(Image.fromarray(base).resize((32, 32))) + rng.normal(0, 6, (32, 32, 3))
+    pixels = pixels.clip(0, 255)
+    pixels = change(pixels) if change else pixels
+    content = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(content, ending)
+    return content.getvalue()
+
+
+def test_what_may_be_wrong_with_the_images_is_found_listed_and_drawn(study, capsys):
+    """Dark images, twins in two classes, a class of another format; and what is muted."""
+    study(image_size=32, test_share=0.1, near_duplicates=4)
+    files = {f"{c}/{i}.png": scene(100 * k + i) for k, c in enumerate("ab") for i in range(40)}
+    files |= {f"c/{i}.jpg": scene(500 + i, "jpeg") for i in range(40)}
+    files |= {f"a/dark{i}.png": scene(900 + i, change=lambda p: p * 0.1) for i in range(4)}
+    files["b/twin.png"] = files["a/3.png"]
+    fill(files)
+    prepare.main()
+    describe.main()
+    said = capsys.readouterr().out
+    table = findings.read(paths.DATA_FINDINGS)
+    dev = pool.read(paths.PREPARED / "dev").manifest["source"]
+    dark = {source for source in dev if "dark" in source}
+    assert dark and dark == set(table.loc[table["code"] == "IMG01", "source"])
+    twins = {"a/3.png", "b/twin.png"} & set(dev)
+    assert set(table.loc[table["code"] == "DUP01", "source"]) == twins
+    assert table.loc[table["code"] == "CUT09", "label"].tolist() == ["c"]
+    assert set(table["source"]) - {""} <= set(dev)  # no test image
+    assert f"IMG01 dark ({len(dark)}); listed in" in said
+    page = paths.DATA_REPORT.read_text()
+    for code in table["code"].unique():
+        assert (paths.DATA_FIGURES / f"{code}.png").exists()
+        assert f"**{code}**" in page and f"data/{code}.png" in page
+
+    before = everything(paths.REPORTS)
+    describe.main()
+    assert everything(paths.REPORTS) == before
+    study(image_size=32, test_share=0.1, near_duplicates=4, mute=["IMG01", "CUT09"])
+    describe.main()
+    page = paths.DATA_REPORT.read_text()
+    assert f"Muted by `data.mute`: IMG01 ({len(dark)}), CUT09 (1)." in page
+    assert "**IMG01**" not in page and not (paths.DATA_FIGURES / "IMG01.png").exists()
+    assert "muted by data.mute" in capsys.readouterr().out
+    muted = findings.read(paths.DATA_FINDINGS)
+    assert set(muted.loc[muted["muted"], "code"]) == {"IMG01", "CUT09"}
+    study(mute=["IMG99"])
+    with pytest.raises(UserError, match="unknown code; allowed: IMG01, "):
+        describe.main()

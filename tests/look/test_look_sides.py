@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cnnlab.look.figure import GREY, INK
-from cnnlab.look.sides import MOST, TILE, Changed, sides_figure
+from cnnlab.look.sides import MOST, Changed, sides_figure
+from cnnlab.look.thumbnails import TILE
 from tests.look.layout import nothing_collides, png, words
 
 RNG = np.random.default_rng(0)
