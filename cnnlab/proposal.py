@@ -187,7 +187,7 @@ def _counts(found: Survey) -> tuple[dict[str, int], dict[str, int], int]:
     return dev, test, int(min(distinct[c] - test[c] for c in counts.index))
 
 
-# Less, in the order in which it is cut -------------------------------------------------------------
+# Less, in the order in which it is cut ------------------------------------------------------------
 
 
 def _fewer_repeats(plan: Plan) -> Plan:
