@@ -10,6 +10,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 
+COLUMN = 25  # where comments stand
+
+
 class Group(str):
     """A group as YAML text with its comments, its own key left out, that takes the place of what
     there was."""
@@ -49,6 +52,18 @@ def _change(group: CommentedMap, values: Mapping[str, Any]) -> None:
             group[key] = flow
         else:
             group[key] = value
+        if not isinstance(value, Mapping | str) or type(value) is str:
+            _align(group, key)
+
+
+def _align(group: CommentedMap, key: str) -> None:
+    """Put the comment of a value where those of all others are, or two spaces behind a long one."""
+    token = (group.ca.items.get(key) or [None] * 3)[2]
+    if token is not None:
+        alone = io.StringIO()
+        _yaml().dump(CommentedMap({key: group[key]}), alone)
+        width = group.lc.col + len(alone.getvalue().rstrip("\n")) + 2
+        token.start_mark.column = max(COLUMN, width)
 
 
 def _replace(group: CommentedMap, key: str, text: Group) -> None:

@@ -30,6 +30,7 @@ TEST_SHARE = 0.2
 BATCH = 32
 SIZES = (224, 192, 160, 128, 96)  # of photographs for the backbone
 SIZES_SCRATCH = (96, 64, 48)  # of larger images without one
+ENLARGED = 1.2  # times the median side: what a backbone has learnt from was larger, and sharp
 LEAST = 160  # pixels, above which images become smaller before other things are cut
 MANY = 4000  # development images, from which 3 folds are enough
 DRAWS = 4  # augmented draws of each image whose features are kept
@@ -160,7 +161,7 @@ def sizes(backbone: bool, median: int) -> list[int]:
     if not backbone and median <= SMALL:
         return [max(8, median)]
     known = SIZES if backbone else SIZES_SCRATCH
-    enough = [size for size in known if size >= median]
+    enough = [size for size in known if size >= ENLARGED * median]
     return [size for size in known if not enough or size <= enough[-1]]
 
 
@@ -355,7 +356,7 @@ RESNET = """\
 """
 LITE = """\
     efficientnet_lite0:
-      size: {size}          # pixels that images are resized to; null: as they are
+      size: {size:<12} # pixels that images are resized to; null: as they are
       momentum: null     # of batch norm, 0 .. 1; null: the network's own
       dense: []          # units of hidden layers between the maps' means and the logits
 """

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlab.processes import hidden, silence
+from cnnlab.processes import end_with_parent, hidden, silence
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.run.backends import local
 
@@ -109,6 +109,7 @@ def _mean(each: list[Cost]) -> Cost:
 def _begin(environment: dict[str, str]) -> None:
     os.environ.update(environment)
     silence()
+    end_with_parent()
     with hidden("matplotlib", "sklearn"):  # as in a worker
         import keras  # noqa: F401
 
