@@ -91,13 +91,9 @@ def test_lists_may_name_variants_that_the_design_is_yet_to_bring(study):
         sizes__variants=["augment"],
         compare__pairs=[["augment", "dropout"]],
     )
-    study.path.write_text(study.path.read_text().replace("variants: {train: {}, ", "variants: {"))
-    text = study.path.read_text()
-    assert "variants" in text
-    lines = re.sub(
-        r"(?m)^variants:.*\n(  .*\n)*", "variants:\n  train: {}\n  transfer: {}\n\n", text
-    )
-    study.path.write_text(lines)
+    none = "variants:\n  train: {}\n  transfer: {}\n\n"
+    text = re.sub(r"(?m)^variants:.*\n(  .*\n)*", none, study.path.read_text())
+    study.path.write_text(text)
     with pytest.raises(UserError, match=r"variants = "):
         params.read()
     design.main()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cnnlab import design, new_study, params, proposal, timing
+from cnnlab import new_study, params, proposal, timing
 from cnnlab.data import survey
 from cnnlab.edited import Group, edited
 from cnnlab.errors import UserError
@@ -336,14 +336,14 @@ def test_params_need_no_edit_and_keep_the_comments(clone, tmp_path, quick, capsy
 def test_minutes_make_a_smaller_study(clone, tmp_path, quick, capsys):
     folder = photographs(tmp_path / "images", {"a": 30, "b": 30}, (32, 32))
     sizes = {}
-    for minutes in (1, 10, 30, 1000):
+    for minutes in (1, 5, 1000):
         study = new_study.create_for(clone, f"of_{minutes}", folder, minutes)
         whole = params.read(study / "params.yaml")
         sizes[minutes] = len(whole.variants.every) * whole.folds.k * whole.folds.repeats
         said = capsys.readouterr().out
         assert ("the least that makes sense takes longer" in said) == (minutes == 1)
     assert sorted(sizes.values()) == list(sizes.values())
-    assert sizes[1] < sizes[10] < sizes[1000]
+    assert sizes[1] < sizes[5] < sizes[1000]
 
 
 @pytest.mark.parametrize("images", [200, 20_000])
@@ -532,4 +532,3 @@ def test_a_group_takes_the_place_of_another():
     text = "a:                       # first\n  b: 1  # one\n\nc: 2\n"
     new = edited(text, {"a": Group("  d:\n    e: 3  # three\n")})
     assert new == "a:                       # first\n  d:\n    e: 3  # three\n\nc: 2\n"
-    assert design.replaced  # which writes the variants
