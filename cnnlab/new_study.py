@@ -134,12 +134,13 @@ def create_for(
         f"if begun now: {len(plan.variants)} variants x {plan.k * plan.repeats} folds, {where}"
     )
     if minutes is not None and took > 60 * minutes:
-        print(f"note: the least that makes sense takes longer than {minutes:g} minutes")
+        print(f"note: the least that makes sense takes longer than MINUTES={minutes:g}")
     if minutes is None and took > LONG:
         print("MINUTES=60, or another number, makes a shorter study")
     return folder
 
 
+ENOUGH = 30  # seconds of measuring, after which larger images are told from smaller ones
 LONG = 3 * 3600  # seconds, from which a shorter study is proposed
 
 
@@ -177,7 +178,10 @@ def _measured(
     threads = whole.train.threads
     small = proposal.sizes(plan.backbone, plan.size)[-1]
     costs: dict[str, dict[int, timing.Cost]] = {}
+    machine, began = timing.machine(on_gpu, threads), time.monotonic()
     for size in sorted({small, plan.size}):
+        if costs and time.monotonic() - began > ENOUGH:
+            break
         sections = _checked(made(replace(plan, size=size))).sections
         which = [*plan.starts, *["scratch"] * plan.control]
         if size != small:  # the head alone takes as long at any size
@@ -186,7 +190,7 @@ def _measured(
         shape = (size, size, plan.channels or 3)
         for start, cost in timing.costs(recipes, shape, on_gpu, threads, size == small).items():
             costs.setdefault(start, {})[size] = cost
-    return proposal.Measured(timing.machine(on_gpu, threads), costs, decode)
+    return proposal.Measured(machine, costs, decode)
 
 
 def add_to_git(root: Path, folder: Path) -> None:

@@ -37,8 +37,8 @@ DRAWS = 4  # augmented draws of each image whose features are kept
 STEPS = {"freeze": 400, "finetune": 150, SCRATCH: 800}  # of training, about
 EPOCHS = {"freeze": (10, 60), "finetune": (3, 12), SCRATCH: (8, 40)}  # fewest and most
 TECHNIQUES = ("augment", "dropout", "l2")
-# Stages besides those of variants, and how many times the start of a stage they take in all, with
-# the figures that they draw, as measured on a study of 60 images.
+# Stages besides those of variants take, with the figures that they draw, about as long as so many
+# starts of a stage.
 OTHER = 30.0
 MARGIN = 0.9  # of the time there is, that a plan may take by its estimate
 
@@ -494,7 +494,7 @@ def lines(plan: Plan) -> list[str]:
     return [
         f"network: {network}; images become {plan.size}x{plan.size} pixels ({plan.resize})",
         f"images: {plan.images} to develop on{bounded}; test: {test}",
-        f"variants: {len(plan.variants)}, which tell what {names} do"
+        f"variants: {len(plan.variants)}, for the effects of {names}"
         + (f" with each of {', '.join(plan.starts)}" if len(plan.starts) > 1 else ""),
         f"augmentation: {', '.join(ops)}",
     ]
