@@ -126,6 +126,7 @@ def create_for(
         raise
     for line in proposal.lines(plan):
         print(line)
+    print(f"the images stay where they are: data.raw: {place}")
     took = seconds(plan)
     end = datetime.now() + timedelta(seconds=took)
     where = f"{measured.machine.workers} trials side by side"
