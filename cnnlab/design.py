@@ -210,17 +210,17 @@ def _side_by_side(whole: Params) -> int:
 
 def main() -> None:
     """Write the variants. Raises UserError for a custom design, or where params would be bad."""
-    whole = params.read()
-    if whole.design.kind == "custom":
+    before = params.read(variants_to_come=True)  # lists may name variants that are written here
+    if before.design.kind == "custom":
         raise UserError(f"{params.FILE}: design.kind = 'custom': variants are yours to write")
-    variants = variants_of(whole)
+    variants = variants_of(before)
     text = params.FILE.read_bytes().decode()
     ending = "\r\n" if "\r\n" in text else "\n"
-    new = replaced(text.replace("\r\n", "\n"), grouped(whole, variants)).replace("\n", ending)
+    new = replaced(text.replace("\r\n", "\n"), grouped(before, variants)).replace("\n", ending)
     trial = Path(f".{params.FILE}.new")
     trial.write_bytes(new.encode())
     try:
-        params.read(trial)  # such as a variant to be drawn that would be gone
+        whole = params.read(trial)  # such as a variant to be drawn that would be gone
         if new != text:
             trial.replace(params.FILE)
     finally:
@@ -229,8 +229,8 @@ def main() -> None:
         if line:
             print(line)
     for word, ours, others in (
-        ("new", variants, whole.variants.every),
-        ("gone", whole.variants.every, variants),
+        ("new", variants, before.variants.every),
+        ("gone", before.variants.every, variants),
     ):
         names = [name for name in ours if name not in others]
         if names:

@@ -1,21 +1,36 @@
-"""A new study beside the root's: `python -m cnnlab.new_study NAME` (`make study NAME=...`).
+"""A new study beside the root's: `python -m cnnlab.new_study NAME [--images FOLDER]`
+(`make study NAME=... IMAGES=...`).
 
 Makes `studies/NAME` with params of its own and links to the one set of stages and code. Its
 dvc.yaml is a copy, as DVC does not follow links in commits; `make repro STUDY=studies/NAME` keeps
 it in step. The study is a DVC project of its own, so that DVC speaks there of no other study, with
 the root's settings and remotes as they are now, and the root's cache.
+
+With images its params.yaml needs no edit: what to choose is found from them (`cnnlab.proposal`),
+and how long that takes by training a few steps here (`cnnlab.timing`).
 """
 
 from __future__ import annotations
 
+import argparse
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dvc.config import Config
 from dvc.config_schema import RelPath
 
+from cnnlab import params, paths, proposal, timing
+from cnnlab.data import images, survey
 from cnnlab.errors import UserError
+from cnnlab.run import device
 
 COPIED = (
     "dvc.yaml",
@@ -29,11 +44,8 @@ LINKED = ("stages", "cnnlab")
 
 def create(root: Path, name: str) -> Path:
     """Make the folder of a study and return it. Raises UserError for a bad or taken name."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        raise UserError(f"study name {name!r}: allowed: letters, digits, - and _, 64 at most")
-    folder = root / "studies" / name
-    if folder.exists():
-        raise UserError(f"{folder} exists already")
+    folder = _free(root, name)
+    text = _named(root, name)
     for file in COPIED:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes((root / file).read_bytes())
@@ -43,18 +55,206 @@ def create(root: Path, name: str) -> Path:
         of_study.update(settings)
     for linked in LINKED:
         (folder / linked).symlink_to(Path("../..", linked))
-    text = (root / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(text)
+    return folder
+
+
+def _free(root: Path, name: str) -> Path:
+    """The folder of a study that is not there yet."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise UserError(f"study name {name!r}: allowed: letters, digits, - and _, 64 at most")
+    folder = root / "studies" / name
+    if folder.exists():
+        raise UserError(f"{folder} exists already")
+    return folder
+
+
+def _named(root: Path, name: str) -> str:
+    """The text of the root's params.yaml with another name of the study."""
+    text = (root / "params.yaml").read_text(encoding="utf-8")
     named, changes = re.subn(r"(?m)^study: *[^ #\n]+", f'study: "{name}"', text)
     if changes != 1:
         raise UserError(f"{root / 'params.yaml'}: has no line `study: NAME`")
-    (folder / "params.yaml").write_text(named)
+    return named
+
+
+def create_for(
+    root: Path,
+    name: str,
+    place: Path,
+    minutes: float | None = None,
+    network: str = "auto",
+    flips: bool = True,
+    rotations: bool = True,
+) -> Path:
+    """Make a study of the images at a place and say what was found and chosen; returns its folder.
+
+    `minutes`: that the study may take, None: as long as it does. `network`, `flips`, `rotations`:
+    see `proposal.plan_for`. Raises UserError, with nothing left behind, for a bad or taken name,
+    images that make no study, and params of the root that do not fit.
+    """
+    _free(root, name)
+    text = _named(root, name)
+    if "${" in str(place):
+        raise UserError(f"images {str(place)!r}: DVC takes ${{ for a variable; rename the folder")
+    place = place.absolute()
+    found = survey.survey(place)
+    print(f"{place}:")
+    for line in survey.lines(found):
+        print(f"  {line}")
+    plan = proposal.plan_for(found, network, flips, rotations)
+
+    def made(plan: proposal.Plan) -> str:
+        return proposal.written(text, plan, found, str(place))
+
+    _checked(made(plan))
+    print("measuring how fast this machine trains ...", flush=True)
+    measured = _measured(plan, made, _decoding(found, plan))
+
+    def seconds(plan: proposal.Plan) -> float:
+        return proposal.seconds(plan, measured)
+
+    if minutes is not None:
+        plan = proposal.fitted(plan, seconds, 60 * minutes)
+    new = made(plan)
+    _checked(new)
+    try:
+        folder = create(root, name)
+        (folder / "params.yaml").write_text(new, encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(root / "studies" / name, ignore_errors=True)
+        raise
+    for line in proposal.lines(plan):
+        print(line)
+    print(f"the images stay where they are: data.raw: {place}")
+    took = seconds(plan)
+    end = datetime.now() + timedelta(seconds=took)
+    where = f"{measured.machine.workers} trials side by side"
+    print(
+        f"about {proposal.duration(took)} on this machine if nothing else runs, until {end:%H:%M} "
+        f"if begun now: {len(plan.variants)} variants x {plan.k * plan.repeats} folds, {where}"
+    )
+    if minutes is not None and took > 60 * minutes:
+        print(f"note: the least that makes sense takes longer than MINUTES={minutes:g}")
+    if minutes is None and took > LONG:
+        print("MINUTES=60, or another number, makes a shorter study")
     return folder
+
+
+ENOUGH = 30  # seconds of measuring, after which larger images are told from smaller ones
+LONG = 3 * 3600  # seconds, from which a shorter study is proposed
+
+
+def _checked(text: str) -> params.Params:
+    """The params that a text is. Raises UserError where it is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / params.FILE
+        path.write_text(text, encoding="utf-8")
+        try:
+            return params.read(path)
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), str(params.FILE))) from None
+
+
+def _decoding(found: survey.Survey, plan: proposal.Plan) -> float:
+    """Seconds to read one of the images and bring it to its size."""
+    settings = images.Settings(plan.size, plan.resize, None, survey.MEGAPIXELS)
+    some = survey.some(found)
+    began = time.process_time()
+    for content in some:
+        try:
+            images.decode(content, settings)
+        except (images.BadImage, TypeError):
+            continue
+    return (time.process_time() - began) / max(1, len(some))
+
+
+def _measured(
+    plan: proposal.Plan, made: Callable[[proposal.Plan], str], decode: float
+) -> proposal.Measured:
+    """What this machine takes for trials of the plan's starts, at the size of its images and at the
+    smallest that it may get."""
+    whole = _checked(made(plan))
+    on_gpu = plan.backbone and bool(device.visible()) and whole.execution.device != "cpu"
+    threads = whole.train.threads
+    small = proposal.sizes(plan.backbone, plan.size)[-1]
+    costs: dict[str, dict[int, timing.Cost]] = {}
+    machine, began = timing.machine(on_gpu, threads), time.monotonic()
+    for size in sorted({small, plan.size}):
+        if costs and time.monotonic() - began > ENOUGH:
+            break
+        sections = _checked(made(replace(plan, size=size))).sections
+        which = [*plan.starts, *["scratch"] * plan.control]
+        if size != small:  # the head alone takes as long at any size
+            which = [start for start in which if start != "freeze"]
+        recipes = {start: sections.recipe([start] * (start != "scratch")) for start in which}
+        shape = (size, size, plan.channels or 3)
+        for start, cost in timing.costs(recipes, shape, on_gpu, threads, size == small).items():
+            costs.setdefault(start, {})[size] = cost
+    return proposal.Measured(machine, costs, decode)
+
+
+def add_to_git(root: Path, folder: Path) -> None:
+    """Put the study's files under Git, where the root is a clone: `dvc exp run --queue -S` deletes
+    a params.yaml that Git does not know."""
+    if (root / ".git").exists():
+        done = subprocess.run(
+            ["git", "add", "--", str(folder)], cwd=root, capture_output=True, text=True
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["?"]
+            print(f"note: git add {folder.relative_to(root)}: {said[-1]}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Make the study that the command line asks for. Raises UserError as `create_for` does."""
+    parser = argparse.ArgumentParser(prog="python -m cnnlab.new_study", description=__doc__)
+    yes = {"type": str.lower, "choices": ["yes", "no"], "default": "yes"}
+    parser.add_argument("name")
+    parser.add_argument(
+        "--images", default="", help="a folder, .tar, .zip, .npz or table of images"
+    )
+    parser.add_argument("--minutes", default="", help="that the study may take, > 0")
+    parser.add_argument("--network", choices=["auto", "backbone", "small"], default="auto")
+    parser.add_argument("--flips", **yes, help="no: a mirror image would be of another class")
+    parser.add_argument("--rotations", **yes, help="no: a turned image would be of another class")
+    parser.add_argument("--no-flips", dest="flips", action="store_const", const="no")
+    parser.add_argument("--no-rotations", dest="rotations", action="store_const", const="no")
+    given = parser.parse_args(arguments)
+    root = Path.cwd()
+    if not given.images:
+        if given.minutes:
+            raise UserError("--minutes: allowed with --images alone")
+        made = create(root, given.name)
+        add_to_git(root, made)
+        print(f"{made.relative_to(root)} is ready: edit its params.yaml, then")
+    else:
+        made = create_for(
+            root,
+            given.name,
+            paths.typed(given.images),
+            _number(given.minutes),
+            given.network,
+            given.flips == "yes",
+            given.rotations == "yes",
+        )
+        add_to_git(root, made)
+        print(f"{made.relative_to(root)} is ready; its params.yaml says all of this, next is")
+    print(f"  make repro STUDY={made.relative_to(root)}")
+
+
+def _number(text: str) -> float | None:
+    try:
+        minutes = float(text) if text else None
+    except ValueError:
+        minutes = 0.0
+    if minutes is not None and not 0 < minutes < 1e6:
+        raise UserError(f"--minutes {text!r}: allowed: a number > 0")
+    return minutes
 
 
 if __name__ == "__main__":
     try:
-        made = create(Path.cwd(), *sys.argv[1:2] or [""])
+        main(sys.argv[1:])
     except UserError as error:
         sys.exit(f"error: {error}")
-    print(f"{made.relative_to(Path.cwd())} is ready: edit its params.yaml, then")
-    print(f"  make repro STUDY={made.relative_to(Path.cwd())}")

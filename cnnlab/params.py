@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -81,13 +81,15 @@ class Params(Options):
         return Sections(self.model, self.train, self.techniques, self.backbone)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Params:
+    def _consistent(self, info: ValidationInfo) -> Params:
+        to_come = bool(info.context and info.context["variants_to_come"])
         networks = f"exactly one network of {_join(NETS.names())}"
         _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), networks)
         self._check_backbone()
-        self._check_names()
+        self._check_names(to_come)
         self._check_variants()
-        self._check_pretraining()
+        if not to_come:
+            self._check_pretraining()
         self._check_execution()
         return self
 
@@ -116,10 +118,11 @@ class Params(Options):
             "the file's sha256 where weights is a path or URL, null where it is not",
         )
 
-    def _check_names(self) -> None:
-        """Every list of techniques, starts or variants names some that there are."""
+    def _check_names(self, to_come: bool) -> None:
+        """Every list of techniques, starts or variants names some that there are. `to_come`: lists
+        may name variants that the design is yet to bring."""
         every = list(self.variants.every)
-        _require(bool(every), "variants", {}, "at least one variant")
+        _require(bool(every) or to_come, "variants", {}, "at least one variant")
         _require(len(every) == len(list(self._groups())), "variants", every, "each name once")
         known, everywhere = sorted(chosen(self.techniques)), self.train.techniques
         studied = {f"variants.{group}.{name}": on for group, name, on in self._groups()}
@@ -143,6 +146,8 @@ class Params(Options):
         _require(most is None or most > self.folds.repeats, "decide.max_repeats", most, more)
         begin = [SCRATCH, *(name for name in starts() if name in known)]
         _check_list("design.starts", self.design.starts, begin, "start", "starts")
+        if to_come:
+            return
         for key, names in (
             ("visualize.variants", self.visualize.variants),
             ("sizes.variants", self.sizes.variants),
@@ -212,8 +217,9 @@ def load(*keys: str, path: Path = FILE) -> Any:
     return values[0] if len(keys) == 1 else values
 
 
-def read(path: Path = FILE) -> Params:
-    """The checked file. Raises UserError as `load` does."""
+def read(path: Path = FILE, variants_to_come: bool = False) -> Params:
+    """The checked file. `variants_to_come`: its variants are not written yet, so that what depends
+    on them is not checked. Raises UserError as `load` does."""
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -223,7 +229,8 @@ def read(path: Path = FILE) -> Params:
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     try:
-        return Params.model_validate(content)
+        context = {"variants_to_come": variants_to_come}
+        return Params.model_validate(content, context=context)
     except ValidationError as error:
         lines = [_explain(e) for e in error.errors()]
         raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None

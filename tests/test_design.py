@@ -80,6 +80,31 @@ def test_a_design_is_written_and_nothing_else_changes(study, kind, capsys):
     assert params.read() == whole
 
 
+def test_lists_may_name_variants_that_the_design_is_yet_to_bring(study):
+    """Once `make design` refused them, so that they had to be named after it."""
+    study.edit(
+        design__techniques=["augment", "dropout"],
+        design__placebo=False,
+        variants={"train": {}, "transfer": {}},
+        data__pretrain__task=None,
+        visualize__variants=["all"],
+        sizes__variants=["augment"],
+        compare__pairs=[["augment", "dropout"]],
+    )
+    none = "variants:\n  train: {}\n  transfer: {}\n\n"
+    text = re.sub(r"(?m)^variants:.*\n(  .*\n)*", none, study.path.read_text())
+    study.path.write_text(text)
+    with pytest.raises(UserError, match=r"variants = "):
+        params.read()
+    design.main()
+    assert list(params.read().variants.train) == ["baseline", "augment", "dropout", "all"]
+    study.edit(visualize__variants=["none"])
+    before = study.path.read_text()
+    with pytest.raises(UserError, match=r"visualize\.variants = 'none'"):
+        design.main()
+    assert study.path.read_text() == before
+
+
 def test_a_set_that_is_there_keeps_its_name_and_its_comment(study):
     text = study.path.read_text()
     study.path.write_text(text.replace("    dropout: [dropout]", "    mine: [dropout]  # my own"))

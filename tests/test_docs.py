@@ -41,6 +41,9 @@ ELSEWHERE = {
         "test_tracking.py::test_a_server_answers_for_the_champion"
     ),
     "make track": "test_pipeline.py::test_make_track_logs_what_a_store_lacks",
+    "make study NAME=photos IMAGES=~/photos MINUTES=60": (
+        "test_new_study.py::test_make_passes_on_what_it_is_given"
+    ),
     "make validate": "test_validate.py::test_",
     "make validate TRAIN=20": "test_validate.py::test_",
     "make repro JOBS=n": "test_launch.py::test_",

@@ -7,9 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from ruamel.yaml import YAML
 
-from cnnlab import new_study, params
+from cnnlab import new_study, params, proposal, timing
+from cnnlab.data import survey
+from cnnlab.edited import Group, edited
+from cnnlab.errors import UserError
+from cnnlab.recipe.nets import NETS
+from tests.test_makefile import Tree
 
 ROOT = Path(__file__).parents[1]
 STUDIES = (".", "studies/birds", "studies/photos")
@@ -123,3 +131,404 @@ def test_committed_studies_are_projects_of_their_own():
         for name in (".dvcignore", ".dvc/.gitignore"):
             assert (folder / name).read_bytes() == (ROOT / name).read_bytes()
         assert "dir = ../../../.dvc/cache" in (folder / ".dvc/config").read_text()
+
+
+# Of images ----------------------------------------------------------------------------------------
+
+
+def photographs(folder, counts, size=(64, 64), mode="RGB", ending="jpg"):
+    """Noise, another picture in each file: `counts`: folder of a class -> how many."""
+    rng = np.random.default_rng(len(counts))
+    for label, count in counts.items():
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
+            pixels = rng.integers(0, 256, shape).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{i}.{ending}")
+    return folder
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A tree with what a study needs, and the frozen params."""
+    root = tmp_path / "clone"
+    for file in (*FILES, "tests/params.yaml"):
+        target = root / file.removeprefix("tests/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, target)
+    return root
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Costs of a machine, made up, in the place of measured ones."""
+    cost = timing.Cost(first=3.0, trial=1.0, step=0.01, look=0.003)
+
+    def costs(recipes, shape, *_):
+        share = (shape[0] / 96) ** 2
+        part = timing.Cost(cost.first, cost.trial, cost.step * share, cost.look * share)
+        return dict.fromkeys(recipes, part)
+
+    monkeypatch.setattr(timing, "costs", costs)
+    monkeypatch.setattr(timing, "machine", lambda *_: timing.Machine(2, 3.0, 4.0))
+
+
+def test_what_is_found_is_said(tmp_path):
+    folder = photographs(tmp_path / "images", {"cat": 30, "dog": 6}, (80, 60))
+    (folder / "cat/broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more than this")
+    (folder / "cat/empty.png").write_bytes(b"")
+    (folder / "cat/notes.txt").write_text("no image")
+    photographs(folder, {"dog/": 1}, (10, 10), ending="png")
+    (folder / "dog/0.png").rename(folder / "dog/tiny.png")
+    photographs(folder, {"dog/": 1}, (300, 60), ending="png")
+    (folder / "dog/0.png").rename(folder / "dog/long.png")
+    shutil.copy(folder / "cat/3.jpg", folder / "dog/copy.jpg")
+    shutil.copy(folder / "cat/4.jpg", folder / "cat/again.jpg")
+    found = survey.survey(folder)
+    said = "\n".join(survey.lines(found))
+    for line in (
+        "40 images in 2 classes: cat 31, dog 9",
+        "in colour, shorter side 10 to 60 pixels, half of them at least 60",
+        "not an image by its bytes (1) left out: cat/notes.txt",
+        "cannot be read, left out (2): cat/broken.jpg (JPEG: ",
+        "cat/empty.png (empty file)",
+        "tiny, shorter side below a quarter of the usual 60 pixels (1): dog/tiny.png",
+        "one side 3 times the other or more (1): dog/long.png",
+        "the same file in two classes, of which one is wrong (1): cat/3.jpg = dog/copy.jpg",
+        "the same file again in its class (1): cat/again.jpg",
+    ):
+        assert line in said, (line, said)
+    assert "uneven" not in said and "come split" not in said
+    assert not found.own_test and found.classes == ["cat", "dog"]
+
+
+def test_an_archive_and_a_turned_image_are_looked_at_alike(tmp_path):
+    folder = photographs(
+        tmp_path / "images", {"train/a": 4, "train/b": 4, "test/a": 1, "test/b": 1}
+    )
+    picture = Image.new("RGB", (90, 40), "red")
+    exif = picture.getexif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    picture.save(folder / "train/a/turned.jpg", exif=exif)
+    shutil.copy(folder / "train/b/0.jpg", folder / "test/b/seen.jpg")
+    shutil.make_archive(tmp_path / "images", "zip", folder)
+    shutil.make_archive(tmp_path / "images", "gztar", folder)
+    tables = []
+    for place in ("images", "images.zip", "images.tar.gz"):
+        found = survey.survey(tmp_path / place)
+        assert found.own_test
+        said = survey.lines(found)
+        assert "they come split: 9 to train on, 3 to test" in said
+        assert any("to train on and to test (1): train/b/0.jpg" in line for line in said)
+        tables.append(found.table.drop(columns="mark"))
+    turned = tables[0].set_index("source").loc["train/a/turned.jpg"]
+    assert (turned["width"], turned["height"]) == (40, 90)
+    assert tables[1].equals(tables[0]) and tables[2].equals(tables[0])
+
+
+def test_grey_images_that_are_stored_in_colour_are_grey(tmp_path):
+    folder = photographs(tmp_path / "images", {"a": 3, "b": 3}, mode="L", ending="png")
+    for path in folder.rglob("*.png"):
+        Image.open(path).convert("RGB").save(path)
+    assert not survey.survey(folder).colour
+
+
+def test_pixels_are_decoded_of_a_few_images_only(tmp_path, monkeypatch):
+    folder = photographs(tmp_path / "images", {"a": 300, "b": 300}, (8, 8), ending="png")
+    asked = []
+    monkeypatch.setattr(survey.images, "decode", lambda *given: asked.append(given) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        survey.survey(folder)
+    assert len(asked) <= survey.SAMPLED
+
+
+@pytest.mark.parametrize(
+    ("counts", "size", "mode", "expected"),
+    [
+        ({"a": 8, "b": 8}, (28, 28), "L", ("vgg", 28, ["scratch"], False)),
+        ({"a": 8, "b": 8}, (32, 32), "RGB", ("vgg", 32, ["scratch"], True)),
+        ({"a": 8, "b": 8}, (300, 280), "L", ("resnet", 96, ["scratch"], False)),
+        ({"a": 8, "b": 8}, (100, 90), "RGB", ("resnet", 128, ["freeze", "finetune"], True)),
+        ({"a": 8, "b": 8}, (400, 300), "RGB", ("resnet", 224, ["freeze", "finetune"], True)),
+    ],
+)
+def test_network_and_size_are_those_for_the_images(tmp_path, counts, size, mode, expected):
+    found = survey.survey(photographs(tmp_path / "images", counts, size, mode, "png"))
+    plan = proposal.plan_for(found)
+    text = (ROOT / "tests/params.yaml").read_text()
+    p = YAML(typ="safe").load(proposal.written(text, plan, found, "/where/they/are"))
+    net, pixels, starts, flips = expected
+    assert list(p["model"]) == [net] and p["data"]["image_size"] == pixels
+    assert p["design"]["starts"] == starts
+    assert ("flip" in p["techniques"]["augment"]) == flips
+    assert p["data"]["raw"] == "/where/they/are"
+    of_backbone = starts != ["scratch"]
+    assert p["backbone"]["weights"] == ("package" if of_backbone else "pretrain")
+    lite = {"efficientnet_lite0": {"size": pixels, "momentum": None, "dense": []}}
+    assert p["backbone"]["model"] == (lite if of_backbone else None)
+    assert bool(p["variants"]["transfer"]) == of_backbone
+
+
+def test_a_study_of_photographs_has_params_that_hold(clone, tmp_path, quick):
+    if proposal.BACKBONE not in NETS:
+        pytest.skip(f"the network {proposal.BACKBONE} is not there yet")
+    folder = photographs(tmp_path / "photos", {"a": 30, "b": 30}, (100, 100))
+    study = new_study.create_for(clone, "photos", folder)
+    whole = params.read(study / "params.yaml")
+    assert whole.backbone.weights == "package" and whole.data.pretrain.task is None
+
+
+def test_flips_and_rotations_are_left_out_where_the_user_says_so(tmp_path):
+    found = survey.survey(photographs(tmp_path / "images", {"a": 8, "b": 8}, (32, 32)))
+    text = (ROOT / "tests/params.yaml").read_text()
+    for flips, rotations in ((True, True), (False, True), (True, False), (False, False)):
+        plan = proposal.plan_for(found, flips=flips, rotations=rotations)
+        p = YAML(typ="safe").load(proposal.written(text, plan, found, "x"))
+        ops = p["techniques"]["augment"]
+        assert ("flip" in ops, "rotation" in ops) == (flips, rotations)
+        assert {"shift", "zoom"} <= set(ops)
+
+
+@pytest.mark.parametrize(
+    ("size", "resize"),
+    [((64, 64), "squash"), ((64, 48), "squash"), ((96, 54), "crop"), ((200, 50), "pad")],
+)
+def test_long_images_keep_their_form(tmp_path, size, resize):
+    found = survey.survey(photographs(tmp_path / "images", {"a": 6, "b": 6}, size))
+    assert proposal.plan_for(found).resize == resize
+
+
+def test_folds_are_as_many_as_the_rarest_class_allows(tmp_path):
+    few = survey.survey(photographs(tmp_path / "few", {"a": 40, "b": 5}, (16, 16)))
+    plan = proposal.plan_for(few)
+    assert plan.test == {"a": 8, "b": 1} and plan.dev == {"a": 32, "b": 4} and plan.k == 3
+    many = survey.survey(photographs(tmp_path / "many", {"a": 40, "b": 40}, (16, 16)))
+    assert proposal.plan_for(many).k == 5 and proposal.plan_for(many).repeats == 3
+
+
+def test_a_test_part_is_used_where_there_is_one(tmp_path):
+    counts = {"train/a": 10, "train/b": 10, "test/a": 5, "test/b": 5}
+    found = survey.survey(photographs(tmp_path / "images", counts, (16, 16)))
+    plan = proposal.plan_for(found)
+    assert plan.own_test and plan.images == 20 and plan.test_images == 10
+
+
+def test_params_need_no_edit_and_keep_the_comments(clone, tmp_path, quick, capsys):
+    folder = photographs(tmp_path / "my images", {"a": 30, "b": 30}, (32, 32))
+    study = new_study.create_for(clone, "photos", folder)
+    whole = params.read(study / "params.yaml")
+    assert whole.study == "photos" and whole.data.raw == str(folder)
+    assert whole.design.kind == "factorial" and len(whole.variants.train) == 9
+    text = (study / "params.yaml").read_text()
+    comments = [s.partition("#")[2] for s in text.splitlines()]
+    kept = (clone / "params.yaml").read_text().splitlines()
+    for section in ("data", "folds", "train", "compare", "execution", "final"):
+        start = next(i for i, line in enumerate(kept) if line.startswith(f"{section}:"))
+        for line in kept[start : start + 8]:
+            assert line.partition("#")[2] in comments, line
+    assert "\n\nvariants: " in text and "\n\ntrain:" in text and "\n\nbackbone:" in text
+    said = capsys.readouterr().out
+    assert "60 images in 2 classes: a 30, b 30" in said
+    assert "9 variants x 15 folds, 2 trials side by side" in said
+    assert [p.name for p in study.parent.iterdir()] == ["photos"]
+
+
+def test_minutes_make_a_smaller_study(clone, tmp_path, quick, capsys):
+    folder = photographs(tmp_path / "images", {"a": 30, "b": 30}, (32, 32))
+    sizes = {}
+    for minutes in (1, 5, 1000):
+        study = new_study.create_for(clone, f"of_{minutes}", folder, minutes)
+        whole = params.read(study / "params.yaml")
+        sizes[minutes] = len(whole.variants.every) * whole.folds.k * whole.folds.repeats
+        said = capsys.readouterr().out
+        assert ("the least that makes sense takes longer" in said) == (minutes == 1)
+    assert sorted(sizes.values()) == list(sizes.values())
+    assert sizes[1] < sizes[5] < sizes[1000]
+
+
+@pytest.mark.parametrize("images", [200, 20_000])
+@pytest.mark.parametrize("minutes", [20, 60, 600])
+def test_a_study_of_photographs_fits_the_time(images, minutes):
+    each = images // 2
+    plan = proposal.Plan(
+        backbone=True,
+        size=224,
+        resize="squash",
+        channels=None,
+        flips=True,
+        rotations=True,
+        dev={"a": each - each // 5, "b": each - each // 5},
+        test={"a": each // 5, "b": each // 5},
+        own_test=False,
+        distinct=each - each // 5,
+        starts=("freeze", "finetune"),
+        control=True,
+        repeats=3,
+    )
+    cost = {
+        96: timing.Cost(5.0, 3.0, 0.02, 0.005),
+        224: timing.Cost(5.0, 3.0, 0.1, 0.027),
+    }
+    measured = proposal.Measured(
+        timing.Machine(2, 3.0, 4.0), dict.fromkeys(("freeze", "finetune", "scratch"), cost), 0.01
+    )
+
+    def seconds(plan):
+        return proposal.seconds(plan, measured)
+
+    less = proposal.fitted(plan, seconds, 60 * minutes)
+    assert seconds(less) <= 60 * minutes < seconds(plan)
+    assert less.k >= 3 and "augment" in less.techniques
+    limit = less.dev_per_class
+    assert limit is None or less.test_per_class <= limit <= each - each // 5
+
+
+def test_more_takes_longer():
+    cost = timing.Cost(first=5.0, trial=2.0, step=0.1, look=0.02)
+    assert cost.seconds(100, 4, 2, 125) == pytest.approx(2 + 40 + 5)
+    machine = timing.Machine(2, 3.0, 4.0)
+    measured = proposal.Measured(machine, {"scratch": {32: cost}}, 0.0)
+    assert measured.cost("scratch", 64).step == pytest.approx(0.4)
+    measured = proposal.Measured(machine, {"scratch": {10: cost, 30: cost}}, 0.0)
+    assert measured.cost("scratch", 20).step == pytest.approx(0.1)
+
+
+def test_a_few_steps_are_timed_on_this_machine(base):
+    shape = (8, 8, 1)
+    costs = timing.costs({"baseline": base}, shape, False, 1)
+    cost = costs["baseline"]
+    assert cost.first > 0 and 0 < cost.step < 1 and cost.trial >= 0 and cost.look >= 0
+    machine = timing.machine(False, 1)
+    assert machine.workers >= 1 and machine.stage > 0 and machine.worker > 0
+
+
+def one_class(folder):
+    photographs(folder, {"a": 9})
+
+
+def too_few(folder):
+    photographs(folder, {"a": 9, "rare": 4})
+
+
+def same_file(folder):
+    photographs(folder, {"a": 9, "b": 1})
+    for i in range(1, 9):
+        shutil.copy(folder / "b/0.jpg", folder / f"b/{i}.jpg")
+
+
+def nothing(folder):
+    folder.mkdir()
+
+
+def no_images(folder):
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+        (folder / label / "x.txt").write_text("no image")
+
+
+def broken(folder):
+    photographs(folder, {"a": 6})
+    (folder / "b").mkdir()
+    (folder / "b/0.jpg").write_bytes(b"\xff\xd8\xff")
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda folder: None, "no such file or folder"),
+        (nothing, "no images found"),
+        (no_images, "no images found"),
+        (one_class, "needs at least 2 classes, found ['a']"),
+        (broken, "needs at least 2 classes of images that can be read, found ['a']; b/0.jpg"),
+        (too_few, "class 'rare' has 4 images that can be read and differ; needed: 5"),
+        (same_file, "class 'b' has 1 images that can be read and differ; needed: 5"),
+    ],
+)
+def test_what_makes_no_study_is_one_line_and_leaves_nothing(clone, tmp_path, quick, made, said):
+    made(tmp_path / "images")
+    with pytest.raises(UserError) as error:
+        new_study.create_for(clone, "photos", tmp_path / "images")
+    text = str(error.value)
+    assert said in text and "\n" not in text and "params.yaml" not in text
+    assert text.startswith(f"images {str(tmp_path / 'images')!r}: ")
+    assert not (clone / "studies").exists()
+
+
+def test_a_name_that_is_taken_is_said_before_anything_is_read(clone, tmp_path):
+    new_study.create(clone, "photos")
+    before = (clone / "studies/photos/params.yaml").read_bytes()
+    with pytest.raises(UserError, match="photos exists already"):
+        new_study.create_for(clone, "photos", tmp_path / "not there")
+    assert (clone / "studies/photos/params.yaml").read_bytes() == before
+
+
+def test_what_fails_while_a_study_is_written_leaves_nothing(clone, tmp_path, quick, monkeypatch):
+    folder = photographs(tmp_path / "images", {"a": 9, "b": 9}, (16, 16))
+
+    def fails(root, name):
+        (root / "studies" / name).mkdir(parents=True)
+        raise OSError("disk full")
+
+    monkeypatch.setattr(new_study, "create", fails)
+    with pytest.raises(OSError, match="disk full"):
+        new_study.create_for(clone, "photos", folder)
+    assert not (clone / "studies/photos").exists()
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "soon", "nan"])
+def test_minutes_are_a_number(clone, monkeypatch, minutes):
+    monkeypatch.chdir(clone)
+    with pytest.raises(UserError, match="allowed: a number > 0"):
+        new_study.main(["photos", "--images", "x", f"--minutes={minutes}"])
+
+
+@pytest.mark.parametrize("git", [True, False])
+def test_a_new_study_is_known_to_git(clone, monkeypatch, capsys, git):
+    monkeypatch.chdir(clone)
+    if git:
+        subprocess.run(["git", "init", "-q"], cwd=clone, check=True)
+    new_study.main(["photos"])
+    assert "studies/photos is ready: edit its params.yaml" in capsys.readouterr().out
+    if git:
+        listed = subprocess.run(
+            ["git", "ls-files", "studies"], cwd=clone, capture_output=True, text=True
+        ).stdout.split()
+        files = ("params.yaml", "dvc.yaml", ".dvc/config", "cnnlab", "stages", "data/raw/README.md")
+        assert {f"studies/photos/{file}" for file in files} <= set(listed)
+
+
+def test_make_passes_on_what_it_is_given(tmp_path):
+    tree = Tree(tmp_path / "my clone", git=True)
+    said = tree.make("--dry-run", "study", "NAME=photos")
+    assert "python -m cnnlab.new_study 'photos'\n" in said
+    given = ("NAME=photos", "IMAGES=~/it's mine", "MINUTES=60", "FLIPS=no", "NETWORK=small")
+    said = tree.make("--dry-run", "study", *given)
+    rest = "--minutes '60' --flips 'no' --network 'small'"
+    assert f"'photos' --images '~/it'\\''s mine' {rest}\n" in said
+    error = tree.make("study", "NAME=photos", f"IMAGES={tmp_path}/none", fails=True)
+    assert f"error: images '{tmp_path}/none': no such file or folder" in error
+    assert not (tree.root / "studies").exists()
+
+
+# Text ---------------------------------------------------------------------------------------------
+
+
+def test_an_edit_changes_what_it_names_and_no_comment():
+    text = (ROOT / "params.yaml").read_text()
+    assert edited(text, {}) == text
+    new = edited(text, {"data": {"raw": "/a # b", "classes": ["007", "yes"]}, "seed": 3})
+    before, after = text.splitlines(), new.splitlines()
+    changed = [b for a, b in zip(before, after, strict=True) if a != b]
+    assert changed == [
+        "seed: 3                  # 0 .. 2**31 - 1; every other seed is derived from it",
+        "  raw: '/a # b'          # path; where sources that read files find a folder, archive or"
+        " table",
+        next(line for line in changed if line.startswith("  classes: ['007', ")),
+    ]
+    assert YAML(typ="safe").load(new)["data"]["classes"] == ["007", "yes"]
+
+
+def test_a_group_takes_the_place_of_another():
+    text = "a:                       # first\n  b: 1  # one\n\nc: 2\n"
+    new = edited(text, {"a": Group("  d:\n    e: 3  # three\n")})
+    assert new == "a:                       # first\n  d:\n    e: 3  # three\n\nc: 2\n"

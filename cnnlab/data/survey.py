@@ -1,0 +1,308 @@
+"""What a folder or archive of images holds, told from names and headers alone: for a new study.
+
+Pixels are decoded of a few images only, so 20,000 take seconds. `prepare` reads every image and
+says more: what is damaged behind its header, and what is nearly the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import ExifTags, Image
+
+from cnnlab.data import formats, images, prepare
+from cnnlab.data.pool import natural
+from cnnlab.data.sources import SOURCES, Finding, Source
+from cnnlab.data.sources._files import Folder, Tar, Zip
+from cnnlab.errors import UserError
+
+HEAD = 2**16  # bytes in which a header is looked for, before the whole file is read
+AT_ONCE = 256  # files
+MEGAPIXELS = 100  # as data.bad.megapixels
+TINY = 0.25  # of the median side, below which an image is suspiciously small
+ODD = 3.0  # longer side over shorter, from which an image is suspiciously long
+SAMPLED = 24  # images that are decoded, to see whether those in colour have any
+TINGE = 6  # of 255: a picture whose channels differ by less is grey
+NAMED = 3  # files that a line names
+TABLES = {".csv", ".tsv", ".parquet"}
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found. `table`: one row an image that fits the layout, with the columns `source`,
+    `label`, `split` ("train" or "test" where the images come split, else "") and `group` of the
+    source (see `cnnlab.data.sources.Source`), and of its header `width`, `height` (pixels,
+    upright), `mode`, `bytes`, `problem` ("" where it can be used) and `mark` (equal for files of
+    equal bytes)."""
+
+    source: str  # a name of cnnlab.data.sources
+    place: str
+    table: pd.DataFrame
+    findings: list[Finding]  # what does not fit the layout
+    colour: bool  # some images have colour
+
+    @property
+    def usable(self) -> pd.DataFrame:
+        """The images that can be used."""
+        return self.table[self.table["problem"] == ""]
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes of usable images, in the order that networks have them."""
+        return sorted(set(self.usable["label"]), key=natural)
+
+    @property
+    def own_test(self) -> bool:
+        """Whether the images come with a test part."""
+        return bool(set(self.usable["split"]) == {"train", "test"})
+
+    @property
+    def sides(self) -> np.ndarray:
+        """The shorter side of each usable image, pixels."""
+        return self.usable[["width", "height"]].to_numpy(int).min(axis=1)
+
+    @property
+    def ratios(self) -> np.ndarray:
+        """Longer side over shorter, of each usable image."""
+        both = self.usable[["width", "height"]].to_numpy(float)
+        return both.max(axis=1) / both.min(axis=1).clip(1)
+
+
+def survey(place: Path) -> Survey:
+    """Look at a folder, .tar, .zip, .npz or table. Raises UserError, in one line, where it is
+    missing or holds no two classes of images."""
+    if not place.exists():
+        raise UserError(f"images {str(place)!r}: no such file or folder")
+    try:
+        name, source = _opened(place)
+        source = prepare.named(source)
+        table = prepare.select(source.table, None, [])
+    except UserError as error:
+        raise UserError(_without_params(str(error), place)) from None
+    table = _with_headers(source, table)
+    found = Survey(name, str(place), table, source.findings, True)
+    if len(found.classes) < 2:
+        first = table[table["problem"] != ""].iloc[0]
+        raise UserError(
+            f"images {str(place)!r}: needs at least 2 classes of images that can be read, found "
+            f"{found.classes}; {first['source']}: {first['problem']}"
+        )
+    return Survey(name, str(place), table, source.findings, _colour(source, found.usable))
+
+
+def lines(found: Survey) -> list[str]:
+    """What was found, a line each: classes, sizes, what is left out and what looks wrong."""
+    usable, sides = found.usable, found.sides
+    counts = usable["label"].value_counts()
+    each = [f"{name} {counts[name]}" for name in found.classes]
+    said = [
+        f"{len(usable)} images in {len(each)} classes: {_listed(each, 12)}",
+        f"{'in colour' if found.colour else 'grey'}, shorter side {sides.min()} to {sides.max()} "
+        f"pixels, half of them at least {int(np.median(sides))}",
+    ]
+    if found.own_test:
+        parts = usable["split"].value_counts()
+        said.append(f"they come split: {parts['train']} to train on, {parts['test']} to test")
+    said += [line.rpartition("; listed in")[0] for line in prepare.lines(found.findings, "")]
+    return said + [f"look at: {line}" for line in suspicious(found)]
+
+
+def suspicious(found: Survey) -> list[str]:
+    """What looks wrong with images, a line for each kind, with how many and the first of them."""
+    table, usable, said = found.table, found.usable, []
+    median = np.median(found.sides)
+
+    def add(what: str, names: Iterable[str]) -> None:
+        names = list(names)
+        if names:
+            said.append(f"{what} ({len(names)}): {_listed(names, NAMED)}")
+
+    bad = table[table["problem"] != ""]
+    pairs = zip(bad["source"], bad["problem"], strict=True)
+    add("cannot be read, left out", [f"{name} ({why})" for name, why in pairs])
+    add(
+        f"tiny, shorter side below a quarter of the usual {median:.0f} pixels",
+        usable["source"][found.sides < TINY * median],
+    )
+    add(f"one side {ODD:g} times the other or more", usable["source"][found.ratios >= ODD])
+    twins = usable[usable.duplicated("mark", keep=False)].sort_values("source")
+    of_mark = twins.groupby("mark", sort=False)
+    in_classes = twins[of_mark["label"].transform("nunique") > 1]
+    add(
+        "the same file in two classes, of which one is wrong",
+        [" = ".join(rows["source"]) for _, rows in in_classes.groupby("mark", sort=False)],
+    )
+    alike = twins[of_mark["label"].transform("nunique") == 1]
+    add("the same file again in its class", alike["source"][alike.duplicated("mark")])
+    in_both = twins[of_mark["split"].transform("nunique") > 1]
+    add("the same file to train on and to test", in_both["source"][in_both.duplicated("mark")])
+    counts = usable["label"].value_counts()
+    if counts.max() >= 5 * counts.min():
+        rare, most = counts.idxmin(), counts.idxmax()
+        said.append(
+            f"uneven classes: {most} has {counts.max()} images, {rare} {counts.min()} "
+            "(train.balanced: true weighs them alike, compare.metric: balanced_accuracy counts so)"
+        )
+    return said
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
+
+
+def _opened(place: Path) -> tuple[str, Source]:
+    """The source that reads a place, and its name."""
+    ending = place.suffix.lower()
+    if ending == ".npz" and place.is_file():
+        return "npz", SOURCES["npz"].open_source(str(place))
+    if ending in TABLES and place.is_file():
+        return "image_table", SOURCES["image_table"].open_source(str(place))
+    try:
+        return "image_folder", SOURCES["image_folder"].open_source(str(place))
+    except UserError:
+        tables = place.is_dir() and [f for f in place.iterdir() if f.suffix.lower() in TABLES]
+        if not tables:
+            raise
+        return "image_table", SOURCES["image_table"].open_source(str(place))
+
+
+def _without_params(said: str, place: Path) -> str:
+    """An error of a source or of `prepare`, which speak of a params.yaml that is not there yet."""
+    for start in (f"params.yaml: data.raw = {str(place)!r}: ", "params.yaml: data: "):
+        said = said.removeprefix(start)
+    return f"images {str(place)!r}: {said}"
+
+
+def _with_headers(source: Source, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what the headers say of each image."""
+    keys = [source.keys[row] for row in table["row"]]
+    order = np.arange(len(keys))
+    if source.order is not None:  # how they lie in the archive
+        order = np.argsort(np.asarray(source.order)[table["row"]], kind="stable")
+    sizes, parts = _sizes(source, keys), isinstance(source.read, (Folder, Tar, Zip))
+    facts: list[tuple] = [()] * len(keys)
+    for first in range(0, len(keys), AT_ONCE):
+        some = order[first : first + AT_ONCE]
+        asked = [keys[i] for i in some]
+        contents = source.read(asked, HEAD) if parts else source.read(asked)
+        for i, content in zip(some, contents, strict=True):
+            whole = not parts or (sizes[i] is not None and sizes[i] <= HEAD)
+            facts[i] = _facts(source, keys[i], content, whole, sizes[i])
+    about = pd.DataFrame(facts, columns=["width", "height", "mode", "bytes", "problem", "mark"])
+    table = pd.concat([table.reset_index(drop=True), about], axis=1)
+    # Larger files are read as a whole only where another one has as many bytes.
+    unmarked = table["mark"].isna() & (table["problem"] == "")
+    alike = unmarked & table["bytes"].notna() & table.loc[unmarked].duplicated("bytes", keep=False)
+    for i in np.flatnonzero(alike):
+        (content,) = source.read([keys[i]])
+        if not isinstance(content, Exception):
+            table.loc[i, "mark"] = _mark(content)
+    single = table["mark"].isna()
+    table.loc[single, "mark"] = [f"single {i}" for i in np.flatnonzero(single)]
+    return table
+
+
+def _sizes(source: Source, keys: Sequence) -> list[int | None]:
+    """Bytes of each file, None where that is not known before it is read."""
+    if isinstance(source.read, Folder):
+        sizes = []
+        for key in keys:
+            path = source.read.root / key
+            sizes.append(path.stat().st_size if path.is_file() else None)
+        return sizes
+    if isinstance(source.read, Tar):
+        return [size for _, size in keys]
+    if isinstance(source.read, Zip):
+        return [source.read.archive.getinfo(key).file_size for key in keys]
+    return [None] * len(keys)
+
+
+def _facts(
+    source: Source, key: object, content: bytes | np.ndarray | Exception, whole: bool, size: int
+) -> tuple:
+    """Width, height, mode, bytes, problem and, of a file that is read as a whole, its mark."""
+    if isinstance(content, Exception):
+        return None, None, None, size, str(content) or type(content).__name__, None
+    if isinstance(content, np.ndarray):
+        height, width, channels = content.shape
+        return width, height, images.MODE[channels], content.nbytes, "", _mark(content)
+    mark = _mark(content) if whole else None
+    try:
+        return *_header(content), size or len(content), "", mark
+    except images.BadImage as error:
+        if whole or formats.kind(content) is None:
+            return None, None, None, size, str(error), None
+    (content,) = source.read([key])  # such as WebP, or a header behind much else
+    return _facts(source, key, content, True, size)
+
+
+def _header(content: bytes) -> tuple[int, int, str]:
+    """Width and height, upright, and Pillow's mode. Raises BadImage."""
+    kind = formats.kind(content)
+    if kind is None:
+        raise images.BadImage("not an image of a known format" if content else "empty file")
+    if remedy := formats.remedy(kind):
+        raise images.BadImage(f"{kind}, which is not read here: {remedy}")
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            image = Image.open(io.BytesIO(content), formats=[formats.PILLOW.get(kind, kind)])
+        width, height = image.size
+        turn = _turn(image)
+    except Exception as error:  # Pillow raises nearly all there are for damaged files
+        if kind == "TIFF":  # of a sort that tifffile may read
+            raise images.BadImage("TIFF: of a sort that is not read, or damaged") from None
+        said = " ".join(str(error).split())
+        said = "damaged or cut off" if "cannot identify" in said else said or "damaged"
+        raise images.BadImage(f"{kind}: {said}") from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    if width * height > MEGAPIXELS * 1e6:
+        raise images.BadImage(f"{width}x{height} pixels, more than {MEGAPIXELS} million")
+    return (height, width, image.mode) if turn in TURNED else (width, height, image.mode)
+
+
+def _turn(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a broken EXIF is no reason to lose an image
+        return 1
+
+
+def _mark(content: bytes | np.ndarray) -> str:
+    content = np.ascontiguousarray(content) if isinstance(content, np.ndarray) else content
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def some(found: Survey) -> list[bytes | np.ndarray | Exception]:
+    """Contents of a few usable images."""
+    return _read(SOURCES[found.source].open_source(found.place), found.usable)
+
+
+def _read(source: Source, table: pd.DataFrame) -> list[bytes | np.ndarray | Exception]:
+    places = np.linspace(0, len(table) - 1, min(SAMPLED, len(table))).astype(int)
+    keys = [source.keys[row] for row in table["row"].iloc[places]]
+    return source.read(keys) if keys else []
+
+
+def _colour(source: Source, usable: pd.DataFrame) -> bool:
+    """Whether images have colour: many that are grey are stored as if they had."""
+    coloured = usable[~usable["mode"].str.match("1$|L|I|F")]
+    settings = images.Settings(images.THUMB, "squash", 3, MEGAPIXELS)
+    for content in _read(source, coloured):
+        try:
+            pixels = images.decode(content, settings).pixels.astype(int)
+        except (images.BadImage, TypeError):  # damaged behind its header, or not read at all
+            continue
+        if (pixels.max(axis=2) - pixels.min(axis=2)).mean() > TINGE:
+            return True
+    return False

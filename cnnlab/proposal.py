@@ -1,0 +1,508 @@
+"""A params.yaml for images that needs no edit: which network, which variants, how large images, how
+many folds and epochs, by what images there are and how long it may take.
+
+A `Plan` says what is chosen. It begins as the fullest one that makes sense for the images;
+`REDUCED` says in which order it is cut down until it fits the time that there is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from cnnlab import design
+from cnnlab.compare import designs
+from cnnlab.data.survey import Survey
+from cnnlab.edited import Group, edited
+from cnnlab.errors import UserError
+from cnnlab.recipe.techniques import SCRATCH, starts
+from cnnlab.timing import Cost, Machine
+
+BACKBONE = "efficientnet_lite0"
+PHOTOGRAPH = 48  # pixels of the median side, from which images in colour count as photographs
+SMALL = 40  # pixels, up to which images go to a VGG as they are; larger ones to a residual network
+NEEDED = 5  # images of a class: 4 to develop on, 1 to test
+NEEDED_TRAIN = 4  # where the images come with a test part
+TEST_SHARE = 0.2
+BATCH = 32
+SIZES = (224, 192, 160, 128, 96)  # of photographs for the backbone
+SIZES_SCRATCH = (96, 64, 48)  # of larger images without one
+ENLARGED = 1.2  # times the median side: what a backbone has learnt from was larger, and sharp
+LEAST = 160  # pixels, above which images become smaller before other things are cut
+MANY = 4000  # development images, from which 3 folds are enough
+DRAWS = 4  # augmented draws of each image whose features are kept
+STEPS = {"freeze": 400, "finetune": 150, SCRATCH: 800}  # of training, about
+EPOCHS = {"freeze": (10, 60), "finetune": (3, 12), SCRATCH: (8, 40)}  # fewest and most
+TECHNIQUES = ("augment", "dropout", "l2")
+# Stages besides those of variants take, with the figures that they draw, about as long as so many
+# starts of a stage.
+OTHER = 30.0
+MARGIN = 0.9  # of the time there is, that a plan may take by its estimate
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is chosen. Images are `size` pixels; counts are images by class."""
+
+    backbone: bool  # photographs begin at weights of ImageNet
+    size: int
+    resize: str
+    channels: int | None
+    flips: bool
+    rotations: bool
+    dev: Mapping[str, int] = field(hash=False)  # that could be developed on
+    test: Mapping[str, int] = field(hash=False)
+    own_test: bool
+    distinct: int  # development images of the rarest class, the same file counted once
+    most: int | None = None  # development images in all; None: no limit
+    starts: tuple[str, ...] = (SCRATCH,)
+    control: bool = False  # a network from random weights beside the starts
+    techniques: tuple[str, ...] = TECHNIQUES
+    placebo: bool = True
+    curve: bool = True  # scores by the number of training images
+    k: int = 5
+    repeats: int = 1
+    shorter: int = 0  # how often epochs were halved
+
+    @property
+    def dev_per_class(self) -> int | None:
+        """None where all are developed on."""
+        if self.most is None or sum(self.dev.values()) <= self.most:
+            return None
+        return max(NEEDED_TRAIN, min(self.most // len(self.dev), min(self.dev.values())))
+
+    @property
+    def test_per_class(self) -> int | None:
+        """As many as there are to develop on, where those are limited; None: all, or a share."""
+        limit = self.dev_per_class
+        return None if limit is None else max(1, min(limit, min(self.test.values())))
+
+    @property
+    def images(self) -> int:
+        """To develop on."""
+        limit = self.dev_per_class
+        return limit * len(self.dev) if limit else sum(self.dev.values())
+
+    @property
+    def test_images(self) -> int:
+        """To test."""
+        limit = self.test_per_class
+        return limit * len(self.test) if limit else sum(self.test.values())
+
+    @property
+    def per_class(self) -> list[int]:
+        """Smaller training sets, images per class."""
+        rarest = min(self.dev_per_class or self.distinct, self.distinct)
+        train = rarest * (self.k - 1) // self.k
+        sizes = [train // 4, train // 2]
+        return [size for size in sizes if size >= 5] if self.curve else []
+
+    def epochs(self, start: str) -> int:
+        """Of a start, by the number of training images."""
+        steps = math.ceil(self.images * (self.k - 1) / self.k / BATCH)
+        few, most = EPOCHS[start]
+        wanted = min(max(math.ceil(STEPS[start] / steps), few), most)
+        return wanted if start == "freeze" else max(few, wanted >> self.shorter)
+
+    @property
+    def evaluate_every(self) -> int:
+        """Epochs; training from the backbone is looked at three times."""
+        if "finetune" in self.starts:
+            return max(1, self.epochs("finetune") // 3)
+        return max(1, self.epochs("freeze" if self.backbone else SCRATCH) // 10)
+
+    @property
+    def variants(self) -> dict[str, list[str]]:
+        """The design's, and the control: name -> techniques."""
+        sets = designs.sets_of("factorial", self.techniques, list(self.starts), 5, self.placebo)
+        first = [*self.starts, designs.PLACEBO]
+        named = designs.named(sets, self.techniques, first)
+        return {"baseline": [], **named} if self.control else named
+
+
+def plan_for(
+    found: Survey, network: str = "auto", flips: bool = True, rotations: bool = True
+) -> Plan:
+    """The fullest plan for images. `network`: "backbone", "small", or "auto" by what they are.
+
+    Raises UserError for a class of too few images.
+    """
+    dev, test, distinct = _counts(found)
+    median = int(np.median(found.sides))
+    photographs = found.colour and median >= PHOTOGRAPH
+    backbone = photographs if network == "auto" else network == "backbone"
+    n = sum(dev.values())
+    ratio = float(np.quantile(found.ratios, 0.9))
+    plan = Plan(
+        backbone=backbone,
+        size=sizes(backbone, median)[0],
+        # Squashed a little, all of an image is seen; very long ones keep their form.
+        resize="squash" if ratio <= 1.4 else "crop" if ratio <= 2.2 else "pad",
+        channels=3 if backbone and not found.colour else None,
+        flips=flips and (found.colour or photographs),
+        rotations=rotations,
+        dev=dev,
+        test=test,
+        own_test=found.own_test,
+        distinct=distinct,
+        k=min(5 if n < MANY else 3, max(2, distinct - 1)),
+        repeats=3 if n < 500 else 2 if n < 1500 else 1,
+    )
+    if backbone:
+        plan = replace(plan, starts=("freeze", "finetune"), control=True)
+    return plan
+
+
+def sizes(backbone: bool, median: int) -> list[int]:
+    """Sizes that images may have, the largest first: not much larger than they are."""
+    if not backbone and median <= SMALL:
+        return [max(8, median)]
+    known = SIZES if backbone else SIZES_SCRATCH
+    enough = [size for size in known if size >= ENLARGED * median]
+    return [size for size in known if not enough or size <= enough[-1]]
+
+
+def _counts(found: Survey) -> tuple[dict[str, int], dict[str, int], int]:
+    """Images to develop on and to test by class, and of the rarest class those that differ."""
+    usable = found.usable
+    dev_rows = usable[usable["split"] == "train"] if found.own_test else usable
+    counts = dev_rows["label"].value_counts()
+    distinct = dev_rows.groupby("label")["mark"].nunique()
+    needed = NEEDED_TRAIN if found.own_test else NEEDED
+    for name in found.classes:
+        have = int(distinct.get(name, 0))
+        if have < needed:
+            kind = "to train on" if found.own_test else "that can be read and differ"
+            raise UserError(
+                f"images {found.place!r}: class {name!r} has {have} images {kind}; needed: "
+                f"{needed}, so add some or take its folder away"
+            )
+    if found.own_test:
+        tests = usable[usable["split"] == "test"]["label"].value_counts()
+        return dict(counts), {c: int(tests.get(c, 0)) for c in counts.index}, int(distinct.min())
+    test = {c: max(1, round(TEST_SHARE * int(n))) for c, n in counts.items()}
+    dev = {c: int(n) - test[c] for c, n in counts.items()}
+    return dev, test, int(min(distinct[c] - test[c] for c in counts.index))
+
+
+# Less, in the order in which it is cut ------------------------------------------------------------
+
+
+def _fewer_repeats(plan: Plan) -> Plan:
+    return replace(plan, repeats=max(1, plan.repeats - 1))
+
+
+def _no_extras(plan: Plan) -> Plan:
+    return replace(plan, placebo=False, curve=False)
+
+
+def _fewer_techniques(plan: Plan) -> Plan:
+    return replace(plan, techniques=plan.techniques[: max(1, len(plan.techniques) - 1)])
+
+
+def _two_techniques(plan: Plan) -> Plan:
+    return replace(plan, techniques=plan.techniques[:2])
+
+
+def _fewer_images(least: int) -> Callable[[Plan], Plan]:
+    def fewer(plan: Plan) -> Plan:
+        smaller = replace(plan, most=max(least, plan.images // 2))
+        return smaller if smaller.images < plan.images else plan
+
+    return fewer
+
+
+def _smaller(least: int) -> Callable[[Plan], Plan]:
+    def smaller(plan: Plan) -> Plan:
+        known = SIZES if plan.backbone else SIZES_SCRATCH
+        sizes = [size for size in known if least <= size < plan.size]
+        return replace(plan, size=sizes[0]) if sizes else plan
+
+    return smaller
+
+
+def _shorter(plan: Plan) -> Plan:
+    halved = replace(plan, shorter=plan.shorter + 1)
+    changed = any(halved.epochs(s) < plan.epochs(s) for s in ("finetune", SCRATCH))
+    return halved if changed else plan
+
+
+def _no_control(plan: Plan) -> Plan:
+    return replace(plan, control=False)
+
+
+def _frozen_alone(plan: Plan) -> Plan:
+    return replace(plan, starts=plan.starts[:1])
+
+
+def _fewer_folds(plan: Plan) -> Plan:
+    return replace(plan, k=min(plan.k, 3))
+
+
+REDUCED = (
+    _fewer_repeats,
+    _fewer_images(4000),
+    _two_techniques,
+    _no_extras,
+    _smaller(LEAST),
+    _shorter,
+    _no_control,
+    _fewer_images(1000),
+    _fewer_techniques,
+    _smaller(0),
+    _frozen_alone,
+    _fewer_folds,
+    _fewer_images(100),
+)
+
+
+def fitted(plan: Plan, seconds: Callable[[Plan], float], budget: float) -> Plan:
+    """The plan, cut down until by its estimate it takes no more than `budget` seconds, or nothing
+    is left to cut."""
+    for cut in REDUCED:
+        while seconds(plan) > MARGIN * budget and (less := cut(plan)) != plan:
+            plan = less
+    return plan
+
+
+# How long it takes --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What this machine takes: see `cnnlab.timing`. `costs`: start -> size -> cost."""
+
+    machine: Machine
+    costs: Mapping[str, Mapping[int, Cost]]
+    decode: float  # seconds an image, to read it and bring it to its size
+
+    def cost(self, start: str, size: int) -> Cost:
+        """Of a start at a size, in proportion to pixels between and beyond those measured."""
+        known = self.costs[start]
+        low, high = min(known), max(known)
+        cost = known[low]
+        if low == high:
+            share = (size / low) ** 2
+            return replace(cost, step=cost.step * share, look=cost.look * share)
+        at = (size**2 - low**2) / (high**2 - low**2)
+
+        def between(part: str) -> float:
+            a, b = getattr(known[low], part), getattr(known[high], part)
+            return max(a + at * (b - a), 0.1 * a)
+
+        return replace(cost, step=between("step"), look=between("look"))
+
+
+def seconds(plan: Plan, measured: Measured) -> float:
+    """How long the whole study of a plan takes, about."""
+    machine, n = measured.machine, plan.images
+    train, held_out = n * (plan.k - 1) / plan.k, n / plan.k
+    total = OTHER * machine.stage
+    total += (sum(plan.dev.values()) + sum(plan.test.values())) * measured.decode / machine.workers
+    seen = set()  # of the backbone's features, which folds and variants share
+    longest = 0.0
+    for on in plan.variants.values():
+        start = _start(on)
+        cost, epochs = measured.cost(start, plan.size), plan.epochs(start)
+        looks = math.ceil(epochs / plan.evaluate_every)
+
+        def rounds(trials: int) -> int:
+            return math.ceil(trials / machine.workers)
+
+        one = cost.seconds(train, epochs, looks, n)
+        total += machine.stage + machine.worker + cost.first
+        total += rounds(plan.k * plan.repeats) * one
+        if start == "freeze" and ("augment" in on) not in seen:
+            seen.add("augment" in on)
+            total += n * (1 + DRAWS) * measured.cost("finetune", plan.size).look
+        if plan.curve and on in ([start], [start, "augment"], [], ["augment"]):
+            for few in plan.per_class if start == plan.starts[0] else ():
+                images = few * len(plan.dev)
+                steps = max(epochs, math.ceil(_STEPS_FEW / math.ceil(images / BATCH)))
+                part = cost.seconds(images, steps, looks, images + held_out)
+                total += machine.worker + cost.first + rounds(plan.k * plan.repeats) * part
+        longest = max(longest, cost.first + cost.seconds(n, epochs, looks, n))
+    if plan.backbone:
+        total += machine.worker
+    return total + machine.worker + longest
+
+
+_STEPS_FEW = 200  # sizes.steps
+
+
+def _start(on: list[str]) -> str:
+    return next((name for name in on if name in starts()), SCRATCH)
+
+
+# The text -----------------------------------------------------------------------------------------
+
+VGG = """\
+  vgg:
+    filters: {filters}  # filters of each block's convs; each block halves the image
+    convs: 2             # a block
+    kernel: 3            # pixels
+    dense: [64]          # units of the hidden layers
+"""
+RESNET = """\
+  resnet:
+    filters: [16, 32, 64, 128]  # of each stage; each stage after the first halves the image
+    blocks: 1            # a stage, of two convs each
+    kernel: 3            # pixels
+    pool: true           # a 2x2 max pool after the first conv, as for larger images
+    batchnorm: true      # after every conv; false leaves the place to techniques
+"""
+LITE = """\
+    efficientnet_lite0:
+      size: {size:<12} # pixels that images are resized to; null: as they are
+      momentum: null     # of batch norm, 0 .. 1; null: the network's own
+      dense: []          # units of hidden layers between the maps' means and the logits
+"""
+AUGMENT = """\
+  augment:               # a policy of several ops, drawn afresh for each image and epoch
+    shift:
+      fraction: 0.08     # of width and height, either way, <= 0.5
+    zoom:
+      fraction: 0.15     # size drawn from 1/(1 + it) to 1 + it
+"""
+FLIP = """\
+    flip:                # leave it out where an image's mirror image is of another class
+      horizontal: true
+      vertical: false
+"""
+ROTATION = """\
+    rotation:
+      degrees: 10        # either way, <= 180
+"""
+OTHERS = """\
+  batchnorm:
+    momentum: 0.9        # of the moving statistics, per step, 0 .. 1
+  dropout:
+    rate: 0.3            # share of hidden units, 0 .. 1
+  cosine:                # the learning rate falls along half a cosine
+    floor: 0.0           # to this share of it, 0 .. 1
+  l2:
+    kernel: 0.0005       # coefficients in the loss, 0 .. 1
+    bias: 0.0
+    activity: 0.0
+  placebo: {}            # nothing but other seeds, for design.placebo
+"""
+FREEZE = """\
+  freeze:                # a start: the backbone stays as it is, the head learns
+    epochs: {epochs}
+    learning_rate: 0.001
+"""
+FINETUNE = """\
+  finetune:              # a start: all weights learn from the backbone's on
+    epochs: {epochs}
+    learning_rate: 0.0003
+    batchnorm: fixed     # of the backbone; fixed: scale, shift and statistics stay; or learning
+"""
+
+
+def written(text: str, plan: Plan, found: Survey, raw: str) -> str:
+    """`text` of the root's params.yaml with what the plan chooses. `raw`: of data.raw."""
+    small = not plan.backbone and plan.size <= SMALL
+    lasting = ["batchnorm", "cosine"] if small else ["cosine"]
+    blocks = 3 if plan.size >= 24 else 2
+    model = VGG.format(filters=[16, 32, 64][:blocks]) if small else RESNET
+    techniques = AUGMENT + (FLIP if plan.flips else "") + (ROTATION if plan.rotations else "")
+    techniques += OTHERS
+    if plan.backbone:
+        techniques += FREEZE.format(epochs=plan.epochs("freeze"))
+        techniques += FINETUNE.format(epochs=plan.epochs("finetune"))
+    variants, first = plan.variants, plan.starts[0]
+    lone = "baseline" if first == SCRATCH else first
+    augmented = "augment" if first == SCRATCH else f"{first}-augment"
+    drawn = [lone, augmented, "all", f"{first}-all", "finetune", "finetune-augment", "baseline"]
+    drawn = [name for name in dict.fromkeys(drawn) if name in variants][:6]
+    values = {
+        "data": {
+            "source": found.source,
+            "raw": raw,
+            "remote": None,
+            "classes": None,
+            "image_size": plan.size,
+            "resize": plan.resize,
+            "channels": plan.channels,
+            "bad": {"policy": "skip", "limit": _limit(found)},
+            "near_duplicates": 4,
+            "dev_per_class": plan.dev_per_class,
+            "test_per_class": plan.test_per_class,
+            "test_share": TEST_SHARE,
+            "pretrain": {"task": None, "classes": None, "source": None},
+        },
+        "folds": {"k": plan.k, "repeats": plan.repeats},
+        "model": Group(model),
+        "train": {
+            "techniques": lasting,
+            "epochs": plan.epochs(SCRATCH),
+            "batch_size": BATCH,
+            "optimizer": "adam",
+            "learning_rate": 0.001,
+            "members": 1,
+            "evaluate_every": plan.evaluate_every,
+            "fill_mode": "reflect" if found.colour else "constant",
+        },
+        "techniques": Group(techniques),
+        "backbone": {
+            "model": Group(LITE.format(size=plan.size)) if plan.backbone else None,
+            "weights": "package" if plan.backbone else "pretrain",
+            "sha256": None,
+            "techniques": [],
+            "features": DRAWS if plan.backbone else 0,
+        },
+        "design": {
+            "kind": "factorial",
+            "techniques": list(plan.techniques),
+            "starts": list(plan.starts),
+            "placebo": plan.placebo,
+        },
+        "sizes": {
+            "per_class": plan.per_class,
+            "variants": [lone, augmented] if plan.per_class else [],
+            "steps": _STEPS_FEW,
+        },
+        "compare": {"pairs": []},
+        "decide": {"max_repeats": None},  # so that the time of the study is known
+        "visualize": {"variants": drawn},
+    }
+    groups: dict[str, dict] = {"train": {}, "transfer": {}}
+    for name, on in variants.items():
+        groups["train" if _start(on) == SCRATCH else "transfer"][name] = on
+    return design.replaced(edited(text, values), groups)
+
+
+def _limit(found: Survey) -> float:
+    """The share of images that may be left out: more than is known to be, in steps of 5 %."""
+    bad = len(found.table) - len(found.usable)
+    return round(math.ceil(bad / len(found.table) * 20 + 1) / 20, 2)
+
+
+def lines(plan: Plan) -> list[str]:
+    """What was chosen and why, a line each."""
+    names = ", ".join(plan.techniques)
+    network = f"{BACKBONE} with weights of ImageNet, {' and '.join(plan.starts)}"
+    if not plan.backbone:
+        network = f"a small {'VGG' if plan.size <= SMALL else 'residual network'} from scratch"
+    test = "its own test part" if plan.own_test else f"{plan.test_images} images, drawn"
+    ops = ["shift", "zoom", *["flip"] * plan.flips, *["rotation"] * plan.rotations]
+    limit = plan.dev_per_class
+    bounded = f", at most {limit} a class so that it ends in time" if limit else ""
+    return [
+        f"network: {network}; images become {plan.size}x{plan.size} pixels ({plan.resize})",
+        f"images: {plan.images} to develop on{bounded}; test: {test}",
+        f"variants: {len(plan.variants)}, for the effects of {names}"
+        + (f" with each of {', '.join(plan.starts)}" if len(plan.starts) > 1 else ""),
+        f"augmentation: {', '.join(ops)}",
+    ]
+
+
+def duration(seconds: float) -> str:
+    """As people say it."""
+    minutes = max(1, round(seconds / 60))
+    if minutes < 100:
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
+    return f"{seconds / 3600:.1f} hours"
