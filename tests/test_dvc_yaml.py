@@ -131,7 +131,7 @@ def test_further_repeats_come_after_training_and_before_anything_is_compared():
     (out,) = stage("decide")["outs"]
     assert out == {"data/decided": {"persist": True}}  # finished trials are kept
     readers = [name for name in NAMES if "data/decided" in stage(name)["deps"]]
-    assert readers == ["compare", "inspect", "final"]
+    assert readers == ["compare", "final", "inspect"]
 
 
 def test_what_people_review_is_in_git_and_the_rest_is_not():

@@ -3,6 +3,7 @@ allowed. The first half walks tests/params.yaml, so that every key is tested."""
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ruamel.yaml import YAML
@@ -378,7 +379,7 @@ def test_two_nets_are_refused():
 
     two = params.Params.model_construct(model=Nets(vgg=1, other=2))
     with pytest.raises(ValueError, match=r"model = \['vgg', 'other'\]: allowed: exactly one"):
-        params.Params._consistent(two)
+        params.Params._consistent(two, SimpleNamespace(context=None))
 
 
 @pytest.mark.parametrize(
