@@ -27,9 +27,9 @@ def course(falls=1e-2, leaves=1.0):
 
 def test_a_course_that_is_known_gives_its_rates():
     found = suggest(RATES, course())
-    assert found.steepest == pytest.approx(1e-2, rel=1.5) and found.steepest > 5e-3
-    assert 1 < found.diverges < 2 and found.tenth == found.diverges / 10
-    assert len(found.smooth) < len(RATES)
+    assert found.steepest == pytest.approx(1e-2, rel=0.1)
+    assert 0.8 < found.diverges < 1.2 and found.tenth == found.diverges / 10
+    assert len(found.smooth) == len(RATES)
 
 
 def test_a_loss_that_is_no_number_has_diverged_there():
@@ -50,7 +50,7 @@ def test_a_loss_that_stays_diverges_nowhere_and_that_is_said():
 
 def test_noise_does_not_move_it_far():
     noise = np.random.default_rng(0).normal(0, 0.1, len(RATES))
-    assert 2e-3 < suggest(RATES, course() + noise).steepest < 5e-2
+    assert 5e-3 < suggest(RATES, course() + noise).steepest < 2e-2
 
 
 @pytest.mark.parametrize(
