@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from cnnlab import params, paths, records
 from cnnlab.data import folds, pool
@@ -26,16 +27,16 @@ from cnnlab.recipe.variants import Sections
 
 OUT = Path("learning_rate")
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 300
-SMOOTH = 0.95  # momentum of the mean of the loss over steps
-DIVERGED = 4.0  # times the lowest smoothed loss
-SKIP = 10  # steps at the beginning, in which the mean settles
+SMOOTH = 6.0  # steps; standard deviation of the weights of the mean over steps before and after
+FEWEST = 20  # steps in which the loss must be a number
+FALLEN = 0.9  # times the first loss; one that is never below it has not fallen
 
 
 @dataclass(frozen=True)
 class Found:
     """What a course of the loss suggests."""
 
-    smooth: np.ndarray  # (steps,), up to where it diverged
+    smooth: np.ndarray  # (steps,), up to where it is no number
     steepest: float  # learning rate at which it falls fastest
     diverges: float | None  # at which it leaves; None: at none that was tried
 
@@ -46,32 +47,26 @@ class Found:
 
 
 def suggest(rates: np.ndarray, losses: np.ndarray) -> Found:
-    """What losses, (steps,), at rates that rise geometrically suggest. It diverges where it is
-    no number, or its smoothed course is `DIVERGED` times its lowest value so far.
+    """What losses, (steps,), at rates that rise geometrically suggest. It diverges where a loss is
+    no number, or where its smoothed course, past its lowest value, is half-way back to its first.
 
     Raises UserError where it does so before there is anything to see, or never falls.
     """
-    total, smooth = 0.0, []
-    for number, loss in enumerate(losses, 1):
-        total = SMOOTH * total + (1 - SMOOTH) * loss
-        smooth.append(total / (1 - SMOOTH**number))
-        if not np.isfinite(loss) or smooth[-1] > DIVERGED * max(min(smooth), 1e-12):
-            break
-    diverges = float(rates[len(smooth) - 1]) if _left(smooth) else None
-    course = np.array(smooth[: len(smooth) - 1 if diverges else None])
-    if len(course) < 2 * SKIP:
-        raise UserError(f"the loss diverged after {len(smooth)} steps: --lowest must be lower")
-    # The mean lags: what it does now the loss did 1 / (1 - SMOOTH) steps ago, at a lower rate.
-    slope = np.gradient(course, np.log(rates[: len(course)]))
-    slope[:SKIP] = 0
-    if slope.min() >= 0:
+    bad = np.flatnonzero(~np.isfinite(losses))
+    known = losses[: bad[0]] if len(bad) else losses
+    if len(known) < FEWEST:
+        raise UserError(f"the loss diverged after {len(known)} steps: --lowest must be lower")
+    first = float(np.median(known[: FEWEST // 2]))
+    # Single steps far up would show in the mean of steps long before.
+    smooth = gaussian_filter1d(np.minimum(known, 2 * first), SMOOTH, mode="nearest")
+    lowest = int(smooth.argmin())
+    if smooth[lowest] > FALLEN * first:
         raise UserError("the loss falls at no rate that was tried: --highest must be higher")
-    return Found(course, float(rates[slope.argmin()]), diverges)
-
-
-def _left(smooth: Sequence[float]) -> bool:
-    """Whether the last of these values has diverged."""
-    return not np.isfinite(smooth[-1]) or smooth[-1] > DIVERGED * max(min(smooth), 1e-12)
+    back = np.flatnonzero(smooth[lowest:] > (smooth[lowest] + first) / 2)
+    end = lowest + int(back[0]) if len(back) else len(known)
+    diverges = float(rates[end]) if len(back) or len(bad) else None
+    slope = np.gradient(smooth, np.log(rates[: len(smooth)]))[: lowest + 1]
+    return Found(smooth, float(rates[slope.argmin()]), diverges)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,9 +27,9 @@ def course(falls=1e-2, leaves=1.0):
 
 def test_a_course_that_is_known_gives_its_rates():
     found = suggest(RATES, course())
-    assert found.steepest == pytest.approx(1e-2, rel=1.5) and found.steepest > 5e-3
-    assert 1 < found.diverges < 2 and found.tenth == found.diverges / 10
-    assert len(found.smooth) < len(RATES)
+    assert found.steepest == pytest.approx(1e-2, rel=0.1)
+    assert 0.8 < found.diverges < 1.2 and found.tenth == found.diverges / 10
+    assert len(found.smooth) == len(RATES)
 
 
 def test_a_loss_that_is_no_number_has_diverged_there():
@@ -50,7 +50,7 @@ def test_a_loss_that_stays_diverges_nowhere_and_that_is_said():
 
 def test_noise_does_not_move_it_far():
     noise = np.random.default_rng(0).normal(0, 0.1, len(RATES))
-    assert 2e-3 < suggest(RATES, course() + noise).steepest < 5e-2
+    assert 5e-3 < suggest(RATES, course() + noise).steepest < 2e-2
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,11 @@ def test_what_would_set_the_rate_itself_takes_no_part():
 
 def test_a_start_begins_at_the_backbone():
     data, sections = made_up.data(40), made_up.sections()
-    backbone = weights_of(fit(sections.recipe([]), data, 7).model)
+    longer = replace(sections.recipe([]), epochs=40, learning_rate=0.01)
+    backbone = weights_of(fit(longer, data, 7).model)  # with the head, so that it shows in the loss
     recipe = sections.recipe(["finetune"])
     one, other = (next(rising(recipe, data, 3, np.ones(1), s)) for s in (backbone, None))
-    assert one < other
+    assert one < 0.8 * other
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.ticker import NullLocator
 
 from cnnlab.look.figure import INK, MARGIN, RULE, TITLE, WIDTH, Picture, blank, house_style, write
-from cnnlab.look.sizes import COLOURS, LEFT, axes_of
+from cnnlab.look.sizes import COLOURS, HIGH, LEFT, axes_of
 
 
 def rates_figure(
@@ -19,7 +21,7 @@ def rates_figure(
     """The loss of each step and its smoothed course against the learning rate, (steps,) each, with
     rates that are marked, name -> rate."""
     with house_style():
-        figure = blank(420 + 24 * len(marks))
+        figure = blank(50 + 24 * len(marks) + HIGH + 62)
         write(figure, MARGIN, 14, title, TITLE, weight="bold")
         axes = axes_of(figure, 50 + 24 * len(marks), WIDTH - 2 * MARGIN - LEFT)
         axes.plot(rates, losses, color=RULE, linewidth=1)
@@ -29,6 +31,8 @@ def rates_figure(
             axes.axvline(rate, color=COLOURS[i % 6], linewidth=1.4)
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
+        whole = range(math.ceil(math.log10(rates[0]) - 1e-9), math.floor(math.log10(rates[-1])) + 1)
+        axes.set_xticks([10.0**power for power in whole], [f"{10.0**power:g}" for power in whole])
         low, high = float(smooth.min()), float(smooth[0])
         room = 0.25 * max(high - low, 0.05)
         axes.set_ylim(min(low, float(losses.min())) - room / 5, high + 3 * room)
