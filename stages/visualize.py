@@ -3,6 +3,7 @@ images, the images that excite each filter most, and where the network looks (Gr
 training changed inside the backbone."""
 
 import shutil
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -89,6 +90,9 @@ def _affinities(name, network, probe, sections: Sections, techniques, seed: int)
 
 def _draw(views: Mapping[str, look.View], probe: look.Probe) -> None:
     """Write the figures, and the sheets of the HTML report."""
+    every, drawn = len(look.layers_of(views)), len(look.drawn(views))
+    if drawn < every:
+        print(f"visualize: {drawn} of {every} layers are drawn, evenly spaced", file=sys.stderr)
     for stem, _, picture in look.figures(views, probe):
         _save(picture, stem)
     for stem, sheet in look.sheets(views, probe):

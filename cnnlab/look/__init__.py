@@ -12,7 +12,7 @@ from cnnlab.look.gradcam import Case, cases, grad_cam, grad_cam_figure, predicti
 from cnnlab.look.kernels import kernel_figure, kernels, near_zero_share, relative_change
 from cnnlab.look.peaks import Peaks, peaks, peaks_figure, reach
 from cnnlab.look.sheets import Sheet, feature_sheets, kernel_sheets, save_sheet
-from cnnlab.look.view import Probe, View, figures, sheets, view
+from cnnlab.look.view import Probe, View, drawn, figures, layers_of, sheets, view
 
 __all__ = [
     "Case",
@@ -23,6 +23,7 @@ __all__ = [
     "View",
     "cases",
     "confusion_figure",
+    "drawn",
     "feature_figure",
     "feature_maps",
     "feature_sheets",
@@ -34,6 +35,7 @@ __all__ = [
     "kernel_sheets",
     "kernels",
     "layers",
+    "layers_of",
     "montage",
     "near_zero_share",
     "overview_figure",

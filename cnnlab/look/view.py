@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 LONGEST = 160  # bytes of a class in a file's name; with the variant's it holds 255
-MOST_LAYERS = 12  # of sheets: keeps the report's file small
+MOST_LAYERS = 12  # that are drawn: a deep network would fill the repository and the report
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,14 @@ def figures(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, list[st
 
     kernels/VARIANT/NN_LAYER, peaks/VARIANT/NN_LAYER, overview/VARIANT_I_LABEL, gradcam/VARIANT, and
     for all variants together features/I_LABEL/NN_LAYER. NN: number of the layer, I: of the image.
+    Layers are those that `drawn` says; overviews have all.
     """
-    files = _files(views)
+    files = drawn(views)
     shown = [(i, probe.images[j], probe.label(j)) for i, j in enumerate(probe.shown)]
     labels = [probe.label(i) for i in range(len(probe.images))]
     for name, v in views.items():
-        for layer, weights in v.kernels.items():
-            picture = kernel_figure(weights, layer, name, v.before[layer])
+        for layer in (layer for layer in files if layer in v.kernels):
+            picture = kernel_figure(v.kernels[layer], layer, name, v.before[layer])
             yield f"kernels/{name}/{files[layer]}", [name], picture
             picture = peaks_figure(
                 v.peaks[layer], v.reach[layer], layer, name, probe.images, labels, probe.whose
@@ -119,12 +120,10 @@ def sheets(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, Sheet]]:
     """What the explorer of the HTML report lays side by side: (path without suffix, sheet).
 
     features/I_LABEL/NN_LAYER/VARIANT and, on one scale, kernels/trained/NN_LAYER/VARIANT and
-    kernels/untrained/NN_LAYER/VARIANT. Of more than `MOST_LAYERS` layers as many, evenly spaced.
+    kernels/untrained/NN_LAYER/VARIANT. Layers as in `figures`.
     """
-    files = _files(views)
-    names = list(files)
-    picks = np.linspace(0, len(names) - 1, min(len(names), MOST_LAYERS)).round().astype(int)
-    for layer in (names[i] for i in picks):
+    files = drawn(views)
+    for layer in files:
         having = {name: v for name, v in views.items() if layer in v.maps}
         maps = {name: v.maps[layer] for name, v in having.items()}
         tops = {name: v.peaks[layer] for name, v in having.items()}
@@ -148,7 +147,14 @@ def in_file(label: str) -> str:
     return label if some == label else f"{some}…"
 
 
-def _files(views: dict[str, View]) -> dict[str, str]:
-    """The layers of all networks in order -> how a file is called that shows one."""
-    layers = list(dict.fromkeys(layer for v in views.values() for layer in v.maps))
-    return {layer: f"{i:02d}_{layer.replace('/', '-')}" for i, layer in enumerate(layers)}
+def layers_of(views: dict[str, View]) -> list[str]:
+    """The layers of all networks, in order."""
+    return list(dict.fromkeys(layer for v in views.values() for layer in v.maps))
+
+
+def drawn(views: dict[str, View]) -> dict[str, str]:
+    """The layers of all networks that are drawn, in order -> how a file is called that shows one:
+    with its number among all. Of more than `MOST_LAYERS` as many, evenly spaced."""
+    names = layers_of(views)
+    picks = np.linspace(0, len(names) - 1, min(len(names), MOST_LAYERS)).round().astype(int)
+    return {names[i]: f"{i:02d}_{names[i].replace('/', '-')}" for i in picks}
