@@ -1,5 +1,6 @@
 """A look into whole networks: every figure of every layer."""
 
+import sys
 from dataclasses import replace
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers as k
 
-from cnnlab.look import Probe, figures, save, sheets, view
+from cnnlab.look import Probe, drawn, figures, layers_of, save, sheets, view
 
 CLASSES = ["cat", "dog", "eel"]
 
@@ -99,3 +100,21 @@ def test_files_of_classes_of_any_name_are_in_their_folder(made, label):
         kind, *parts = stem.split("/")
         assert len(parts) in depths.get(kind, (1,)) and ".." not in parts
         assert all(len(f"{part}.png".encode()) <= 255 for part in parts)
+
+
+def test_of_a_deep_network_some_layers_are_drawn_evenly_spaced_and_keep_their_numbers(
+    made, monkeypatch
+):
+    views, probe = made
+    every = layers_of(views)
+    assert list(drawn(views)) == every  # few
+    monkeypatch.setattr(sys.modules["cnnlab.look.view"], "MOST_LAYERS", 3)
+    few = drawn(views)
+    assert list(few) == [every[0], every[round((len(every) - 1) / 2)], every[-1]]
+    assert few[every[-1]].startswith(f"{len(every) - 1:02d}_")
+    stems = [stem for stem, _, _ in figures(views, probe)]
+    stems += [stem for stem, _ in sheets(views, probe)]
+    of_layers = [s for s in stems if s.split("/")[0] in ("kernels", "peaks", "features")]
+    shown = {part for stem in of_layers for part in stem.split("/")} & set(few.values())
+    assert shown == set(few.values())
+    assert not any(layer in stem for stem in of_layers for layer in set(every) - set(few))
