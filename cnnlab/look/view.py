@@ -154,7 +154,11 @@ def layers_of(views: dict[str, View]) -> list[str]:
 
 def drawn(views: dict[str, View]) -> dict[str, str]:
     """The layers of all networks that are drawn, in order -> how a file is called that shows one:
-    with its number among all. Of more than `MOST_LAYERS` as many, evenly spaced."""
-    names = layers_of(views)
-    picks = np.linspace(0, len(names) - 1, min(len(names), MOST_LAYERS)).round().astype(int)
-    return {names[i]: f"{i:02d}_{names[i].replace('/', '-')}" for i in picks}
+    with its number among all. Of a network with more than `MOST_LAYERS` as many, evenly spaced."""
+    picked: set[str] = set()
+    for v in views.values():
+        own = list(v.maps)
+        picks = np.linspace(0, len(own) - 1, min(len(own), MOST_LAYERS)).round().astype(int)
+        picked |= {own[i] for i in picks}
+    numbered = enumerate(layers_of(views))
+    return {n: f"{i:02d}_{n.replace('/', '-')}" for i, n in numbered if n in picked}
