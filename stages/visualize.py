@@ -113,19 +113,21 @@ def _inside(names: list[str], firsts: Mapping[str, Record], dev: pool.Pool) -> N
     convs = list(began)
     drawn = [convs[i] for i in sorted({0, len(convs) // 2, len(convs) - 1})]
     rows = []
-    for number, layer in enumerate(convs):  # one at a time: all of a large network's maps are a lot
-        maps = {"pre-trained": look.feature_maps(before, pixels, [layer])[layer]}
-        for name, network in after.items():
-            maps[name] = look.feature_maps(network, pixels, [layer])[layer]
-            alike = inside.cka(maps["pre-trained"], maps[name])
-            ended = look.layers(network)[layer].get_weights()
-            moved = inside.change(began[layer].get_weights(), ended)
-            rows.append({"variant": name, "layer": layer, "cka": alike, "change": moved})
-        if layer in drawn:
-            tops = {name: look.Peaks.of(m) for name, m in maps.items()}
-            label = probe.label(image)
-            picture = look.feature_figure(maps, tops, layer, probe.images[image], label, image)
-            _save(picture, f"inside/{number:02d}_{layer}")
+    for some in look.in_parts(before, convs, len(pixels)):
+        first = look.feature_maps(before, pixels, some)
+        others = {name: look.feature_maps(network, pixels, some) for name, network in after.items()}
+        for layer in some:
+            maps = {"pre-trained": first[layer], **{name: m[layer] for name, m in others.items()}}
+            for name, network in after.items():
+                alike = inside.cka(first[layer], maps[name])
+                ended = look.layers(network)[layer].get_weights()
+                moved = inside.change(began[layer].get_weights(), ended)
+                rows.append({"variant": name, "layer": layer, "cka": alike, "change": moved})
+            if layer in drawn:
+                tops = {name: look.Peaks.of(m) for name, m in maps.items()}
+                label = probe.label(image)
+                picture = look.feature_figure(maps, tops, layer, probe.images[image], label, image)
+                _save(picture, f"inside/{convs.index(layer):02d}_{layer}")
     _save(change_figure("what training changed in the backbone", rows), "inside/changes")
     _csv(pd.DataFrame(rows), "inside/changes")
 

@@ -4,7 +4,7 @@ Takes Keras models and arrays and returns `Picture`s, matplotlib figures with al
 writes a file. Imports TensorFlow and Keras late, where a model is looked into.
 """
 
-from cnnlab.look.capture import feature_maps, forward, layers
+from cnnlab.look.capture import feature_maps, forward, in_parts, layers
 from cnnlab.look.confusion import confusion_figure
 from cnnlab.look.features import feature_figure, overview_figure
 from cnnlab.look.figure import Picture, montage, save
@@ -31,6 +31,7 @@ __all__ = [
     "forward",
     "grad_cam",
     "grad_cam_figure",
+    "in_parts",
     "kernel_figure",
     "kernel_sheets",
     "kernels",

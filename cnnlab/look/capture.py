@@ -78,6 +78,21 @@ def at_once(model: keras.Model, shape: Sequence[int]) -> int:
     return max(1, min(BATCH, VALUES // values))
 
 
+def in_parts(model: keras.Model, names: Sequence[str], images: int) -> list[list[str]]:
+    """The layers in groups, in their order, of which so many images' maps fit into memory beside
+    those of a few like networks: each group costs a pass through the whole network."""
+    most, parts, room = VALUES // 4, [], 0
+    for name in names:
+        _, *shape = layers(model)[name].output.shape
+        values = images * math.prod(side or 1 for side in shape)
+        if not parts or values > room:
+            parts.append([])
+            room = most
+        parts[-1].append(name)
+        room -= values
+    return parts
+
+
 def forward(
     model: keras.Model, images: Any, names: Sequence[str] | None = None
 ) -> tuple[dict[str, Any], Any]:

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers as k
 
-from cnnlab.look import capture, feature_maps, forward, kernels, layers
+from cnnlab.look import capture, feature_maps, forward, in_parts, kernels, layers
 from cnnlab.recipe.network import initial
 from cnnlab.recipe.recipe import Recipe
 
@@ -266,3 +266,17 @@ def test_large_images_go_through_in_parts_and_give_the_same_maps(monkeypatch, im
     assert capture.at_once(model, images.shape[1:]) == 1
     for name, maps in feature_maps(model, images).items():
         np.testing.assert_allclose(maps, expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_layers_go_through_in_parts_that_fit_into_memory(monkeypatch):
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="one")(inputs)  # 256 values an image
+    x = keras.layers.Conv2D(4, 3, padding="same", name="two")(x)
+    x = keras.layers.Conv2D(2, 3, strides=2, padding="same", name="three")(x)  # 32
+    model = keras.Model(inputs, x)
+    names = ["one", "two", "three"]
+    assert in_parts(model, names, images=2) == [names]
+    monkeypatch.setattr(capture, "VALUES", 4 * 600)
+    assert in_parts(model, names, images=2) == [["one"], ["two", "three"]]
+    monkeypatch.setattr(capture, "VALUES", 4)  # one at a time, at least
+    assert in_parts(model, names, images=2) == [["one"], ["two"], ["three"]]
