@@ -2,11 +2,12 @@
 predicted for development images that it was not trained on."""
 
 import shutil
+import sys
 
 import pandas as pd
 
 from cnnlab import params, paths, records
-from cnnlab.compare.labels import MARGIN, losses
+from cnnlab.compare.labels import MARGIN, losses, too_often_wrong
 from cnnlab.compare.scores import Outcomes
 from cnnlab.data import findings, pool
 from cnnlab.look.figure import plural, save
@@ -29,6 +30,8 @@ def main() -> None:
     shutil.rmtree(paths.INSPECTED, ignore_errors=True)
     paths.INSPECTED.mkdir(parents=True)
     table.to_csv(paths.LOSSES, index=False, float_format="%.6g", lineterminator="\n")
+    if why := too_often_wrong(table):
+        print(f"inspect: {why}", file=sys.stderr)
     labels = findings.table(_suspects(table), mute)
     for line in findings.counted(labels):
         print(f"inspect: {line}; listed in {paths.ALL_FINDINGS}")

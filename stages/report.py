@@ -7,6 +7,7 @@ import pandas as pd
 
 from cnnlab import params, paths, report, tracking
 from cnnlab.compare.designs import KINDS
+from cnnlab.compare.labels import too_often_wrong
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.screening import against
 from cnnlab.data import findings, pool
@@ -233,6 +234,7 @@ def _of_images() -> dict:
         "inspected": candidates.loc[candidates["recommended"], "name"].item(),
         "labels": coded.table(labels),
         "labels_muted": coded.muted(labels),
+        "labels_why": too_often_wrong(report.read_table(paths.LOSSES)),
         "losses_figures": _shown(paths.INSPECTED, "*.png"),
     }
 

@@ -215,7 +215,7 @@ def facts(**changes):
     made |= {"convergence": "CV", "rope": "±1 point", "sizes": "SZ", "scheduled": False}
     made |= {"images": {"dev": 11, "test": 12}, "primary": "accuracy", "estimate": "crossed"}
     made |= {"first": [("A title", "a table", "1 of 2 decided", [])]}
-    made |= {"labels": "LA", "labels_muted": "LM"}
+    made |= {"labels": "LA", "labels_muted": "LM", "labels_why": "", "screening": ""}
     made |= {"behind": [("Behind", "another table", "0 of 2 decided", [])]}
     return made | changes
 

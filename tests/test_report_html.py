@@ -17,7 +17,7 @@ from cnnlab.look.peaks import Peaks
 from cnnlab.report import charts, html
 
 VARIANTS = ["baseline", "a_b"]
-LINKS = r"data:image/|#|model_card.md$|compare/\w+.csv$|$"
+LINKS = r"data:image/|#|model_card.md$|(compare|findings)/\w+.csv$|screen/screening.md$|$"
 WORDS = {"alone": "Added", "removed": "Removed"}
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -90,7 +90,13 @@ def facts(root):
     text |= {"final": "## The recommended recipe\n\n**c** is recommended."}
     text |= {"estimate": "crossed", "evidence": "300 images", "cross_validation": "5 folds"}
     text |= {"primary": "accuracy", "placebo": True, "looks": False}
-    text |= {"inspected": "a_b", "labels": "| code |\n|---|\n| **LAB01** |", "labels_muted": ""}
+    text |= {
+        "inspected": "a_b",
+        "labels": "| code |\n|---|\n| **LAB01** |",
+        "labels_muted": "",
+        "labels_why": "",
+        "screening": "The first look misled of none.",
+    }
     table = "| | change |\n|---|---|\n| **c** | +1.0 [−2.0, 3.0] |"
     names = ("effects", "scores", "calibration")
     pictures = {n: [report.picture(root / f"compare/ablation_{n}.png", root)] for n in names}

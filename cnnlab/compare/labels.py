@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cnnlab.compare.scores import Outcomes
 
 MARGIN = 0.5  # by which the other class is more probable than the label
+RIGHT = 0.8  # of images that are answered right, at least: else errors are the networks' own
 SMALL = 1e-7  # the least probability of which a logarithm is taken
 ROUNDING = 1e-6  # of float32 probabilities and their means
 # Columns of `losses`, one row an image, the largest loss first:
@@ -52,6 +53,18 @@ def confident_errors(labels: NDArray[np.int64], probabilities: NDArray) -> NDArr
     return (confident.max(axis=1) >= 0) & other & (probabilities.argmax(axis=1) != labels)
 
 
+def too_often_wrong(table: pd.DataFrame) -> str:
+    """Why labels are not doubted, in words, of the table that `losses` makes; empty where they
+    are."""
+    right = float((table["predicted"] == table["label"]).mean())
+    if right >= RIGHT:
+        return ""
+    return (
+        f"Which labels are wrong cannot be told: {right:.0%} of the images are answered right, and "
+        f"below {RIGHT:.0%} most doubts are the networks' own errors"
+    )
+
+
 def losses(outcomes: Outcomes, classes: Sequence[str]) -> pd.DataFrame:
     """A row an image, with COLUMNS: by the probabilities averaged over repeats and members."""
     each = outcomes.probabilities.mean(axis=1, dtype=np.float64)  # (repeats, images, classes)
@@ -61,6 +74,7 @@ def losses(outcomes: Outcomes, classes: Sequence[str]) -> pd.DataFrame:
     probability, other = mean[own], np.where(own, -1, mean).max(axis=1)
     names = np.array(classes, object)
     suspect = confident_errors(labels, mean) & (other - probability >= MARGIN)
+    suspect &= np.mean(mean.argmax(axis=1) == labels) >= RIGHT
     table = pd.DataFrame(
         {
             "image_id": outcomes.image_id,

@@ -142,7 +142,8 @@ CODES = {
         "likely label error",
         "confident learning (Northcutt et al. 2021) on held-out probabilities of the recommended"
         " variant: another class is at least as probable as it is on average for its own images,"
-        " and more probable than the label by at least 0.5",
+        " and more probable than the label by at least 0.5; not looked for where less than 80% of"
+        " the images are answered right",
         "Wrong labels limit what any network can reach, and make the scores wrong",
         "Look at it and correct the label; if the label is right, the image is a hard one",
         "probability of the other class less that of the label",

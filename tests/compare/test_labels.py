@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cnnlab.compare.labels import COLUMNS, confident_errors, losses
+from cnnlab.compare import labels
+from cnnlab.compare.labels import COLUMNS, confident_errors, losses, too_often_wrong
 from cnnlab.compare.scores import Outcomes
 
 # What cleanlab 2.9.0 gives for `guesses(...)`:
@@ -51,7 +52,8 @@ def outcomes(labels, *repeats):
     return Outcomes(ids, np.array(labels), np.zeros((len(repeats), len(labels)), int), p)
 
 
-def test_each_image_has_its_loss_and_what_it_was_taken_for():
+def test_each_image_has_its_loss_and_what_it_was_taken_for(monkeypatch):
+    monkeypatch.setattr(labels, "RIGHT", 0.5)
     one = [[0.9, 0.1], [0.05, 0.95], [0.2, 0.8], [0.4, 0.6]]
     two = [[0.7, 0.3], [0.15, 0.85], [0.4, 0.6], [0.6, 0.4]]
     table = losses(outcomes([0, 0, 1, 1], one, two), ["cat", "dog"])
@@ -84,6 +86,20 @@ def test_swapped_labels_come_out_and_right_ones_do_not():
     found = set(table.loc[table["suspect"], "image_id"] // 10)
     swapped = set(range(10))  # those as probable as usual for their class: never all
     assert len(found & swapped) >= 7 and len(found - swapped) <= 1
+
+
+def test_where_networks_err_often_no_label_is_doubted():
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 5, 400)
+    p = np.full((400, 5), 0.02)
+    taken = np.where(rng.random(400) < 0.25, (true + 1) % 5, true)  # surely, and often wrongly
+    p[np.arange(400), taken] = 0.92
+    table = losses(outcomes(true, p), list("abcde"))
+    assert not table["suspect"].any()
+    right = (taken == true).mean()
+    assert f"{right:.0%} of the images are answered right" in too_often_wrong(table)
+    seldom = losses(outcomes(taken, p), list("abcde"))
+    assert too_often_wrong(seldom) == ""
 
 
 def test_a_probability_of_nothing_has_a_loss_all_the_same():
