@@ -4,8 +4,8 @@ One experiment a study. In it one parent run a variant with its trials nested be
 the study itself, which leads to those of its variants. A run is recognised by its tags, never by an
 id kept elsewhere:
 
-    cnnlab.kind    study, variant, decide, backbone, final, or trial on nested runs, which say in
-                   cnnlab.of what they are trials of
+    cnnlab.kind    study, variant, screen, decide, backbone, final, or trial on nested runs, which
+                   say in cnnlab.of what they are trials of
     cnnlab.name    of the variant, ...
     cnnlab.mark    digest of the records it shows; another recipe, seed or design is another run. Of
                    the kind decide: of the records of its first repeat, as more may be added
@@ -76,6 +76,7 @@ GUIDE = """What each run is, by its tag `cnnlab.kind`:
 - **variant**: one set of techniques over all folds. Mean, spread over folds (`_sd`) and 95%
 interval
   (`_ci95_low`, `_ci95_high`) of each metric.
+- **screen**: the first look: one set of techniques on the head of the frozen backbone.
 - **decide**: further repeats of a variant, trained because an effect was still undecided.
 - **backbone**: what variants that do not begin at random weights begin from.
 - **trial**: one network, nested below its variant or the variant's further repeats; every epoch.
@@ -181,8 +182,10 @@ class Run:
     def _open(self) -> None:
         self._client, self._experiment = _connect(self._study)
         runs = self._search({k: v for k, v in self._tags.items() if k != "cnnlab.kind"})
-        trials = [r for r in runs if "cnnlab.trial" in r.data.tags]
-        parents = [r for r in runs if "cnnlab.trial" not in r.data.tags]
+        # The same trials may stand behind runs of two kinds, as of the first look and of a variant.
+        kind = self._tags["cnnlab.kind"]
+        trials = [r for r in runs if r.data.tags.get("cnnlab.of") == kind]
+        parents = [r for r in runs if r.data.tags["cnnlab.kind"] == kind]
         ended = [r for r in trials if r.info.status in ("FINISHED", FAILED)]
         self._logged = {r.data.tags["cnnlab.trial"] for r in ended}
         for cut_off in (r for r in trials if r not in ended):

@@ -55,6 +55,8 @@ NOT_RUN = {
     "dvc artifacts get . recommended": "DVC's own; needs a commit with the model in a remote",
     "export MLFLOW_TRACKING_URI=sqlite:///$PWD/mlflow.db": "sets a variable; tests set their own",
     "make test": "it runs this",
+    "make setup": "downloads; .ci/run does it",
+    "make screen STUDY=studies/photos": "DVC with a target; test_pipeline.py runs the stage",
     "make ray": "downloads; .ci/run runs it, and then run/test_ray.py",
     "make gpu": "downloads",
     "make requirements": "downloads",
