@@ -202,8 +202,8 @@ def add_to_git(root: Path, folder: Path) -> None:
             ["git", "add", "--", str(folder)], cwd=root, capture_output=True, text=True
         )
         if done.returncode:
-            said = done.stderr.strip().splitlines() or ["?"]
-            print(f"note: git add {folder.relative_to(root)}: {said[-1]}", file=sys.stderr)
+            errors = done.stderr.strip().splitlines() or ["?"]
+            print(f"note: git add {folder.relative_to(root)}: {errors[-1]}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -218,8 +218,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--network", choices=["auto", "backbone", "small"], default="auto")
     parser.add_argument("--flips", **yes, help="no: a mirror image would be of another class")
     parser.add_argument("--rotations", **yes, help="no: a turned image would be of another class")
-    parser.add_argument("--no-flips", dest="flips", action="store_const", const="no")
-    parser.add_argument("--no-rotations", dest="rotations", action="store_const", const="no")
     given = parser.parse_args(arguments)
     root = Path.cwd()
     if not given.images:

