@@ -31,10 +31,11 @@ BATCH = 32
 SIZES = (224, 192, 160, 128, 96)  # of photographs for the backbone
 SIZES_SCRATCH = (96, 64, 48)  # of larger images without one
 ENLARGED = 1.2  # times the median side: what a backbone has learnt from was larger, and sharp
-LEAST = 160  # pixels, above which images become smaller before other things are cut
+LEAST = 160  # pixels, below which a backbone sees so much less that all else is cut first
 MANY = 4000  # development images, from which 3 folds are enough
 DRAWS = 4  # augmented draws of each image whose features are kept
 STEPS = {"freeze": 400, "finetune": 150, SCRATCH: 800}  # of training, about
+FEWEST = {"freeze": 400, "finetune": 40, SCRATCH: 200}  # steps, below which little is learnt
 EPOCHS = {"freeze": (10, 60), "finetune": (3, 12), SCRATCH: (8, 40)}  # fewest and most
 TECHNIQUES = ("augment", "dropout", "l2")
 # Stages besides those of variants take, with the figures that they draw, about as long as so many
@@ -104,8 +105,11 @@ class Plan:
         """Of a start, by the number of training images."""
         steps = math.ceil(self.images * (self.k - 1) / self.k / BATCH)
         few, most = EPOCHS[start]
-        wanted = min(max(math.ceil(STEPS[start] / steps), few), most)
-        return wanted if start == "freeze" else max(few, wanted >> self.shorter)
+
+        def of(wanted: int) -> int:
+            return min(max(math.ceil(wanted / steps), few), most)
+
+        return max(of(FEWEST[start]), of(STEPS[start]) >> self.shorter)
 
     @property
     def evaluate_every(self) -> int:
@@ -224,10 +228,13 @@ def _smaller(least: int) -> Callable[[Plan], Plan]:
     return smaller
 
 
-def _shorter(plan: Plan) -> Plan:
-    halved = replace(plan, shorter=plan.shorter + 1)
-    changed = any(halved.epochs(s) < plan.epochs(s) for s in ("finetune", SCRATCH))
-    return halved if changed else plan
+def _shorter(times: int) -> Callable[[Plan], Plan]:
+    def shorter(plan: Plan) -> Plan:
+        halved = replace(plan, shorter=plan.shorter + 1)
+        changed = any(halved.epochs(s) < plan.epochs(s) for s in ("finetune", SCRATCH))
+        return halved if changed and halved.shorter <= times else plan
+
+    return shorter
 
 
 def _no_control(plan: Plan) -> Plan:
@@ -247,13 +254,14 @@ REDUCED = (
     _fewer_images(4000),
     _two_techniques,
     _no_extras,
-    _smaller(LEAST),
-    _shorter,
+    _shorter(1),
     _no_control,
+    _smaller(LEAST),
+    _shorter(9),
     _fewer_images(1000),
     _fewer_techniques,
-    _smaller(0),
     _frozen_alone,
+    _smaller(0),
     _fewer_folds,
     _fewer_images(100),
 )

@@ -1,6 +1,7 @@
 """Studies beside the root's: DVC speaks of the one that one stands in."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -381,6 +382,10 @@ def test_a_study_of_photographs_fits_the_time(images, minutes):
     assert less.k >= 3 and "augment" in less.techniques
     limit = less.dev_per_class
     assert limit is None or less.test_per_class <= limit <= each - each // 5
+    # A backbone sees least of small images, and learns nothing in a handful of steps.
+    assert less.size >= 160 or less.starts == ("freeze",)
+    steps = math.ceil(less.images * (less.k - 1) / less.k / 32)
+    assert "finetune" not in less.starts or less.epochs("finetune") * steps >= 40
 
 
 def test_more_takes_longer():
