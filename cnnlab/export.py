@@ -3,9 +3,9 @@ export`).
 
 Writes exports/NAME.tflite (TensorFlow Lite, now LiteRT) and, where the packages of
 requirements-export.txt are installed, exports/NAME.onnx. Both take float32 images (n, height,
-width, channels), 0..255, and give the probabilities of the classes, with the temperature in them;
-usage.json beside them says how images are brought to that shape and what the classes are called.
-Each file is asked about 32 images, and removed where it does not say what Keras says.
+width, channels), 0..255, and give the probabilities of the classes, temperature and mirror images
+included; usage.json beside them says how images are brought to that shape and what the classes are
+called. Each file is asked about 32 images, and removed where it does not say what Keras says.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     images, whose = _images(about)
     with quiet():
-        network = answering(records.load_model(asked.model / records.MODEL), about.temperature)
+        network = about.answering.of(records.load_model(asked.model / records.MODEL))
         said = np.asarray(network([images], training=False))
     asked.out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(asked.model / usage.FILE, asked.out / usage.FILE)
@@ -82,13 +82,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--format", choices=FORMATS, action="append", help="one of them, not all; may be repeated"
     )
     return parser.parse_args(arguments)
-
-
-def answering(network: keras.Model, temperature: float) -> keras.Model:
-    """The network with what makes its logits probabilities."""
-    import keras
-
-    return keras.Model(network.inputs, records.answers(network.outputs[0], temperature))
 
 
 def export(

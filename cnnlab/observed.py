@@ -25,30 +25,30 @@ def run_observed(
     study: str,
     kind: str,
     sizes: Iterable[int] = (),
-    temperature: float = 1.0,
+    answering: records.Answering = records.AS_TRAINED,
 ) -> list[Record]:
     """Run what is missing of a job, and return its records.
 
-    `kind` (variant, backbone, final) is for MLflow, and so is `temperature`, see
+    `kind` (variant, backbone, final) is for MLflow, and so is `answering`, see
     `cnnlab.tracking.Run.model_logger`. `sizes`: as `cnnlab.run.execute.run`. Of a
     variant some trials may have diverged, and have no record: it is said. Raises UserError where
     another kind's have, without which the study cannot go on."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
-    mark = tracking.digest((p.mark for p in plan), temperature)
+    mark = tracking.digest((p.mark for p in plan), answering)
     with (
         tracking.Run(study, kind, job.name, mark) as parent,
         bar(f"{kind} {job.name}: epochs", len(plan) * job.recipe.epochs) as progress,
     ):
         parent.describe({**_params(job), "trials": len(plan), "splits": len(splits)}, job.pool)
         watcher = _Watcher(progress, {job.name: parent}, {job.name: job.recipe.epochs})
-        log_model = parent.model_logger(job.pool, temperature)
+        log_model = parent.model_logger(job.pool, answering)
         done = run(job, plan, folder, watcher, log_model, sizes=sizes, **execution.where)
         why = in_words(records.diverged(folder), len(plan))
         if why:
             parent.fail(why)
         else:
-            parent.finish(done, job.pool, folder / records.MODEL, temperature)
+            parent.finish(done, job.pool, folder / records.MODEL, answering)
     if why and kind != "variant":
         raise UserError(f"{kind} {job.name}: {why}")
     if why:
@@ -93,6 +93,40 @@ def run_all_observed(
     for name, why in failed.items():
         _warn(name, why)
     return done
+
+
+def networks(jobs: Mapping[Path, Job], execution: Execution, title: str) -> dict[Path, Record]:
+    """Bring to each folder the network of its job's one trial and return its record. `title`: of
+    the bar, which counts epochs; MLflow is told nothing. Raises UserError where one diverged."""
+    parts = []
+    for folder, job in jobs.items():
+        plan = job.plan()
+        folder.mkdir(parents=True, exist_ok=True)
+        records.prune(folder, [p.trial.key for p in plan])
+        parts.append(Part(job, plan, folder, use_model=_nothing))
+    epochs = {part.job.name: part.job.recipe.epochs for part in parts}
+    with bar(title, sum(epochs.values())) as progress:
+        watcher = _Watcher(progress, dict.fromkeys(epochs, _Silent()), epochs)
+        done = run_all(parts, watcher, **execution.where)
+    for part in parts:
+        why = in_words(records.diverged(part.folder), len(part.plan))
+        if why:
+            raise UserError(f"{part.job.name}: {why}")
+    return {part.folder: done[part.job.name][0] for part in parts}
+
+
+def _nothing(model: Path) -> None:
+    """A network is saved, and that is all."""
+
+
+class _Silent:
+    """Takes what a run in MLflow is told."""
+
+    def epoch(self, trial: Trial, entry: dict[str, float]) -> None: ...
+
+    def trial(self, record: Record) -> None: ...
+
+    def diverged(self, diverged: Diverged) -> None: ...
 
 
 def _warn(name: str, why: str) -> None:

@@ -14,6 +14,7 @@ RUNS = Path("data/runs")
 DECIDED = Path("data/decided")  # further repeats of variants, where effects were undecided
 BACKBONE = Path("data/backbone")
 SCREENED = Path("data/screened")  # trials of the screening
+MIRRORED = Path("data/mirrored")  # networks of folds, asked about mirror images too
 FEATURES = Path("data/features")  # of frozen backbones: a cache, unknown to DVC
 REPORTS = Path("reports")
 DATA_FACTS = REPORTS / "data.json"  # shape, classes and number of images, by prepare

@@ -194,7 +194,7 @@ class _Network:
         with quiet():
             if self.model is None:
                 self._load()
-            shares = self.about.believed(self._probabilities(self.model, images))
+            shares = self.about.believed(self._probabilities(self.model, images, self.about.flips))
             unlike = self._like.scores(self._features(images)) if self._like else None
         return Answers(files, images, shares, self.about.sets(shares), unlike)
 

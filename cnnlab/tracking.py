@@ -35,6 +35,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,15 +89,17 @@ paired comparison.
 """
 
 
-def mark(records: list[Record], temperature: float = 1.0) -> str:
-    """Digest of a set of records: what a parent run stands for. `temperature`: as `digest`."""
-    return digest((r.fingerprint for r in records), temperature)
+def mark(done: list[Record], answering: records.Answering = records.AS_TRAINED) -> str:
+    """Digest of a set of records: what a parent run stands for. `answering`: as `digest`."""
+    return digest((r.fingerprint for r in done), answering)
 
 
-def digest(fingerprints: Iterable[str], temperature: float = 1.0) -> str:
-    """Digest of trial fingerprints, in the order of trials, and of the temperature by which the
-    logits of the logged network are divided, unless it is 1."""
+def digest(fingerprints: Iterable[str], answering: records.Answering = records.AS_TRAINED) -> str:
+    """Digest of trial fingerprints, in the order of trials, and of how the logits of the logged
+    network become probabilities, unless that is by a softmax alone."""
+    temperature = answering.temperature
     parts = [*fingerprints, *([f"temperature {temperature!r}"] if temperature != 1 else [])]
+    parts += ["flips"] if answering.flips else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -293,7 +296,7 @@ class Run:
         done: list[Record],
         pool: Pool,
         model: Path | None = None,
-        temperature: float = 1.0,
+        answering: records.Answering = records.AS_TRAINED,
     ) -> None:
         """Log the metrics of all records together; end it. `model`: a saved network, which is
         logged with its signature, see `model_logger`; None: none is."""
@@ -303,15 +306,17 @@ class Run:
         note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))
         self._client.set_tag(self._id, NOTE, note)
         if model and not self._client.get_run(self._id).outputs.model_outputs:
-            self.model_logger(pool, temperature)(model)
+            self.model_logger(pool, answering)(model)
         self._client.set_terminated(self._id)
 
-    def model_logger(self, pool: Pool, temperature: float = 1.0) -> Callable[[Path], None]:
+    def model_logger(
+        self, pool: Pool, answering: records.Answering = records.AS_TRAINED
+    ) -> Callable[[Path], None]:
         """What logs a saved network to this run; may be sent to a process that has TensorFlow.
-        `temperature`: what its logits are divided by, before they become probabilities."""
+        `answering`: how its logits become probabilities."""
         example = np.asarray(pool.images[:1], np.float32)
         classes = list(pool.classes)
-        about = (self._study, self._tags, example, classes, temperature)
+        about = (self._study, self._tags, example, classes, answering)
         return functools.partial(_log_model, store(), *about)
 
     @_later
@@ -591,10 +596,10 @@ def _log_model(
     tags: Mapping[str, str],
     example: np.ndarray,
     classes: list[str],
-    temperature: float,
+    answering: records.Answering,
     path: Path,
 ) -> None:
-    """`example`: float32 (1, height, width, channels), an image of the study. `temperature`: as
+    """`example`: float32 (1, height, width, channels), an image of the study. `answering`: as
     `Run.model_logger`."""
     import keras
     import mlflow
@@ -612,12 +617,12 @@ def _log_model(
     network = records.load_model(path)
     with mlflow.start_run(run_id=parent.info.run_id):
         mlflow.tensorflow.log_model(
-            keras.Model(network.inputs, records.answers(network.outputs[0], temperature)),
+            answering.of(network),
             name="model",
             signature=ModelSignature(Schema([images]), Schema([shares])),
             input_example=example,
             # classes: in the order of the outputs
-            metadata={"classes": classes, "temperature": temperature},
+            metadata={"classes": classes, **asdict(answering)},
             pip_requirements=["keras", "tensorflow"],
         )
 

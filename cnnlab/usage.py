@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnlab import records
 from cnnlab.compare import calibration
 from cnnlab.data.images import RESIZE, BadImage, Settings, decode
 from cnnlab.errors import UserError
@@ -29,6 +30,7 @@ class Usage:
     megapixels: float  # larger images are refused
     scale: list[float] | None = None  # of images of more than 8 bits; None: each one's own
     temperature: float = 1.0  # what logits are divided by
+    flips: bool = False  # logits are the mean of those of an image and its mirror image
     coverage: float | None = None  # of prediction sets, as declared; None: there are no sets
     least: float = 1.0  # probability of a class in the set of an image
     false_alarms: float | None = None  # of `unlike`, as declared; None: it was not measured
@@ -36,6 +38,11 @@ class Usage:
     def write(self, folder: Path) -> None:
         """Write it beside the network."""
         (folder / FILE).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    @property
+    def answering(self) -> records.Answering:
+        """How the network's logits become probabilities."""
+        return records.Answering(self.temperature, self.flips)
 
     def believed(self, probabilities: np.ndarray) -> np.ndarray:
         """A network's probabilities (n, classes) as they can be believed, float64."""

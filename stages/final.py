@@ -11,11 +11,12 @@ import pandas as pd
 from cnnlab import look, params, paths, records, tracking
 from cnnlab.compare.calibration import Calibration, Worth, calibrate, sets, worth
 from cnnlab.compare.judgement import Judgement, judge
+from cnnlab.compare.mirrored import judge_flips
 from cnnlab.compare.scores import Outcomes
 from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.look.effects import calibration_figure
-from cnnlab.observed import run_observed
+from cnnlab.observed import networks, run_observed
 from cnnlab.recipe.variants import Sections
 from cnnlab.records import Trial
 from cnnlab.report import final as report
@@ -50,7 +51,6 @@ def main() -> None:
     recipe = sections.recipe(chosen["techniques"].split())
     outcomes = _outcomes(chosen["name"])
     groups = np.array([dev.groups[image] for image in outcomes.image_id.tolist()])
-    calibration = calibrate(outcomes, groups, final.coverage)
 
     from cnnlab.train.answer import probabilities  # imports TensorFlow
     from cnnlab.train.fit import set_up
@@ -58,8 +58,13 @@ def main() -> None:
     # Their number shows in the last bits, and is fixed once a model that is there is looked into.
     set_up(train.threads, train.deterministic)
     job = _job(recipe, dev, seed, execution)
-    temperature = calibration.temperature
-    done = run_observed(job, paths.MODELS, execution, study, "final", temperature=temperature)
+    plain, both = _both_ways(job, chosen["name"], final.flips, execution)
+    flips = judge_flips(plain, both, groups, options.guard, options.confidence) if both else None
+    if flips and flips.used:
+        outcomes = both
+    calibration = calibrate(outcomes, groups, final.coverage)
+    answering = records.Answering(calibration.temperature, bool(flips and flips.used))
+    done = run_observed(job, paths.MODELS, execution, study, "final", answering=answering)
     usage = Usage(
         chosen["name"],
         list(dev.classes),
@@ -67,7 +72,8 @@ def main() -> None:
         resize,
         pixels,
         pool.scale(dev.folder),
-        temperature,
+        answering.temperature,
+        answering.flips,
         final.coverage,
         calibration.least,
         final.false_alarms,
@@ -76,7 +82,7 @@ def main() -> None:
     network = records.load_model(paths.MODELS / records.MODEL)
     alarms = _unlike(network, chosen["name"], dev, test, final.false_alarms, seed)
     test = replace(test, classes=dev.classes)
-    raw = probabilities(network, test.images)
+    raw = probabilities(network, test.images, answering.flips)
     predicted = usage.believed(raw)
     judged = judge(
         test.labels,
@@ -92,6 +98,7 @@ def main() -> None:
         before=_worth(test.labels, raw, calibration.least),
         after=_worth(test.labels, predicted, calibration.least),
         alarms=alarms,
+        flips=flips,
     )
     grids = _answers(outcomes, calibration, test, raw, predicted)
     files = _draw(study, chosen["name"], judged, dev.classes, grids)
@@ -101,7 +108,7 @@ def main() -> None:
     paths.FINAL_REPORT.write_text(section)
     card = report.card(study, chosen, recipe, dev, done[0], section, final, trust, backbone)
     paths.MODEL_CARD.write_text(card)
-    with tracking.Run(study, "final", "final", tracking.mark(done, temperature)) as parent:
+    with tracking.Run(study, "final", "final", tracking.mark(done, answering)) as parent:
         more = {"covered": trust.after.covered, "set_size": trust.after.size, "unlike": alarms}
         parent.judged({k: v for k, v in (facts | more).items() if k != "recommended"})
         parent.attach([*files, paths.MODEL_CARD], "final")
@@ -112,6 +119,35 @@ def _outcomes(name: str) -> Outcomes:
     """What the variant's networks predicted for the images held out from them."""
     done = records.read_all(paths.RUNS / name, paths.DECIDED / name)
     return Outcomes.of(records.cells(done), name)
+
+
+def _both_ways(job: Job, name: str, asked: bool, execution) -> tuple:
+    """What the networks of the first repeat's folds, trained once more as they were, say of the
+    images held out from them: asked once, and about the mirror image too. (None, None) where that
+    is not `asked` for."""
+    from cnnlab.train.answer import probabilities
+
+    paths.MIRRORED.mkdir(parents=True, exist_ok=True)
+    split = pd.read_csv(paths.FOLDS).query("repeat == 0")
+    jobs = {}
+    for fold in sorted(set(split["fold"])) if asked else ():
+        alone = split.assign(fold=split["fold"].where(split["fold"] == fold, NEVER))
+        fold_job = replace(job, name=f"{name}, fold {fold}", folds=alone)
+        jobs[paths.MIRRORED / f"fold_{fold}"] = fold_job
+    for folder in set(paths.MIRRORED.iterdir()) - set(jobs):
+        shutil.rmtree(folder)
+    if not asked:
+        return None, None
+    done = networks(jobs, execution, f"{name} and mirror images: epochs")
+    rows = {image: row for row, image in enumerate(job.pool.manifest["image_id"].tolist())}
+    grids: list[list] = [[], []]
+    for folder, record in done.items():
+        network = records.load_model(folder / records.MODEL)
+        held_out = job.pool.images[[rows[image] for image in record.image_id.tolist()]]
+        for grid, flips in zip(grids, (False, True), strict=True):
+            said = probabilities(network, held_out, flips)
+            grid.append([replace(record, probabilities=said)])
+    return tuple(Outcomes.of([grid], name) for grid in grids)
 
 
 def _worth(labels, probabilities, least: float) -> Worth:

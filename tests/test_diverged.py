@@ -56,6 +56,7 @@ def study(root, tmp_path_factory):
     content["visualize"].update(variants=["steep"], images=1)
     content["compare"]["pairs"] = []
     content["decide"]["max_repeats"] = 2
+    content["final"]["flips"] = True
     content["execution"]["workers"] = 1
     yaml.dump(content, folder / "params.yaml")
     rng = np.random.default_rng(0)
@@ -101,3 +102,4 @@ def test_the_report_says_what_failed(study):
     assert "2 of 2 trainings diverged" in line and "lower the learning rate" in line
     assert "**steep with 4 images per class** failed" in text
     assert (study[0] / "reports/report.html").exists()
+    assert "Asked about each image and its mirror image" in text  # final.flips

@@ -28,12 +28,16 @@ def run(models, out, *arguments):
     export.main(["--model", str(models), "--out", str(out), *arguments])
 
 
-def test_tflite_says_what_keras_says_with_the_temperature_in_it(models, tmp_path, capsys):
+@pytest.mark.parametrize("flips", [False, True])
+def test_tflite_says_what_keras_says_with_the_temperature_in_it(models, tmp_path, capsys, flips):
+    replace(ABOUT, flips=flips).write(models)
     run(models, tmp_path, "--format", "tflite")
     file = tmp_path / "dropout.tflite"
     assert f"{file}: {file.stat().st_size:,} bytes" in capsys.readouterr().out
     images = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3)).astype(np.float32)
-    logits = np.asarray(records.load_model(models / records.MODEL)([images], training=False)) / 2
+    network = records.load_model(models / records.MODEL)
+    asked = [images, images[:, :, ::-1]] if flips else [images]
+    logits = np.mean([network([each], training=False) for each in asked], axis=0) / 2
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(export.FORMATS["tflite"][1](file, images), shares, atol=1e-5)
     about = json.loads((tmp_path / usage.FILE).read_text())

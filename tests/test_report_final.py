@@ -122,6 +122,20 @@ def test_the_temperature_is_said_in_words(temperature, words):
     assert words in report.believed(trust(temperature))
 
 
+@pytest.mark.parametrize("used", [True, False])
+def test_what_mirror_images_did_is_said(used):
+    away = lambda mean, error: SimpleNamespace(  # noqa: E731
+        mean=mean, interval=lambda _: (mean - 2 * error, mean + 2 * error)
+    )
+    flips = SimpleNamespace(
+        nll=away(-0.02, 0.005), accuracy=away(0.01, 0.004), confidence=0.95, used=used
+    )
+    said = report.mirrored(flips)
+    assert "−0.020 nats [−0.030, −0.010]" in said and "+1.0 points [0.2, 1.8]" in said
+    assert ("asked both ways" in said) == used
+    assert report.mirrored(None) == ""
+
+
 @pytest.fixture
 def found():
     labels, said = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])

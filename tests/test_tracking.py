@@ -215,9 +215,10 @@ def test_a_network_is_served_with_its_temperature(store, made):
     import mlflow
 
     def log(temperature):
-        mark = tracking.mark(made.trials, temperature)
+        answering = records.Answering(temperature)
+        mark = tracking.mark(made.trials, answering)
         with tracking.Run("warm", "final", "final", mark) as run:
-            run.finish(made.trials, made.pool, made.model, temperature)
+            run.finish(made.trials, made.pool, made.model, answering)
         (found,) = store.client.search_runs(
             [store.client.get_experiment_by_name("warm").experiment_id],
             f"tags.`cnnlab.mark` = '{mark}'",

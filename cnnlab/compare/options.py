@@ -40,5 +40,6 @@ class Decide(Options):
 class Final(Options):
     rule: one_of("rule", RULES)
     probability: float = Field(gt=0.5, le=0.999)
+    flips: bool
     coverage: float = Field(ge=0.5, le=0.999)
     false_alarms: float = Field(ge=0.001, le=0.5)

@@ -1,7 +1,15 @@
 """What trials leave behind, and the one place that writes and reads it."""
 
 from cnnlab.records.checkpoint import Checkpoint, Saved
-from cnnlab.records.models import MODEL, answers, count_weights, load_model, save_model, write_model
+from cnnlab.records.models import (
+    AS_TRAINED,
+    MODEL,
+    Answering,
+    count_weights,
+    load_model,
+    save_model,
+    write_model,
+)
 from cnnlab.records.store import (
     cells,
     cost,
@@ -19,13 +27,14 @@ from cnnlab.records.store import (
 from cnnlab.records.trial import Diverged, Record, Trial
 
 __all__ = [
+    "AS_TRAINED",
     "MODEL",
+    "Answering",
     "Checkpoint",
     "Diverged",
     "Record",
     "Saved",
     "Trial",
-    "answers",
     "cells",
     "cost",
     "count_weights",

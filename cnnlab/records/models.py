@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from cnnlab.errors import UserError
@@ -42,13 +43,29 @@ def load_model(path: Path):
         raise UserError(f"{path}: not a model that can be loaded safely ({error})") from None
 
 
-def answers(logits, temperature: float):
-    """Probabilities, as Keras layers make them of a network's logits: what whoever gets the network
-    as a service, or in another format, is given. `temperature`: what the logits are divided by."""
-    import keras
+@dataclass(frozen=True)
+class Answering:
+    """How a network's logits become the probabilities that are given out."""
 
-    scaled = keras.layers.Rescaling(1 / temperature, name="temperature", dtype="float32")(logits)
-    return keras.layers.Softmax(name="probabilities", dtype="float32")(scaled)
+    temperature: float = 1.0  # what logits are divided by
+    flips: bool = False  # they are the mean of those of the image and of its mirror image
+
+    def of(self, network):
+        """A Keras model that takes what `network` takes, float32 (n, height, width, channels), and
+        gives probabilities (n, classes): what whoever gets the network as a service, or in another
+        format, is given."""
+        import keras
+
+        (images,), logits = network.inputs, network.outputs[0]
+        if self.flips:
+            mirrored = network(keras.ops.flip(images, axis=2))
+            logits = keras.layers.Average(name="both_ways", dtype="float32")([logits, mirrored])
+        scaled = keras.layers.Rescaling(1 / self.temperature, name="temperature", dtype="float32")
+        shares = keras.layers.Softmax(name="probabilities", dtype="float32")
+        return keras.Model(network.inputs, shares(scaled(logits)))
+
+
+AS_TRAINED = Answering()
 
 
 def count_weights(path: Path) -> int:

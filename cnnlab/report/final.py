@@ -16,6 +16,7 @@ from cnnlab import paths, records, tracking
 from cnnlab.compare.calibration import Calibration, Worth
 from cnnlab.compare.judgement import Judgement
 from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.mirrored import Flips
 from cnnlab.compare.options import Compare, Final
 from cnnlab.data.pool import Pool
 from cnnlab.recipe.nets import NETS
@@ -39,6 +40,7 @@ class Trust:
     before: Worth  # on the test images, as trained
     after: Worth  # on the test images, calibrated
     alarms: float  # share of the test images that are called unlike the training images
+    flips: Flips | None = None  # what mirror images did out of fold; None: they were not tried
 
     def rows(self) -> list[tuple[str, float, float]]:
         """TRUST_COLUMNS; NaN where it was not measured."""
@@ -83,6 +85,7 @@ def section(
         figures=[picture(path, paths.REPORTS) for path in figures],
         alike=alike(dev, test),
         believed=believed(trust),
+        mirrored=mirrored(trust.flips),
         trust=trust_table(trust, final),
     )
 
@@ -120,6 +123,7 @@ def card(
         snapshots=recipe.snapshots,
         train_accuracy=f"{record.final['train_accuracy']:.1%}",
         temperature=f"{trust.calibration.temperature:g}",
+        flips=bool(trust.flips and trust.flips.used),
         coverage=f"{final.coverage:.1%}".replace(".0%", "%"),
         alarms=f"{final.false_alarms:.1%}".replace(".0%", "%"),
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
@@ -236,6 +240,25 @@ def believed(trust: Trust) -> str:
     return (
         f"Out of fold it was too {way} of itself: its logits are divided by the **temperature "
         f"{c.temperature:.2f}**, chosen there, which changes no answer, only its probability."
+    )
+
+
+def mirrored(flips: Flips | None) -> str:
+    """What averaging with the mirror image does, in a sentence or two; empty where it was not
+    tried."""
+    if flips is None:
+        return ""
+    parts = []
+    for name, change in (("nll", flips.nll), ("accuracy", flips.accuracy)):
+        m = METRICS[name]
+        low, high = change.interval(flips.confidence)
+        parts.append(
+            f"{m.title} {signed(change.mean, m)} {m.step} {bounds({'low': low, 'high': high}, m)}"
+        )
+    does = "It is asked both ways" if flips.used else "It is asked once"
+    return (
+        "Asked about each image and its mirror image, the networks of the first repeat's folds "
+        f"changed out of fold by {' and '.join(parts)}. {does} (`final.flips`)."
     )
 
 

@@ -9,18 +9,24 @@ import tensorflow as tf
 from cnnlab.train.input import at_once
 
 
-def probabilities(net: keras.Model, images: np.ndarray) -> np.ndarray:
+def probabilities(net: keras.Model, images: np.ndarray, flips: bool = False) -> np.ndarray:
     """Class probabilities, float32 (n, classes), in inference mode.
 
     `net`: gives out logits, as all networks that this project trains. `images`: uint8 (n, height,
-    width, channels), n at least 1; may be memory-mapped.
+    width, channels), n at least 1; may be memory-mapped. `flips`: logits are the mean of those of
+    each image and its mirror image, as `records.Answering` does it.
     """
-    answer = tf.function(
-        lambda batch: tf.nn.softmax(
-            tf.cast(net(tf.cast(batch, "float32"), training=False), "float32")
-        ),
-        input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.uint8)],
-    )
+
+    def logits(batch: tf.Tensor) -> tf.Tensor:
+        return tf.cast(net(batch, training=False), "float32")
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.uint8)])
+    def answer(pixels: tf.Tensor) -> tf.Tensor:
+        batch = tf.cast(pixels, "float32")
+        if flips:
+            return tf.nn.softmax((logits(batch) + logits(tf.reverse(batch, [2]))) / 2)
+        return tf.nn.softmax(logits(batch))
+
     size = at_once(images.shape[1:])
     parts = (images[i : i + size] for i in range(0, len(images), size))
     return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from cnnlab import records
 from cnnlab.recipe.network import initial
 from cnnlab.train import input as inputs
 from cnnlab.train.answer import probabilities
@@ -26,3 +27,17 @@ def test_memory_bounds_how_many_images_are_asked_at_once_and_not_what_is_said(mo
     monkeypatch.setattr(tf, "constant", noting)
     np.testing.assert_allclose(probabilities(net, IMAGES), expected, rtol=1e-5, atol=1e-6)
     assert [n for n in seen if n] == [3, 3, 1]
+
+
+def test_both_ways_is_the_mean_of_two_answers_and_so_is_what_is_served():
+    net = initial(RECIPE, 1, IMAGES.shape[1:], 3).model
+    pixels = IMAGES.astype(np.float32)
+    logits = (np.asarray(net(pixels)) + np.asarray(net(pixels[:, :, ::-1].copy()))) / 2
+    assert np.abs(logits - np.asarray(net(pixels))).max() > 0.01
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities(net, IMAGES, flips=True), shares, rtol=1e-4)
+    for temperature in (1.0, 2.0):
+        served = records.Answering(temperature, flips=True).of(net)(pixels)
+        softer = shares ** (1 / temperature)
+        expected = softer / softer.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(np.asarray(served), expected, rtol=1e-4)
