@@ -290,13 +290,8 @@ def test_another_study_beside_it_gives_the_same_and_touches_nothing(clone):
             strict=True,
         ):
             named = (
-                "report.md",
-                "report.html",
-                "compare",
-                "curves",
-                "final",
-                "final.md",
-                "model_card.md",
+                *("report.md", "report.html", "screen", "compare", "findings", "curves"),
+                *("final", "final.md", "model_card.md"),
             )
             if one["path"] not in [f"reports/{n}" for n in named]:  # they say the study's name
                 assert one == other, name
@@ -317,7 +312,7 @@ def test_a_model_that_began_at_a_backbone_is_taken_home(clone):
     clone.run("dvc", "repro", study="studies/home")
     name = json.loads((study / "reports/final.json").read_text())["recommended"]
     card = (study / "reports/model_card.md").read_text()
-    assert name in ("freeze", "tuned") and "the backbone's weights" in card
+    assert name in ("freeze", "tuned") and "the weights of the backbone" in card
     effects = pd.read_csv(study / "reports/ablation.csv")
     starts = effects[effects["kind"] == "start"]
     assert set(starts["technique"]) == {"finetune - freeze"}
