@@ -41,7 +41,7 @@ TECHNIQUES = ("augment", "dropout", "l2")
 # Stages besides those of variants take, with the figures that they draw, about as long as so many
 # starts of a stage.
 OTHER = 30.0
-MARGIN = 0.9  # of the time there is, that a plan may take by its estimate
+MARGIN = 0.75  # of the time there is, that a plan may take by its estimate: machines are seldom quiet
 
 
 @dataclass(frozen=True)
