@@ -41,7 +41,8 @@ TECHNIQUES = ("augment", "dropout", "l2")
 # Stages besides those of variants take, with the figures that they draw, about as long as so many
 # starts of a stage.
 OTHER = 30.0
-MARGIN = 0.75  # of the time there is, that a plan may take by its estimate: machines are seldom quiet
+# Of the time there is, what a plan may take by its estimate: machines are seldom quiet.
+MARGIN = 0.75
 
 
 @dataclass(frozen=True)
