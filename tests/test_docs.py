@@ -43,7 +43,9 @@ ELSEWHERE = {
     "make export STUDY=studies/photos": (
         "test_export.py::test_tflite_says_what_keras_says_with_the_temperature_in_it"
     ),
-    "dvc gc --workspace --projects studies/*": "test_new_study.py::test_studies_share_a_cache_from_which_nothing_of_another_is_removed",
+    "dvc gc --workspace --projects studies/*": (
+        "test_new_study.py::test_studies_share_a_cache_from_which_nothing_of_another_is_removed"
+    ),
     **{
         f"mlflow models serve -m models:/{name} --env-manager local{port}": (
             "test_tracking.py::test_a_server_answers_for_the_champion"
@@ -173,6 +175,26 @@ def test_tests_named_elsewhere_exist():
 
 def test_what_is_excused_needs_what_a_test_cannot_have():
     assert {reason.partition(":")[0] for reason in NOT_RUN.values()} <= set(NEEDS)
+
+
+def comments(file):
+    """What params.yaml says of each key, dotted -> its comment as one line."""
+    said, above = {}, []
+    for line in file.read_text().splitlines():
+        code, _, comment = line.partition("# ")
+        if match := re.match(r"( *)([\w-]+):", code):
+            above = [a for a in above if a[0] < len(match[1])] + [(len(match[1]), match[2])]
+        key = ".".join(name for _, name in above)
+        said[key] = f"{said.get(key, '')} {comment.strip()}".strip()
+    return said
+
+
+@pytest.mark.parametrize("study", ["tests", "studies/cifar10", "studies/transfer"])
+def test_params_are_explained_in_the_same_words(study):
+    ours, theirs = (comments(ROOT / folder / "params.yaml") for folder in (".", study))
+    assert len(ours) > 100 and len(theirs) > 100
+    other = {key: theirs[key] for key in ours.keys() & theirs.keys() if key != ""}
+    assert other == {key: ours[key] for key in other}
 
 
 def anchors(page):
