@@ -247,7 +247,7 @@ def test_first_run(clone):
     clone.commit()
 
 
-TAKE = ("dvc get . models -o taken", "git tag recommended@v1.0.0")
+TAKE = ("dvc get . models -o taken", 'git tag -a recommended@v1.0.0 -m "the first"')
 TAKE += ("dvc artifacts get . recommended -o recommended.keras",)
 
 
