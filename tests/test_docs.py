@@ -23,59 +23,66 @@ from cnnlab import pull_request
 from tests.test_pipeline import Clone
 
 ROOT = Path(__file__).parents[1]
+BENCH = ROOT / "bench/README.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?ms)^ *```(\w*)\n(.*?)^ *```")
 PROGRAMS = r"(make|dvc|python -m|pip|pre-commit|mlflow|git) "
 
+EXPERIMENTS = "test_pipeline.py::test_experiments_work_in_place_and_queued_and_log_to_one_store"
 ELSEWHERE = {
-    "dvc exp run -S train.epochs=100": "test_pipeline.py::test_experiments_work_in_place",
-    "dvc exp run": "test_pipeline.py::test_experiments_work_in_place",
-    "dvc exp run -S …": "test_pipeline.py::test_experiments_work_in_place",
-    "dvc exp run --queue -S folds.repeats=5": "test_pipeline.py::test_experiments_work_in_place",
-    "dvc queue start": "test_pipeline.py::test_experiments_work_in_place",
-    "make predict IMAGE=photo.jpg": "test_predict.py::test_",
-    "make predict IMAGE=photos": "test_predict.py::test_a_folder_becomes_a_table_and_a_sheet",
-    "make export": "test_export.py::test_",
-    "dvc gc --workspace --projects studies/*": "test_new_study.py::test_studies_share_a_cache",
-    "mlflow models serve -m models:/digits@champion --env-manager local": (
-        "test_tracking.py::test_a_server_answers_for_the_champion"
+    "dvc exp run -S train.epochs=100": EXPERIMENTS,
+    "dvc exp run": EXPERIMENTS,
+    "dvc exp run -S …": EXPERIMENTS,
+    "dvc exp run --queue -S folds.repeats=5": EXPERIMENTS,
+    "dvc queue start": EXPERIMENTS,
+    "make predict IMAGE=photo.jpg": (
+        "test_predict.py::test_it_prints_classes_and_draws_where_the_network_looks"
     ),
-    "make track": "test_pipeline.py::test_make_track_logs_what_a_store_lacks",
+    "make predict IMAGE=photos": "test_predict.py::test_a_folder_becomes_a_table_and_a_sheet",
+    "make export": "test_export.py::test_tflite_says_what_keras_says_with_the_temperature_in_it",
+    "make export STUDY=studies/photos": (
+        "test_export.py::test_tflite_says_what_keras_says_with_the_temperature_in_it"
+    ),
+    "dvc gc --workspace --projects studies/*": (
+        "test_new_study.py::test_studies_share_a_cache_from_which_nothing_of_another_is_removed"
+    ),
+    **{
+        f"mlflow models serve -m models:/{name} --env-manager local{port}": (
+            "test_tracking.py::test_a_server_answers_for_the_champion"
+        )
+        for name, port in (("digits@champion", ""), ("photos@champion", " --port 5001"))
+    },
+    "mlflow server --backend-store-uri postgresql+psycopg://user:password@db.example/mlflow"
+    " --artifacts-destination /srv/mlflow": (
+        "test_tracking_server.py::test_a_study_is_logged_to_a_server_and_read_back"
+    ),
+    "MLFLOW_TRACKING_URI=http://mlflow.example:5000 dvc repro": (
+        "test_tracking_server.py::test_a_study_is_logged_to_a_server_and_read_back"
+    ),
+    "make track": "test_pipeline.py::test_make_track_logs_what_a_store_lacks_each_run_once",
     "make study NAME=photos IMAGES=~/photos MINUTES=60": (
         "test_new_study.py::test_make_passes_on_what_it_is_given"
     ),
-    "make validate": "test_validate.py::test_",
-    "make validate TRAIN=20": "test_validate.py::test_",
-    "make repro JOBS=n": "test_launch.py::test_",
-    "make find-lr": "test_find_lr.py::test_",
-    "make cards": "test_report_cards.py::test_",
+    "make validate": "test_validate.py::test_the_page_says_what_was_counted",
+    "make validate TRAIN=20": "test_validate.py::test_the_page_says_what_was_counted",
+    "make repro JOBS=n": "test_launch.py::test_sixteen_at_once_end_as_plain_repro_does",
+    "make find-lr": "test_find_lr.py::test_losses_are_those_of_a_training_at_these_rates",
+    "make cards": "test_report_cards.py::test_cards_of_techniques_that_are_gone_go",
     "python -m stages.train VARIANT": "test_docs.py::test_own_source_network_and_start",
 }
-NOT_RUN = {
-    "dvc artifacts get . recommended": "DVC's own; needs a commit with the model in a remote",
-    "export MLFLOW_TRACKING_URI=sqlite:///$PWD/mlflow.db": "sets a variable; tests set their own",
-    "make test": "it runs this",
-    "make setup": "downloads; .ci/run does it",
-    "make screen STUDY=studies/photos": "DVC with a target; test_pipeline.py runs the stage",
-    "make ray": "downloads; .ci/run runs it, and then run/test_ray.py",
-    "make gpu": "downloads",
-    "make requirements": "downloads",
-    "pip install -r requirements-ray.txt": "downloads; make ray installs the same",
-    "pip install -r requirements-data.txt": "downloads",
-    "pip install -r requirements-export.txt": "downloads",
-    "pip install dvc-s3": "downloads",
-    "pip install 'psycopg[binary]'": "downloads",
-    "mlflow server --backend-store-uri postgresql+psycopg://user:password@db.example/mlflow"
-    " --artifacts-destination /srv/mlflow": "test_tracking_server.py starts one like it",
-    "MLFLOW_TRACKING_URI=http://mlflow.example:5000 dvc repro": (
-        "test_tracking_server.py logs to one"
-    ),
-    "RAY_ADDRESS=head:6379 dvc repro": "needs a cluster; run/test_ray.py starts one",
-    "python -m bench.prepare": "minutes, on a quiet machine",
-    "python -m bench.photographs": "minutes, on a quiet machine",
-    "python -m bench.gpu": "needs a GPU; test_bench.py runs it on the CPU",
-    "python -m bench.freezing studies/transfer 500 30 1": "minutes, on a quiet machine",
-    "dvc import-url s3://bucket/flowers data/raw/flowers": "needs a bucket",
+NEEDS = ("network", "cluster", "GPU")  # what excuses a command
+NOT_RUN = {  # what it needs, and why
+    "make setup": "network: installs packages; .ci/run runs it",
+    "make ray": "network: installs packages; .ci/run runs it, and then run/test_ray.py",
+    "make gpu": "network: installs packages",
+    "make requirements": "network: asks for the newest packages",
+    "pip install -r requirements-ray.txt": "network: installs packages, as make ray does",
+    "pip install -r requirements-data.txt": "network: installs packages",
+    "pip install -r requirements-export.txt": "network: installs packages",
+    "pip install dvc-s3": "network: installs packages",
+    "pip install 'psycopg[binary]'": "network: installs packages",
+    "dvc import-url s3://bucket/flowers data/raw/flowers": "network: a bucket",
+    "RAY_ADDRESS=head:6379 dvc repro": "cluster: run/test_ray.py starts one of this machine",
 }
 RUN: list[str] = []
 
@@ -163,18 +170,71 @@ def test_every_command_is_run_or_excused():
 def test_tests_named_elsewhere_exist():
     for test in ELSEWHERE.values():
         file, _, name = test.partition("::")
-        assert f"def {name}" in (ROOT / "tests" / file).read_text()
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text()
+
+
+def test_what_is_excused_needs_what_a_test_cannot_have():
+    assert {reason.partition(":")[0] for reason in NOT_RUN.values()} <= set(NEEDS)
+
+
+def comments(file):
+    """What params.yaml says of each key, dotted -> its comment as one line."""
+    said, above = {}, []
+    for line in file.read_text().splitlines():
+        code, _, comment = line.partition("# ")
+        if match := re.match(r"( *)([\w-]+):", code):
+            above = [a for a in above if a[0] < len(match[1])] + [(len(match[1]), match[2])]
+        key = ".".join(name for _, name in above)
+        said[key] = f"{said.get(key, '')} {comment.strip()}".strip()
+    return said
+
+
+@pytest.mark.parametrize("study", ["tests", "studies/cifar10", "studies/transfer"])
+def test_params_are_explained_in_the_same_words(study):
+    ours, theirs = (comments(ROOT / folder / "params.yaml") for folder in (".", study))
+    assert len(ours) > 100 and len(theirs) > 100
+    other = {key: theirs[key] for key in ours.keys() & theirs.keys() if key != ""}
+    assert other == {key: ours[key] for key in other}
+
+
+def anchors(page):
+    """Those of a page's headings, as GitHub makes them."""
+    heads = re.findall(r"(?m)^#+ (.+)$", BLOCK.sub("", page.read_text()))
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 def test_links_lead_somewhere():
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#\s]+)\)", BLOCK.sub("", page.read_text())):
-            made = target.endswith("reports/data.md")  # by the next run of the study
-            if not target.startswith("http") and not made:
-                assert (page.parent / target).exists(), (page.name, target)
+    for page in [*PAGES, BENCH]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text())):
+            target, _, anchor = link.partition("#")
+            if not target.startswith("http"):
+                there = page.parent / target if target else page
+                assert there.exists(), (page.name, link)
+                assert not anchor or anchor in anchors(there), (page.name, link)
 
 
-@runs("make design", "make repro", ". .venv/bin/activate", "dvc status", "dvc repro")
+def test_the_page_of_benchmarks_names_each():
+    named = set(re.findall(r"`python -m bench\.(\w+)", BENCH.read_text()))
+    modules = {file.stem for file in BENCH.parent.glob("*.py")} - {"__init__", "plain_script"}
+    assert named == modules
+
+
+def test_how_to_cite_follows_its_schema():
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    command += ["vendor.citation-file-format", str(ROOT / "CITATION.cff")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "@" not in (ROOT / "CITATION.cff").read_text()  # nobody's address
+
+
+STORE = "export MLFLOW_TRACKING_URI=sqlite:///$PWD/mlflow.db"
+CHAMPION = """
+import mlflow
+print(mlflow.MlflowClient().get_model_version_by_alias("digits", "champion").name)
+"""
+
+
+@runs("make design", "make repro", ". .venv/bin/activate", "dvc status", "dvc repro", STORE)
 def test_first_run(clone):
     clone.sh("make design")
     assert clone.params()["variants"]["train"].keys() >= {"baseline", "dropout"}
@@ -183,7 +243,24 @@ def test_first_run(clone):
     assert "up to date" in clone.sh("dvc status")
     assert "Running stage" not in clone.sh("dvc repro")
     assert (clone.root / "reports/report.md").exists()
+    assert "digits" in clone.sh(STORE, really=f"{STORE}\npython -c '{CHAMPION}'").splitlines()
     clone.commit()
+
+
+TAKE = ("dvc get . models -o taken", 'git tag -a recommended@v1.0.0 -m "the first"')
+TAKE += ("dvc artifacts get . recommended -o recommended.keras",)
+
+
+@runs(*TAKE)
+def test_the_network_is_brought_from_a_commit(clone):
+    for command in TAKE:
+        clone.sh(command)
+    network = (clone.root / "models/model.keras").read_bytes()
+    assert (clone.root / "taken/model.keras").read_bytes() == network
+    assert (clone.root / "recommended.keras").read_bytes() == network
+    assert (clone.root / "taken/usage.json").exists()
+    shutil.rmtree(clone.root / "taken")
+    (clone.root / "recommended.keras").unlink()
 
 
 SHOW = "dvc exp show --only-changed --drop '(data|reports)/.*'"
@@ -239,7 +316,7 @@ def test_what_a_branch_does(clone):
     assert "The same development images, test images, folds." in said and "are older" not in said
 
 
-@runs("dvc remote add -d team /srv/dvc", "dvc push", "dvc push --run-cache", "dvc pull")
+@runs("dvc remote add -d team /srv/dvc", "dvc push", "dvc push --run-cache", "dvc pull", "git pull")
 def test_another_clone_pulls_and_trains_nothing(clone, tmp_path):
     remote = tmp_path / "remote"
     clone.sh("dvc remote add -d team /srv/dvc", really=f"dvc remote add -d team {remote}")
@@ -248,7 +325,8 @@ def test_another_clone_pulls_and_trains_nothing(clone, tmp_path):
     clone.sh("dvc push --run-cache")
     second = other(clone, tmp_path / "second")
     second.sh("dvc pull")
-    clone.ran.add("dvc pull")
+    assert "up to date" in second.sh("git pull")
+    clone.ran |= second.ran
     said = second.sh("dvc repro")
     assert "up to date" in said and "Running stage" not in said
     assert not (second.root / "mlflow.db").exists() and not any((second.root / "opened").iterdir())
@@ -299,14 +377,17 @@ def test_what_the_traps_say(clone):
     clone.sh("dvc checkout")
     assert "up to date" in clone.sh("dvc status")
     clone.sh("make readme")
-    assert "| dropout | " in (clone.root / "README.md").read_text()
+    told = (clone.root / "docs/first-run.md").read_text()
+    assert "| **dropout** | " in told and "**batchnorm**" not in told
 
 
 @runs(
     "make study NAME=photos",
     "cd studies/photos",
     "dvc add data/raw/flowers",
+    "make screen STUDY=studies/photos",
     "make repro STUDY=studies/photos",
+    "make predict STUDY=studies/photos IMAGE=~/new-photos",
     "dvc repro -f prepare",
 )
 def test_own_images(clone):
@@ -325,7 +406,11 @@ def test_own_images(clone):
     clone.write(p, study)
     clone.sh("cd studies/photos")
     clone.sh("dvc add data/raw/flowers", study)
-    clone.sh("make repro STUDY=studies/photos")
+    assert "Running stage 'screen'" in clone.sh("make screen STUDY=studies/photos")
+    assert "Running stage 'train@dropout'" in clone.sh("make repro STUDY=studies/photos")
+    ask = "make predict STUDY=studies/photos IMAGE=~/new-photos"
+    clone.sh(ask, really=ask.replace("~/new-photos", f"{study}/data/raw/flowers/rose"))
+    assert len((clone.root / "predictions/predictions.csv").read_text().splitlines()) == 21
     report = (clone.root / study / "reports/report.md").read_text()
     assert report.startswith("# photos: ") and "rose" in report
     assert "Running stage 'prepare'" in clone.sh("dvc repro -f prepare", study)
@@ -408,8 +493,9 @@ def test_own_source_network_and_start(clone):
         assert list((clone.root / "data/runs" / name).glob("r*.json"))
 
 
-@runs("make format", "make lint", "pre-commit install")
+@runs("make test", "make format", "make lint", "pre-commit install")
 def test_a_contribution(clone):
+    assert "passed" in clone.sh("make test", PYTEST_ADDOPTS="tests/test_seeds.py")
     clone.sh("make format")
     clone.sh("make lint")
     clone.sh("pre-commit install")

@@ -391,3 +391,59 @@ def test_the_readme_of_a_study_without_main_effects_answers_alone_and_removed():
         "helps: +3.7 [2.1, 5.3]",
         "no practical difference: +0.1 [−0.4, 0.6]",
     ]
+
+
+def results(rows, **changes):
+    made = {"scores": SCORES, "effects": pd.DataFrame(rows), "estimates": None, "words": OURS}
+    return readme.Results(**made | {"dev": 6000, "k": 6, "confidence": 0.95} | changes)
+
+
+def test_the_summary_has_a_row_a_technique_its_effect_and_the_answer():
+    rows = [row(HELPS, technique="x", look=2), *effects(0.018, 0.053).values()]
+    rows += [row(technique="y"), row(SAME, kind="start", technique="freeze")]
+    rows += [row(HELPS, kind="together", technique="all techniques", plus="all")]
+    rows += [row(kind="placebo", technique="placebo")]
+    first, _, *body, _, last = readme.summary(results(rows)).splitlines()
+    assert first == "6,000 development images, of which each network learns from 5,000:"
+    assert body == [
+        "| technique | main effect (points) [95% CI] | answer |",
+        "|---|---|---|",
+        "| **x** | +3.7 [2.1, 5.3] | helps |",
+        "| **y** | +0.8 [−0.4, 1.9] | too close to call; about 4 more repeats would settle it |",
+        "| **freeze** | +0.1 [−0.4, 0.6] | no practical difference |",
+        "| **all techniques** | +3.7 [2.1, 5.3] | helps |",
+        "| **placebo**: only seeds differ | +0.8 [−0.4, 1.9] | too close to call |",
+    ]
+    assert last == "Held-out accuracy: baseline 90.0 [85.0, 92.0] %; all 95.0 [90.0, 97.0] %."
+
+
+def test_the_summary_of_a_study_without_main_effects_answers_alone():
+    rows = [row(HELPS, kind="alone", technique="x"), row(SAME, kind="removed", technique="x")]
+    first, _, head, _, body = readme.summary(results(rows, dev=100, k=3)).splitlines()
+    assert first.endswith("each network learns from about 67:")
+    assert head == "| technique | added to the baseline (points) [95% CI] | answer |"
+    assert body == "| **x** | +3.7 [2.1, 5.3] | helps |"
+
+
+def test_pages_are_filled_between_their_marks_and_nowhere_else():
+    page = (
+        "# a\n<!-- summary . -->\nold\nold\n<!-- /summary -->\nb\n"
+        "<!-- results studies/x -->\nkept\n<!-- /results -->\n"
+    )
+    text = readme.filled(page, lambda form, folder: f"{form}!" if folder == "." else None)
+    assert text == page.replace("old\nold", "summary!")
+    assert readme.filled(text, lambda form, folder: None) == text
+
+
+def test_a_table_of_an_earlier_version_stays_and_that_is_said(tmp_path, capsys):
+    page = "<!-- summary studies/x -->\nkept\n<!-- /summary -->\n"
+    (tmp_path / "README.md").write_text(page)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/unmarked.md").write_text("nothing\n")
+    reports = tmp_path / "studies/x/reports"
+    reports.mkdir(parents=True)
+    for table in (None, "technique,effect\nx,0.1\n"):
+        if table:
+            (reports / "ablation.csv").write_text(table)
+        assert readme.pages(tmp_path) == {tmp_path / "README.md": page}
+        assert capsys.readouterr().err.startswith("studies/x: its table stays as it is: ")

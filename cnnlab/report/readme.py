@@ -1,23 +1,73 @@
-"""The README's result table, from the committed reports: `python -m cnnlab.report.readme`."""
+"""Tables of results in pages of a clone, from committed reports: `python -m cnnlab.report.readme`
+(`make readme`).
+
+Two comments in a page say where a table stands, of which study, and how much of it:
+
+    <!-- summary FOLDER -->  <!-- /summary -->   technique, effect, answer
+    <!-- results FOLDER -->  <!-- /results -->   with the views behind a main effect
+
+FOLDER is the study's, from the clone's root (`.` is the root's own). Where a study has no reports,
+or an earlier version made its tables, the page keeps what it has, and a line says so.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from cnnlab import params, paths, report
 from cnnlab.compare.designs import KINDS
+from cnnlab.compare.tables import EFFECT_COLUMNS
 from cnnlab.report.words import Words, headlines
 
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
+PAGES = ("README.md", "docs/*.md", "studies/*/README.md")  # where tables may stand
+MARKED = re.compile(r"<!-- (results|summary) (\S+) -->\n.*?<!-- /\1 -->", re.DOTALL)
 HEADS = {
     "main": "on average over having the others or not",
     "alone": "added to the baseline",
     "removed": "lost when removed from the full recipe",
 }
+SHORT = HEADS | {"main": "main effect"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study found: tables as `report` reads them, effects on the primary metric alone."""
+
+    scores: pd.DataFrame
+    effects: pd.DataFrame
+    estimates: pd.DataFrame  # as for `report.decided`
+    words: Words
+    dev: int  # development images
+    k: int  # folds of a repeat
+    confidence: float  # of intervals
+
+    @classmethod
+    def read(cls, study: Path) -> Results | None:
+        """Those in a study's folder; None where it has none, or an earlier version made them."""
+        file = study / paths.REPORTS / "ablation.csv"
+        if not file.exists():
+            return None
+        effects = report.read_table(file)
+        if not set(EFFECT_COLUMNS) <= set(effects.columns):
+            return None
+        compare, folds = params.load("compare", "folds", path=study / params.FILE)
+        dev = json.loads((study / paths.DATA_FACTS).read_text())["images"]["dev"]
+        return cls(
+            scores=report.read_table(study / paths.COMPARE / "ablation_scores.csv"),
+            effects=effects[effects["metric"] == compare.metric],
+            estimates=report.read_table(study / paths.COMPARE / "estimates.csv"),
+            words=report.words_of(compare.metric, compare.estimate, folds.repeats, effects, dev),
+            dev=dev,
+            k=folds.k,
+            confidence=compare.confidence,
+        )
 
 
 def table(
@@ -49,14 +99,9 @@ def table(
             cells = dict.fromkeys(kinds, "")
             cells[column if column in kinds else kinds[0]] = words.cell(row)
             lines.append(f"| {name} | {' | '.join(cells.values())} |")
-    score = {row["name"]: row for row in scores.to_dict("records")}
-    together = next((row for (_, kind), row in by.items() if kind == "together"), None)
-    if together:
-        ends = [
-            f"{together[end]} {report.estimate(score[together[end]], words.metric, m)} {m.unit}"
-            for end in ("minus", "plus")
-        ]
-        lines += ["", f"Held-out {m.title}: {'; '.join(ends)}; {report.evidence(effects, words)}."]
+    ends = _ends(scores, effects, words)
+    if ends:
+        lines += ["", f"{ends}; {report.evidence(effects, words)}."]
     for kind in answering[:1]:
         of_kind = effects[effects["kind"] == kind]
         text = report.decided(of_kind, estimates, words.estimate)
@@ -64,24 +109,79 @@ def table(
     return "\n".join(lines)
 
 
-def update(readme: str, content: str) -> str:
-    """`readme` with what stands between the two marks replaced."""
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    assert pattern.search(readme), f"README.md has no {BEGIN} ... {END}"
-    return pattern.sub(lambda _: f"{BEGIN}\n{content}\n{END}", readme)
+def summary(results: Results) -> str:
+    """How many images there are, and a row a technique: its effect and the answer; then starts, all
+    techniques together, the placebo, and the scores."""
+    dev, k, words, effects = results.dev, results.k, results.words, results.effects
+    m, (kind, *_) = words.m, [*headlines(effects["kind"]), "main"]
+    learnt = f"{'about ' if dev % k else ''}{dev - dev // k:,}"
+    lines = [
+        f"{dev:,} development images, of which each network learns from {learnt}:",
+        "",
+        f"| technique | {SHORT.get(kind, 'effect')} ({m.step}) [{results.confidence:.0%} CI] "
+        "| answer |",
+        "|---|---|---|",
+    ]
+    for shown in dict.fromkeys((kind, "start", "together", "placebo")):
+        for row in effects[effects["kind"] == shown].to_dict("records"):
+            name = report.PLACEBO if shown == "placebo" else f"**{row['technique']}**"
+            lines.append(f"| {name} | {report.effect(row, m)} | {words.brief(row | {'look': 0})} |")
+    ends = _ends(results.scores, effects, words)
+    return "\n".join([*lines, *(["", f"{ends}."] if ends else [])])
 
 
-def current() -> str:
-    """The table that the README should show now."""
-    options, repeats = params.load("compare", "folds.repeats")
-    scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
-    effects = report.read_table(paths.REPORTS / "ablation.csv")
-    dev = json.loads(paths.DATA_FACTS.read_text())["images"]["dev"]
-    words = report.words_of(options.metric, options.estimate, repeats, effects, dev)
-    estimates = report.read_table(paths.COMPARE / "estimates.csv")
-    return table(scores, effects[effects["metric"] == options.metric], estimates, words)
+def _ends(scores: pd.DataFrame, effects: pd.DataFrame, words: Words) -> str:
+    """What the baseline and all techniques together reach; "" where a design lacks the two."""
+    together = effects[effects["kind"] == "together"].to_dict("records")
+    if not together:
+        return ""
+    score, m = {row["name"]: row for row in scores.to_dict("records")}, words.m
+    ends = (
+        f"{name} {report.estimate(score[name], words.metric, m)} {m.unit}"
+        for name in (together[0]["minus"], together[0]["plus"])
+    )
+    return f"Held-out {m.title}: {'; '.join(ends)}"
+
+
+def filled(text: str, content: Callable[[str, str], str | None]) -> str:
+    """A page with what stands between each pair of marks replaced by `content(form, folder)`; what
+    has no content stays."""
+
+    def replaced(mark: re.Match) -> str:
+        form, folder = mark.groups()
+        made = content(form, folder)
+        if made is None:
+            return mark.group()
+        return f"<!-- {form} {folder} -->\n{made}\n<!-- /{form} -->"
+
+    return MARKED.sub(replaced, text)
+
+
+def content(root: Path, form: str, folder: str) -> str | None:
+    """A table that the reports of a study make; None: see `Results.read`."""
+    r = Results.read(root / folder)
+    if r is None:
+        return None
+    if form == "summary":
+        return summary(r)
+    return table(r.scores, r.effects, r.estimates, r.words)
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """The pages of a clone that have marks, as they should be now. Says what stays as it is."""
+
+    def said(form: str, folder: str) -> str | None:
+        made = content(root, form, folder)
+        if made is None:
+            why = "it has no reports, or an earlier version made them"
+            print(f"{folder}: its table stays as it is: {why}", file=sys.stderr)
+        return made
+
+    files = sorted(file for pattern in PAGES for file in root.glob(pattern))
+    texts = {file: file.read_text() for file in files}
+    return {file: filled(text, said) for file, text in texts.items() if MARKED.search(text)}
 
 
 if __name__ == "__main__":
-    page = Path("README.md")
-    page.write_text(update(page.read_text(), current()))
+    for page, text in pages(Path()).items():
+        page.write_text(text)

@@ -69,8 +69,8 @@ def _why_not(gpus: list[device.Gpu], wanted: str, recipe: Recipe, shape: tuple[i
         return "TensorFlow cannot use the GPU"
     if wanted == "auto" and count < ENOUGH:
         return (
-            f"the net is too small to gain from the GPU: {count / 1e6:.2g} million multiply-adds an"
-            f" image, and {ENOUGH / 1e6:g} are enough"
+            f"the network is too small to gain from the GPU: {count / 1e6:.2g} million "
+            f"multiply-adds an image, and {ENOUGH / 1e6:g} are enough"
         )
     return ""
 

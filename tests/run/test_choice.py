@@ -95,7 +95,7 @@ def test_a_small_network_is_trained_on_the_cpu_unless_the_gpu_is_asked_for(
     kind, (line,) = chosen(base, capsys)
     assert kind.startswith(on)
     if on == "cpu":
-        assert line.startswith("CPU: the net is too small to gain from the GPU")
+        assert line.startswith("CPU: the network is too small to gain from the GPU")
         assert line.endswith("million multiply-adds an image, and 3 are enough")
     assert chosen(base, capsys, device="gpu")[0] == "gpu NVIDIA H100"
     assert chosen(base, capsys, device="cpu") == (CPU, [])
