@@ -195,15 +195,22 @@ def _measured(
 
 
 def add_to_git(root: Path, folder: Path) -> None:
-    """Put the study's files under Git, where the root is a clone: `dvc exp run --queue -S` deletes
-    a params.yaml that Git does not know."""
-    if (root / ".git").exists():
+    """Put what `create` made under Git, no images and nothing else of the user's: `dvc exp run
+    --queue -S` deletes a params.yaml that Git does not know. Where Git cannot, that is said."""
+    made = [folder / name for name in (*COPIED, ".dvc/config", params.FILE, *LINKED)]
+    try:
         done = subprocess.run(
-            ["git", "add", "--", str(folder)], cwd=root, capture_output=True, text=True
+            ["git", "add", "--", *map(str, made)], cwd=root, capture_output=True, text=True
         )
-        if done.returncode:
-            errors = done.stderr.strip().splitlines() or ["?"]
-            print(f"note: git add {folder.relative_to(root)}: {errors[-1]}", file=sys.stderr)
+        said = (done.stderr.strip().splitlines() or ["?"])[-1] if done.returncode else ""
+    except OSError as error:  # no Git at all
+        said = f"git: {error.strerror}"
+    if said:
+        print(
+            f"note: {folder.relative_to(root)} is not under Git ({said}): add it before `dvc exp "
+            "run --queue`, which deletes a params.yaml that Git does not know",
+            file=sys.stderr,
+        )
 
 
 def main(arguments: Sequence[str]) -> None:
