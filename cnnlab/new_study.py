@@ -17,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -107,7 +106,7 @@ def create_for(
     def made(plan: proposal.Plan) -> str:
         return proposal.written(text, plan, found, str(place))
 
-    _checked(made(plan))
+    params.of_text(made(plan))
     print("measuring how fast this machine trains ...", flush=True)
     measured = _measured(plan, made, _decoding(found, plan))
 
@@ -117,7 +116,7 @@ def create_for(
     if minutes is not None:
         plan = proposal.fitted(plan, seconds, 60 * minutes)
     new = made(plan)
-    _checked(new)
+    params.of_text(new)
     try:
         folder = create(root, name)
         (folder / "params.yaml").write_text(new, encoding="utf-8")
@@ -145,17 +144,6 @@ ENOUGH = 30  # seconds of measuring, after which larger images are told from sma
 LONG = 3 * 3600  # seconds, from which a shorter study is proposed
 
 
-def _checked(text: str) -> params.Params:
-    """The params that a text is. Raises UserError where it is none."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / params.FILE
-        path.write_text(text, encoding="utf-8")
-        try:
-            return params.read(path)
-        except UserError as error:
-            raise UserError(str(error).replace(str(path), str(params.FILE))) from None
-
-
 def _decoding(found: survey.Survey, plan: proposal.Plan) -> float:
     """Seconds to read one of the images and bring it to its size."""
     settings = images.Settings(plan.size, plan.resize, None, survey.MEGAPIXELS)
@@ -174,7 +162,7 @@ def _measured(
 ) -> proposal.Measured:
     """What this machine takes for trials of the plan's starts, at the size of its images and at the
     smallest that it may get."""
-    whole = _checked(made(plan))
+    whole = params.of_text(made(plan))
     on_gpu = plan.backbone and bool(device.visible()) and whole.execution.device != "cpu"
     threads = whole.train.threads
     small = proposal.sizes(plan.backbone, plan.size)[-1]
@@ -183,7 +171,7 @@ def _measured(
     for size in sorted({small, plan.size}):
         if costs and time.monotonic() - began > ENOUGH:
             break
-        sections = _checked(made(replace(plan, size=size))).sections
+        sections = params.of_text(made(replace(plan, size=size))).sections
         which = [*plan.starts, *["scratch"] * plan.control]
         if size != small:  # the head alone takes as long at any size
             which = [start for start in which if start != "freeze"]

@@ -16,6 +16,7 @@ FLOORS = [
     {"train"},
     {"compare", "run"},
     {"look", "tracking"},
+    {"consistency"},
     {"params"},
     {"observed", "usage", "report"},
     {
