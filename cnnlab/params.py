@@ -8,6 +8,7 @@ a stage asks for is what dvc.yaml must list for it.
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
 from collections.abc import Iterable
@@ -224,3 +225,16 @@ def _siblings(loc: tuple) -> list[str]:
         if isinstance(group, types.UnionType) or typing.get_origin(group) is typing.Union:
             group = next(a for a in typing.get_args(group) if a is not type(None))
     return sorted(group.model_fields)
+
+
+def main() -> None:
+    """Print all params of the study in this folder, as they are understood. Raises UserError as
+    `read` does."""
+    YAML().dump(read().model_dump(exclude_unset=True), sys.stdout)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

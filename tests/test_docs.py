@@ -44,6 +44,7 @@ ELSEWHERE = {
     "make study NAME=photos IMAGES=~/photos MINUTES=60": (
         "test_new_study.py::test_make_passes_on_what_it_is_given"
     ),
+    "make try STUDY=studies/photos": "test_tryout.py::test_a_study_is_tried",
     "make validate": "test_validate.py::test_",
     "make validate TRAIN=20": "test_validate.py::test_",
     "make repro JOBS=n": "test_launch.py::test_",

@@ -20,8 +20,8 @@ FLOORS = [
     {"params"},
     {"observed", "usage", "report"},
     {
-        *("design", "export", "find_lr", "launch", "new_study", "predict", "proposal"),
-        *("pull_request", "timing", "track", "validate"),
+        *("__main__", "design", "export", "find_lr", "launch", "new_study", "predict", "proposal"),
+        *("pull_request", "timing", "track", "tryout", "validate"),
     },
     {"stages"},
 ]
