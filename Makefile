@@ -17,7 +17,7 @@ KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
 	'  git config user.name "YOUR NAME" && git config user.email YOU@EXAMPLE.ORG' >&2
 
 .PHONY: setup repro screen design validate track predict test ray gpu ui lint format study requirements readme \
-	cards find-lr export
+	cards find-lr export try
 
 setup: $(READY)  ## .venv alone, which all the others set up too
 	@$(KNOWN)
@@ -30,7 +30,11 @@ SCM = if ! git rev-parse >/dev/null 2>&1; then dvc config --local core.no_scm tr
 repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
 	@cmp -s dvc.yaml $(call given,STUDY)/dvc.yaml || cp dvc.yaml $(call given,STUDY)/dvc.yaml
 	@cd $(call given,STUDY) && $(SCM)
+	@cd $(call given,STUDY) && rm -rf .try
 	cd $(call given,STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
+
+try: $(READY)  ## all of the study on few images, two variants and two folds, within a minute or two: .try
+	cd $(call given,STUDY) && python -m cnnlab.tryout
 
 screen: $(READY)  ## the first look alone, within minutes, where variants begin at a backbone
 	@cmp -s dvc.yaml $(call given,STUDY)/dvc.yaml || cp dvc.yaml $(call given,STUDY)/dvc.yaml
@@ -86,7 +90,8 @@ find-lr: $(READY)  ## which learning rate: a short training with a rising one; V
 
 requirements: $(READY)  ## requirements*.txt from requirements*.in
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
-		--no-emit-find-links --upgrade requirements.in --output-file requirements.txt
+		--no-emit-find-links --upgrade requirements.in requirements-dev.in \
+		--output-file requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
 		--no-emit-find-links requirements-ray.in -c requirements.txt --output-file requirements-ray.txt
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
@@ -103,5 +108,6 @@ $(READY): requirements.txt
 	@$(if $(word 2,$(CURDIR)),echo 'note: the path of this clone has a space:' $(call given,CURDIR) >&2)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(KNOWN)
 	touch $@

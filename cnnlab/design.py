@@ -217,14 +217,11 @@ def main() -> None:
     text = params.FILE.read_bytes().decode()
     ending = "\r\n" if "\r\n" in text else "\n"
     new = replaced(text.replace("\r\n", "\n"), grouped(before, variants)).replace("\n", ending)
-    trial = Path(f".{params.FILE}.new")
-    trial.write_bytes(new.encode())
-    try:
-        whole = params.read(trial)  # such as a variant to be drawn that would be gone
-        if new != text:
-            trial.replace(params.FILE)
-    finally:
-        trial.unlink(missing_ok=True)
+    whole = params.of_text(new)  # refuses such as a variant to be drawn that would be gone
+    if new != text:
+        written = Path(f".{params.FILE}.new")
+        written.write_bytes(new.encode())
+        written.replace(params.FILE)
     for line in (*explained(whole.design), powered(whole, variants)):
         if line:
             print(line)

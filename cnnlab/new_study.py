@@ -17,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -107,7 +106,7 @@ def create_for(
     def made(plan: proposal.Plan) -> str:
         return proposal.written(text, plan, found, str(place))
 
-    _checked(made(plan))
+    params.of_text(made(plan))
     print("measuring how fast this machine trains ...", flush=True)
     measured = _measured(plan, made, _decoding(found, plan))
 
@@ -117,7 +116,7 @@ def create_for(
     if minutes is not None:
         plan = proposal.fitted(plan, seconds, 60 * minutes)
     new = made(plan)
-    _checked(new)
+    params.of_text(new)
     try:
         folder = create(root, name)
         (folder / "params.yaml").write_text(new, encoding="utf-8")
@@ -145,17 +144,6 @@ ENOUGH = 30  # seconds of measuring, after which larger images are told from sma
 LONG = 3 * 3600  # seconds, from which a shorter study is proposed
 
 
-def _checked(text: str) -> params.Params:
-    """The params that a text is. Raises UserError where it is none."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / params.FILE
-        path.write_text(text, encoding="utf-8")
-        try:
-            return params.read(path)
-        except UserError as error:
-            raise UserError(str(error).replace(str(path), str(params.FILE))) from None
-
-
 def _decoding(found: survey.Survey, plan: proposal.Plan) -> float:
     """Seconds to read one of the images and bring it to its size."""
     settings = images.Settings(plan.size, plan.resize, None, survey.MEGAPIXELS)
@@ -174,7 +162,7 @@ def _measured(
 ) -> proposal.Measured:
     """What this machine takes for trials of the plan's starts, at the size of its images and at the
     smallest that it may get."""
-    whole = _checked(made(plan))
+    whole = params.of_text(made(plan))
     on_gpu = plan.backbone and bool(device.visible()) and whole.execution.device != "cpu"
     threads = whole.train.threads
     small = proposal.sizes(plan.backbone, plan.size)[-1]
@@ -183,7 +171,7 @@ def _measured(
     for size in sorted({small, plan.size}):
         if costs and time.monotonic() - began > ENOUGH:
             break
-        sections = _checked(made(replace(plan, size=size))).sections
+        sections = params.of_text(made(replace(plan, size=size))).sections
         which = [*plan.starts, *["scratch"] * plan.control]
         if size != small:  # the head alone takes as long at any size
             which = [start for start in which if start != "freeze"]
@@ -195,15 +183,22 @@ def _measured(
 
 
 def add_to_git(root: Path, folder: Path) -> None:
-    """Put the study's files under Git, where the root is a clone: `dvc exp run --queue -S` deletes
-    a params.yaml that Git does not know."""
-    if (root / ".git").exists():
+    """Put what `create` made under Git, no images and nothing else of the user's: `dvc exp run
+    --queue -S` deletes a params.yaml that Git does not know. Where Git cannot, that is said."""
+    made = [folder / name for name in (*COPIED, ".dvc/config", params.FILE, *LINKED)]
+    try:
         done = subprocess.run(
-            ["git", "add", "--", str(folder)], cwd=root, capture_output=True, text=True
+            ["git", "add", "--", *map(str, made)], cwd=root, capture_output=True, text=True
         )
-        if done.returncode:
-            errors = done.stderr.strip().splitlines() or ["?"]
-            print(f"note: git add {folder.relative_to(root)}: {errors[-1]}", file=sys.stderr)
+        said = (done.stderr.strip().splitlines() or ["?"])[-1] if done.returncode else ""
+    except OSError as error:  # no Git at all
+        said = f"git: {error.strerror}"
+    if said:
+        print(
+            f"note: {folder.relative_to(root)} is not under Git ({said}): add it before `dvc exp "
+            "run --queue`, which deletes a params.yaml that Git does not know",
+            file=sys.stderr,
+        )
 
 
 def main(arguments: Sequence[str]) -> None:

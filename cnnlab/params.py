@@ -1,30 +1,33 @@
 """params.yaml, read strictly: the only module, besides the stages, that knows the file.
 
-It puts together the sections that their owners define, and checks what they say of each other.
+It puts together the sections that their owners define; what they say of each other is checked by
+`cnnlab.consistency`.
 `load("seed", "train", "data.resize")` checks the whole file and hands out what was asked for; what
 a stage asks for is what dvc.yaml must list for it.
 """
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from cnnlab.compare.designs import PLACEBO
+from cnnlab import consistency
 from cnnlab.compare.options import Compare, Decide, Design, Final
 from cnnlab.data.options import KINDS, Data, Folds
 from cnnlab.errors import UserError
-from cnnlab.plugins import Options, chosen
+from cnnlab.plugins import Options
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.options import Backbone, Sizes, Train
-from cnnlab.recipe.techniques import SCRATCH, TECHNIQUES, starts
+from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.recipe.variants import Sections
 from cnnlab.run.options import Execution
 
@@ -80,122 +83,6 @@ class Params(Options):
         """Those that recipes are made from."""
         return Sections(self.model, self.train, self.techniques, self.backbone)
 
-    @model_validator(mode="after")
-    def _consistent(self, info: ValidationInfo) -> Params:
-        to_come = bool(info.context and info.context["variants_to_come"])
-        networks = f"exactly one network of {_join(NETS.names())}"
-        _require(len(chosen(self.model)) == 1, "model", list(chosen(self.model)), networks)
-        self._check_backbone()
-        self._check_names(to_come)
-        self._check_variants()
-        if not to_come:
-            self._check_pretraining()
-        self._check_execution()
-        return self
-
-    def _check_backbone(self) -> None:
-        """Where the backbone's weights come from is possible for its network."""
-        ((net, _),) = chosen(self.backbone.model or self.model).items()
-        weights = self.backbone.weights
-        for value, needs in (("package", "PACKAGE"), ("imagenet", "imagenet")):
-            able = [name for name in NETS.names() if hasattr(NETS[name], needs)]
-            _require(
-                weights != value or net in able,
-                "backbone.weights",
-                value,
-                f"where backbone.model is {' or '.join(able)}; it is {net}",
-            )
-        _require(
-            weights == "pretrain" or hasattr(NETS[net], "layer_name"),
-            "backbone.weights",
-            weights,
-            f"pretrain, as the backbone is a {net}, which takes no weights of others",
-        )
-        _require(
-            (weights in ("pretrain", "package", "imagenet")) == (self.backbone.sha256 is None),
-            "backbone.sha256",
-            self.backbone.sha256,
-            "the file's sha256 where weights is a path or URL, null where it is not",
-        )
-
-    def _check_names(self, to_come: bool) -> None:
-        """Every list of techniques, starts or variants names some that there are. `to_come`: lists
-        may name variants that the design is yet to bring."""
-        every = list(self.variants.every)
-        _require(bool(every) or to_come, "variants", {}, "at least one variant")
-        _require(len(every) == len(list(self._groups())), "variants", every, "each name once")
-        known, everywhere = sorted(chosen(self.techniques)), self.train.techniques
-        studied = {f"variants.{group}.{name}": on for group, name, on in self._groups()}
-        studied["design.techniques"] = self.design.techniques
-        for_all = {"train.techniques": everywhere, "backbone.techniques": self.backbone.techniques}
-        for key, names in (for_all | studied).items():
-            _check_list(key, names, known, "technique", "techniques with hyperparameters")
-        for key, names in (for_all | {"design.techniques": self.design.techniques}).items():
-            both = [name for name in names if name in starts()]
-            _require(not both, key, both, "no start: starts are for variants and design.starts")
-        shared = f"none of train.techniques, which every variant has: {_join(everywhere)}"
-        for key, names in studied.items():
-            _require(not set(names) & set(everywhere), key, names, shared)
-        both = [name for name in self.design.techniques if name == PLACEBO]
-        _require(not both, "design.techniques", both, "no placebo: design.placebo asks for it")
-        if self.design.placebo:
-            listed = f"false, or {PLACEBO}: {{}} under techniques"
-            _require(PLACEBO in known, "design.placebo", True, listed)
-        most = self.decide.max_repeats
-        more = f"more than folds.repeats = {self.folds.repeats}, or null"
-        _require(most is None or most > self.folds.repeats, "decide.max_repeats", most, more)
-        begin = [SCRATCH, *(name for name in starts() if name in known)]
-        _check_list("design.starts", self.design.starts, begin, "start", "starts")
-        if to_come:
-            return
-        for key, names in (
-            ("visualize.variants", self.visualize.variants),
-            ("sizes.variants", self.sizes.variants),
-        ):
-            _check_list(key, names, every, "variant", "variants")
-        for a, b in self.compare.pairs:
-            _check_list("compare.pairs", [a], every, "variant", "variants")
-            _check_list("compare.pairs", [b], every, "variant", "variants")
-            _require(a != b, "compare.pairs", [a, b], "two different variants")
-
-    def _check_variants(self) -> None:
-        """Each variant is possible, another than all others, and in the group it belongs to."""
-        _possible("train.techniques", self.sections.everywhere)
-        _possible("backbone.techniques", self.sections.pretraining)
-        sets: dict[frozenset[str], str] = {}
-        for group, name, on in self._groups():
-            key = f"variants.{group}.{name}"
-            recipe = _possible(key, lambda on=on: self.sections.recipe(on))
-            where = "transfer" if recipe.phases else "train"
-            begins = "at the backbone" if recipe.phases else "at random weights"
-            _require(group == where, key, on, f"below variants.{where}, as it begins {begins}")
-            twin = sets.setdefault(frozenset(on), name)
-            _require(twin == name, key, on, f"another set than {twin}'s")
-
-    def _check_pretraining(self) -> None:
-        """A backbone is learnt if, and only if, there are variants that begin at it."""
-        task, weights = self.data.pretrain.task, self.backbone.weights
-        learnt = bool(self.variants.transfer) and weights == "pretrain"
-        _require(
-            learnt == (task is not None),
-            "data.pretrain.task",
-            task,
-            "labels or rotation where variants.transfer has entries and backbone.weights is"
-            " pretrain, else null",
-        )
-
-    def _check_execution(self) -> None:
-        """A cluster is asked for a GPU where trials are to be computed on one, and only there."""
-        on = self.execution
-        wrong = on.backend != "local" and on.device == ("cpu" if on.gpus else "gpu")
-        some = f"{'0' if on.gpus else 'more than 0'}, as execution.device is {on.device}"
-        _require(not wrong, "execution.gpus", on.gpus, some)
-
-    def _groups(self) -> Iterable[tuple[str, str, list[str]]]:
-        for group, variants in self.variants:
-            for name, on in variants.items():
-                yield group, name, on
-
 
 def variant(name: str, path: Path = FILE) -> list[str]:
     """The techniques of a variant, from the group that it is in. Raises UserError as `load`
@@ -220,20 +107,86 @@ def load(*keys: str, path: Path = FILE) -> Any:
 def read(path: Path = FILE, variants_to_come: bool = False) -> Params:
     """The checked file. `variants_to_come`: its variants are not written yet, so that what depends
     on them is not checked. Raises UserError as `load` does."""
+    return of_text(_text(path), path, variants_to_come)
+
+
+def of_text(text: str, path: Path = FILE, variants_to_come: bool = False) -> Params:
+    """The params that a text is. `path`: what messages call it. Raises UserError as `read`
+    does."""
+    kinds = [consistency.LAW] if variants_to_come else [consistency.LAW, consistency.LATER]
+    whole, said = _parts(text, path, kinds)
+    if said:
+        raise UserError("\n".join(f"{path}: {line}" for line in said))
+    return whole
+
+
+def read_parts(kinds: Iterable[str], path: Path = FILE) -> tuple[Params, list[str]]:
+    """The file, without what is not valid in it, and all that is wrong, a line each; `kinds`: of
+    rules that it should keep (`cnnlab.consistency`). Raises UserError where it is no YAML."""
+    return _parts(_text(path), path, kinds)
+
+
+def is_whole(*groups: Options | None) -> bool:
+    """Whether nothing is missing in groups that `read_parts` gave."""
+
+    def needed(group: Options) -> set[str]:
+        return {name for name, field in type(group).model_fields.items() if field.is_required()}
+
+    return all(group is not None and group.model_fields_set >= needed(group) for group in groups)
+
+
+def _text(path: Path) -> str:
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"{path}: {error.strerror}; a study is a folder with a params.yaml"
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
+
+
+def _parts(text: str, path: Path, kinds: Iterable[str]) -> tuple[Params, list[str]]:
+    """See `read_parts`."""
     try:
-        context = {"variants_to_come": variants_to_come}
-        return Params.model_validate(content, context=context)
+        content = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    said, bad = [], []
+    try:
+        whole = Params.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(e) for e in error.errors()]
-        raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
+        said, bad = [_explain(e) for e in error.errors()], [e["loc"] for e in error.errors()]
+        whole = Params.model_construct() if () in bad else _valid_part(Params, content, bad)
+
+    def valid(key: str) -> bool:
+        """Whether nothing above, at or below the key is wrong."""
+        of_key = tuple(key.split("."))
+        return not any(of_key[: len(loc)] == loc[: len(of_key)] for loc in bad)
+
+    return whole, said + consistency.problems(whole, valid, kinds)
+
+
+def _valid_part(kind: type[Options], content: dict, bad: list[tuple]) -> Any:
+    """Options without what is not valid. `bad`: the places of that, as pydantic gives them."""
+    fields, values = kind.model_fields, {}
+    sound = [name for name in fields if name in content and name not in {loc[0] for loc in bad}]
+    if sound:
+        group = create_model("Sound", __base__=Options, **{n: _field(fields[n]) for n in sound})
+        values = dict(group.model_validate({name: content[name] for name in sound}))
+    for name in fields.keys() - values.keys():
+        inner, below = fields[name].annotation, [loc[1:] for loc in bad if loc[0] == name]
+        if () not in below and isinstance(content.get(name), dict) and _is_group(inner):
+            values[name] = _valid_part(inner, content[name], below)
+    return kind.model_construct(**values)
+
+
+def _field(field: FieldInfo) -> tuple[Any, FieldInfo]:
+    return field.annotation, field
+
+
+def _is_group(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Options)
 
 
 def _at(params: Params, key: str) -> Any:
@@ -244,26 +197,6 @@ def _at(params: Params, key: str) -> Any:
             raise UserError(f"{FILE}: no {key}; allowed: {_join(children)}")
         value = children[part]
     return value
-
-
-def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"{key} = {value!r}: allowed: {allowed}")
-
-
-def _check_list(key: str, names: list[str], known: list[str], what: str, allowed: str) -> None:
-    """Names of a list are known, and each is there once."""
-    for name in names:
-        _require(name in known, key, name, f"{allowed}: {_join(known)}")
-    _require(len(set(names)) == len(names), key, names, f"each {what} once")
-
-
-def _possible(key: str, make: Callable[[], Any]) -> Any:
-    """What `make` makes; where it cannot, an error that names the key."""
-    try:
-        return make()
-    except UserError as error:
-        raise ValueError(f"{key}: {error}") from None
 
 
 def _join(names: Iterable[str]) -> str:
@@ -292,3 +225,16 @@ def _siblings(loc: tuple) -> list[str]:
         if isinstance(group, types.UnionType) or typing.get_origin(group) is typing.Union:
             group = next(a for a in typing.get_args(group) if a is not type(None))
     return sorted(group.model_fields)
+
+
+def main() -> None:
+    """Print all params of the study in this folder, as they are understood. Raises UserError as
+    `read` does."""
+    YAML().dump(read().model_dump(exclude_unset=True), sys.stdout)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -8,6 +8,7 @@ relative.
 import os
 from pathlib import Path
 
+CHECKED = Path("data/checked")  # that params.yaml is valid, by check
 PREPARED = Path("data/prepared")
 FOLDS = Path("data/folds.csv")
 RUNS = Path("data/runs")

@@ -1,42 +1,56 @@
-"""check: the whole params.yaml is valid, its variants are its design's, and DVC can keep the names
-of the images' files, before anything long."""
+"""check: all of params.yaml fits together, and the places that it names hold what is asked of them:
+all that is wrong at once, before anything else runs. Every other stage depends on it."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
-from cnnlab import params
-from cnnlab.compare import designs
+from cnnlab import consistency, params, paths
+from cnnlab.data.options import SIDES
 from cnnlab.errors import UserError
 from stages import run
 
+OF_FILES = ("image_folder", "image_table")  # sources whose images have headers
+LOOKED_AT = 50  # headers
+
 
 def main() -> None:
-    whole = params.read()
-    for key, folder in (
-        ("data.raw", whole.data.raw),
-        ("data.pretrain.raw", whole.data.pretrain.raw),
-    ):
-        _refuse_home(key, folder)
-        _refuse_names(key, folder)
-    _refuse_home("backbone.weights", whole.backbone.weights)
-    design = whole.design
-    sets = designs.sets_of(**dict(design))
-    order = [*design.starts, *design.techniques, designs.PLACEBO]
-    lacking = designs.missing(sets, order, whole.variants.every)
-    if lacking:
-        raise UserError(
-            f"{params.FILE}: design.kind = {design.kind!r} needs variants with just "
-            f"{'; '.join(lacking)}; run `make design`, or set kind: custom"
-        )
+    kinds = (consistency.LAW, consistency.LATER, consistency.FIT)
+    whole, problems = params.read_parts(kinds)
+    problems += _places(whole)
+    if problems:
+        raise UserError("\n".join(f"{params.FILE}: {line}" for line in problems))
+    paths.CHECKED.parent.mkdir(exist_ok=True)
+    paths.CHECKED.write_text("params.yaml is valid\n")  # ever the same: nothing is stale by it
 
 
-def _refuse_home(key: str, path: str) -> None:
+def _places(whole: params.Params) -> Iterator[str]:
+    """What is wrong with the folders and files that params name, a line each; of keys that are not
+    valid, nothing."""
+    data, backbone = getattr(whole, "data", None), getattr(whole, "backbone", None)
+    raw, learnt = getattr(data, "raw", None), getattr(getattr(data, "pretrain", None), "raw", None)
+    for key, folder in (("data.raw", raw), ("data.pretrain.raw", learnt)):
+        if folder is not None:
+            yield from _no_home(key, folder) or _not_there(key, folder) or _no_text(key, folder)
+    weights, named = getattr(backbone, "weights", "pretrain"), ("pretrain", "package", "imagenet")
+    if weights not in named and "://" not in weights:
+        yield from _no_home("backbone.weights", weights) or _not_there("backbone.weights", weights)
+    if params.is_whole(data) and data.image_size is None:
+        yield from _shapes(whole)
+
+
+def _no_home(key: str, path: str) -> list[str]:
     """Refuse ~, which only a shell knows: DVC, which keeps data.raw, takes it for a folder."""
-    if path.startswith("~"):
-        whole = os.path.expanduser(path)  # noqa: PTH111
-        raise UserError(f"{params.FILE}: {key} = {path!r}: allowed: the whole path, {whole}")
+    whole = os.path.expanduser(path)  # noqa: PTH111
+    return [f"{key} = {path!r}: allowed: the whole path, {whole}"] if path.startswith("~") else []
 
 
-def _refuse_names(key: str, folder: str) -> None:
+def _not_there(key: str, path: str) -> list[str]:
+    there = Path(path).exists()
+    return [] if there else [f"{key} = {path!r}: there is no such file or folder"]
+
+
+def _no_text(key: str, folder: str) -> list[str]:
     """Refuse names that are no text in UTF-8, as old archives leave them: `prepare` reads them, but
     DVC, which keeps the folder, says no more than "surrogates not allowed"."""
     names = [
@@ -45,13 +59,46 @@ def _refuse_names(key: str, folder: str) -> None:
         for name in (*folders, *files)
         if not name.isascii() and name.encode(errors="replace").decode() != name
     ]
-    if names:
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise UserError(
-            f"{params.FILE}: {key} = {folder!r}: {os.fsencode(min(names))}{more}: names that are"
-            " not UTF-8, which DVC cannot keep; rename them, as `convmv -r -f latin1 -t utf8"
-            " --notest` does, or put them into an archive"
-        )
+    if not names:
+        return []
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return [
+        f"{key} = {folder!r}: {os.fsencode(min(names))}{more}: names that are"
+        " not UTF-8, which DVC cannot keep; rename them, as `convmv -r -f latin1 -t utf8"
+        " --notest` does, or put them into an archive"
+    ]
+
+
+def _shapes(whole: params.Params) -> Iterator[str]:
+    """Whether images that stay as they are can: by the headers of a few. `prepare`, which reads
+    all of them, would say so only after it has."""
+    data, lies = whole.data, Path(whole.data.raw)
+    in_one = lies.is_dir() or (lies.is_file() and lies.suffix.lower() == ".zip")
+    if data.source not in OF_FILES or data.remote or not in_one:
+        return  # where single files are found at once
+    from cnnlab.data import survey  # which other studies do without
+
+    try:
+        shapes = survey.shapes(data.source, data.raw, LOOKED_AT)
+    except UserError as error:
+        yield str(error).removeprefix(f"{params.FILE}: ")
+        return
+    if not shapes:
+        return
+    key, (first, width, height) = "data.image_size = None", shapes[0]
+    for name, wide, high in shapes[1:]:
+        if (wide, high) != (width, height):
+            two = f"{first} has {width}x{height} pixels, {name} {wide}x{high}"
+            yield f"{key}: allowed where all images are alike, but {two}; give a size"
+            return
+    if not SIDES[0] <= min(width, height) <= max(width, height) <= SIDES[1]:
+        sides = f"{SIDES[0]} to {SIDES[1]} pixels a side"
+        yield f"{key}: allowed for images of {sides}; {first} has {width}x{height}: give a size"
+    elif width != height and data.pretrain.task == "rotation" and data.pretrain.from_own:
+        turns = "which data.pretrain.task = rotation turns by 90 degrees"
+        yield f"{key}: {first} has {width}x{height} pixels, {turns}: give a size"
+    if params.is_whole(getattr(whole, "model", None), getattr(whole, "backbone", None)):
+        yield from consistency.too_small(whole, min(width, height), f"{first} is {width}x{height}")
 
 
 if __name__ == "__main__":

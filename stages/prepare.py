@@ -1,5 +1,6 @@
 """prepare: draw the study's images from their source and bring them to one shape."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -44,7 +45,10 @@ def main() -> None:
         seed=derive(seed, "pools"),
     )
     draw(table)  # what cannot be drawn is said before the long work
-    other = _other(data, derive(seed, "pretrain")) if data.pretrain.source else None
+    other = None
+    if data.pretrain.source:
+        with _said_of_pretrain():
+            other = _other(data, derive(seed, "pretrain"))
 
     settings = Settings(data.image_size, data.resize, data.channels, data.bad.megapixels)
     inventory, images, findings, cache, scale = _decoded(source, table, settings, data, place)
@@ -56,7 +60,8 @@ def main() -> None:
     }
     caches = [cache]
     if other:
-        pools["pretrain"], more = _learnt(*other, drawn, shape, data)
+        with _said_of_pretrain():
+            pools["pretrain"], more = _learnt(*other, drawn, shape, data)
         caches.append(pools["pretrain"][1])
         findings += more
     counts = {name: len(part) for name, (part, *_) in pools.items()}
@@ -169,6 +174,21 @@ def _other(data, seed):
     )
     draw(table)
     return source, table, draw
+
+
+@contextlib.contextmanager
+def _said_of_pretrain():
+    """What is wrong with the other source is said of its own keys: sources, and what looks at
+    their classes, know those of the study's."""
+    try:
+        yield
+    except UserError as error:
+        said = str(error)
+        for key in ("raw", "classes"):
+            said = said.replace(f"params.yaml: data.{key}", f"params.yaml: data.pretrain.{key}")
+        raise UserError(
+            said.replace("params.yaml: data: ", "params.yaml: data.pretrain: ")
+        ) from None
 
 
 def _learnt(source, table, draw, drawn, shape, data):

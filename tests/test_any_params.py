@@ -191,6 +191,8 @@ class NoRun:
 def studied(tmp_path, monkeypatch, pool_in, model):
     """Makes a study in the current folder, up to its records."""
     monkeypatch.chdir(tmp_path)
+    for folder in ("data/raw", "data/raw_pretrain"):
+        Path(folder).mkdir(parents=True)
     no_run = contextlib.nullcontext(NoRun())
     monkeypatch.setattr(tracking, "Run", lambda *_, **__: no_run)
     monkeypatch.setattr(decide, "run_all_observed", trained)

@@ -22,6 +22,8 @@ def study(tmp_path, root, monkeypatch):
     """A folder with the frozen params.yaml to work in; `edit` changes it, comments kept."""
     path = tmp_path / "params.yaml"
     path.write_text((root / "tests/params.yaml").read_text())
+    for folder in ("data/raw", "data/raw_pretrain"):  # which a study has
+        (tmp_path / folder).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tracking, "trial_seconds", lambda study: [])
 
@@ -196,7 +198,7 @@ def test_nothing_is_written_where_it_would_be_bad(study):
     with pytest.raises(UserError, match=r"visualize\.variants"):
         design.main()
     assert study.path.read_text() == before
-    assert [p.name for p in study.path.parent.iterdir()] == ["params.yaml"]
+    assert sorted(p.name for p in study.path.parent.iterdir()) == ["data", "params.yaml"]
 
 
 def test_a_file_from_windows_keeps_the_ends_of_its_lines(study):

@@ -63,6 +63,7 @@ ELSEWHERE = {
     "make study NAME=photos IMAGES=~/photos MINUTES=60": (
         "test_new_study.py::test_make_passes_on_what_it_is_given"
     ),
+    "make try STUDY=studies/photos": "test_tryout.py::test_a_study_is_tried",
     "make validate": "test_validate.py::test_the_page_says_what_was_counted",
     "make validate TRAIN=20": "test_validate.py::test_the_page_says_what_was_counted",
     "make repro JOBS=n": "test_launch.py::test_sixteen_at_once_end_as_plain_repro_does",

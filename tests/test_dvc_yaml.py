@@ -57,7 +57,7 @@ def test_params_listed_are_params_read(name):
             }
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "params.variant":
             read.add(f"variants.{name}.${{key}}")
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "params.read":
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "params.read_parts":
             read.add("the whole file")
     listed = {"the whole file" if isinstance(p, dict) else p for p in stage(name)["params"]}
     assert listed == read
@@ -116,6 +116,11 @@ def test_code_listed_is_code_imported(name):
     assert not missing
     assert all(any(covers(d, m) for m in used) for d in deps)
     assert f"stages/{script(name).name}" in stage(name)["deps"]
+
+
+def test_every_stage_waits_for_check():
+    assert NAMES_IN_ORDER[0] == "check" and stage("check")["outs"] == ["data/checked"]
+    assert [name for name in NAMES if "data/checked" not in stage(name)["deps"]] == ["check"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,11 +16,12 @@ FLOORS = [
     {"train"},
     {"compare", "run"},
     {"look", "tracking"},
+    {"consistency"},
     {"params"},
     {"observed", "usage", "report"},
     {
-        *("design", "export", "find_lr", "launch", "new_study", "predict", "proposal"),
-        *("pull_request", "timing", "track", "validate"),
+        *("__main__", "design", "export", "find_lr", "launch", "new_study", "predict", "proposal"),
+        *("pull_request", "timing", "track", "tryout", "validate"),
     },
     {"stages"},
 ]

@@ -66,7 +66,9 @@ def test_a_study_is_made_wherever_the_clone_lies(tmp_path, path, git):
     said = tree.make("repro", "STUDY=~/clone/studies/photos", HOME=home)
     assert "Running stage 'check'" in said
     assert (tree.root / "studies/photos/dvc.yaml").read_text().endswith("# newer\n")
+    (tree.root / ".try").mkdir()
     tree.make("repro", f"STUDY={tree.root}" if path == "cnnlab-main" else "STUDY=./")
+    assert not (tree.root / ".try").exists()
 
 
 @pytest.mark.parametrize("name", ["50%", "a:b", "a $HOME", 'a "b"', "`id`"])

@@ -134,6 +134,51 @@ def test_committed_studies_are_projects_of_their_own():
         assert "dir = ../../../.dvc/cache" in (folder / ".dvc/config").read_text()
 
 
+def test_a_new_study_is_under_git_and_keeps_its_params_when_an_experiment_is_queued(
+    repository, monkeypatch, capsys
+):
+    """DVC deletes a params.yaml that Git does not know: dvc#7842."""
+    root = repository.root
+    (root / "mine.txt").write_text("1")
+    repository.run("git", "add", "mine.txt")
+    (root / "unknown.txt").write_text("1")
+    before = set(repository.run("git", "diff", "--cached", "--name-only").split())
+    monkeypatch.chdir(root)
+    new_study.main(["queued"])
+    assert "note: " not in capsys.readouterr().err
+    folder, indexed = root / "studies/queued", set()
+    for name in repository.run("git", "diff", "--cached", "--name-only").split():
+        if name not in before:
+            indexed.add(name.removeprefix("studies/queued/"))
+    made = {*new_study.COPIED, ".dvc/config", "params.yaml", *new_study.LINKED}
+    assert indexed == made and "mine.txt" in before
+    repository.run("git", "config", "user.name", "t")
+    repository.run("git", "config", "user.email", "t@example.org")
+    text = (folder / "params.yaml").read_text()
+    queue = ["dvc", "exp", "run", "--queue", "-S", "train.epochs=3"]
+    said = repository.run(*queue, study="studies/queued")
+    assert "Queued experiment" in said
+    assert (folder / "params.yaml").read_text() == text
+    assert made <= {str(p.relative_to(folder)) for p in folder.rglob("*")}
+    for name in ("mine.txt", "unknown.txt"):
+        assert (root / name).read_text() == "1"
+    repository.run("git", "rm", "-q", "-f", "-r", "--cached", "studies/queued", "mine.txt")
+    (root / "unknown.txt").unlink()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("path", [None, "nowhere"], ids=["no clone", "no Git"])
+def test_where_git_cannot_a_study_is_made_all_the_same(clone, monkeypatch, capsys, path):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(clone.parent))
+    if path:
+        monkeypatch.setenv("PATH", path)
+    monkeypatch.chdir(clone)
+    new_study.main(["photos"])
+    said = capsys.readouterr()
+    assert "note: studies/photos is not under Git (" in said.err
+    assert "studies/photos is ready" in said.out
+
+
 # Of images ----------------------------------------------------------------------------------------
 
 

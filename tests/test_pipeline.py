@@ -171,7 +171,7 @@ def test_stages_open_the_files_that_dvc_yaml_lists(clone):
         for dep in deps:
             # Digits come with scikit-learn, and `final` reads what the recommended variant needs
             # and has.
-            unread = {"data/raw", "data/raw_pretrain"}
+            unread = {"data/raw", "data/raw_pretrain", "data/checked"}
             unread |= {"data/backbone", "data/decided"} if name == "final" else set()
             if dep.startswith(("data/", "reports/")) and dep not in unread:
                 read = [p for p in opened["r"] if p == dep or p.startswith(f"{dep}/")]

@@ -11,6 +11,7 @@ from cnnlab.data.images import RESIZE
 from cnnlab.data.sources import SOURCES, tidy
 from cnnlab.plugins import Options, one_of
 
+SIDES = (4, 1024)  # pixels that an image may be brought to, at least and at most
 # Told apart by what they are, so that a message speaks of one of them; KINDS are no part of a key.
 KINDS = ("names", "merged")
 Name = Annotated[str, AfterValidator(tidy)]
@@ -62,7 +63,7 @@ class Data(Options):
     raw: str
     remote: str | None = Field(min_length=1)
     classes: Classes | None
-    image_size: int | None = Field(ge=4, le=1024)
+    image_size: int | None = Field(ge=SIDES[0], le=SIDES[1])
     resize: one_of("way", RESIZE)
     channels: Literal[1, 3] | None
     bad: Bad

@@ -93,11 +93,15 @@ def select(
             )
     if not classes:
         _refuse_doubtful(labels)
-    for names, allowed in ((classes or [], labels), (pretrain_classes, classes or labels)):
+    for key, names, allowed in (
+        ("data.classes", classes or [], labels),
+        ("data.pretrain.classes", pretrain_classes, classes or labels),
+    ):
         for name in names:
             if name not in allowed:
                 raise UserError(
-                    f"params.yaml: data: class {name!r} is not there; allowed: {', '.join(allowed)}"
+                    f"params.yaml: {key}: class {name!r} is not there; allowed: "
+                    f"{', '.join(allowed)}"
                 )
     table = _numbered(table)
     table = table[table["label"].isin(classes)] if classes else table

@@ -211,6 +211,21 @@ def _with_headers(source: Source, table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def shapes(source: str, place: str, most: int) -> list[tuple[str, int, int]]:
+    """Name, width and height of some of the images at a place, in pixels and upright, by their
+    headers: `most` of them, from all over the place, less those that cannot be read. Raises
+    UserError as the source does, for a place that cannot serve."""
+    opened = SOURCES[source].open_source(place)
+    rows = np.unique(np.linspace(0, len(opened.table) - 1, most).astype(int))
+    parts = isinstance(opened.read, (Folder, Tar, Zip))
+    keys = [opened.keys[row] for row in rows]
+    contents = opened.read(keys, HEAD) if parts else opened.read(keys)
+    read = zip(rows, keys, contents, strict=True)
+    facts = [(row, *_facts(opened, key, content, not parts, None)) for row, key, content in read]
+    names = opened.table["source"]
+    return [(names[row], width, height) for row, width, height, _, _, bad, _ in facts if not bad]
+
+
 def _sizes(source: Source, keys: Sequence) -> list[int | None]:
     """Bytes of each file, None where that is not known before it is read."""
     if isinstance(source.read, Folder):

@@ -51,6 +51,7 @@ def study(tmp_path, root, monkeypatch):
         yaml.dump(content, tmp_path / "params.yaml")
         return tmp_path
 
+    (tmp_path / "data/raw_pretrain").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     return change

@@ -1,0 +1,63 @@
+"""The package: its console script `cnnlab`, what the wheel asks for, `cnnlab params`."""
+
+import importlib
+import re
+import runpy
+import sys
+import tomllib
+
+import pytest
+from ruamel.yaml import YAML
+
+from cnnlab import __main__ as command
+from cnnlab import params
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["cnnlab", *arguments])
+    command.main()
+
+
+def test_each_command_is_a_module_that_runs(monkeypatch):
+    called = []
+    monkeypatch.setattr(runpy, "run_module", lambda name, **given: called.append((name, given)))
+    for name, module in command.COMMANDS.items():
+        assert callable(importlib.import_module(module).main)
+        run(monkeypatch, name, "--some", "thing")
+        assert sys.argv == [f"cnnlab {name}", "--some", "thing"]
+    assert called == [
+        (module, {"run_name": "__main__", "alter_sys": True})
+        for module in command.COMMANDS.values()
+    ]
+
+
+def test_what_is_no_command_is_told_with_those_there_are(monkeypatch, capsys):
+    with pytest.raises(SystemExit, match=r"error: no command 'nope': cnnlab \{new,try,params,"):
+        run(monkeypatch, "nope")
+    run(monkeypatch)
+    assert "usage: cnnlab {new," in capsys.readouterr().out
+
+
+def test_params_are_printed_as_they_are_read(monkeypatch, capsys, root, tmp_path):
+    text = (root / "tests/params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    params.main()
+    said = capsys.readouterr().out
+    assert YAML(typ="safe").load(said) == YAML(typ="safe").load(text)
+    assert params.of_text(said) == params.of_text(text)
+
+
+def test_the_wheel_asks_for_what_is_imported_and_holds_what_is_not_code(root):
+    """Its build is left to whoever makes one: it takes minutes where a machine is busy."""
+    about = tomllib.loads((root / "pyproject.toml").read_text())
+    assert about["project"]["scripts"] == {"cnnlab": "cnnlab.__main__:main"}
+    for file in about["tool"]["setuptools"]["dynamic"]["dependencies"]["file"]:
+        asked = re.findall(r"(?m)^[A-Za-z0-9-]+", (root / file).read_text())
+    assert "tensorflow" in asked and "dvc" in asked
+    assert not {"pytest", "ruff", "playwright", "uv"} & set(asked)
+    patterns = about["tool"]["setuptools"]["package-data"]["cnnlab"]
+    kept = {p for pattern in patterns for p in (root / "cnnlab").glob(pattern)}
+    code = set((root / "cnnlab").rglob("*.py"))
+    others = {p for p in (root / "cnnlab").rglob("*.*") if "__pycache__" not in p.parts}
+    assert {p for p in others - code - kept if p.is_file()} == set()
