@@ -13,7 +13,13 @@ from stages import run
 
 def main() -> None:
     contents = Path(__file__).parents[1] / "dvc.yaml"
-    variants = dict(params.load("variants"))
+    variants, train = params.load("variants", "train")
+    variants = dict(variants)
+
+    from cnnlab.train.fit import set_up  # imports TensorFlow
+
+    # Some stages look into networks before others say how TensorFlow computes, which is then fixed.
+    set_up(train.threads, train.deterministic)
     for name, stage in YAML(typ="safe").load(contents.read_text())["stages"].items():
         script = (stage.get("do") or stage)["cmd"].split()[2]
         for given in [[variant] for variant in variants[name]] if "foreach" in stage else [[]]:
