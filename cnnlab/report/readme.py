@@ -13,11 +13,6 @@ from cnnlab.compare.designs import KINDS
 from cnnlab.report.words import Words, headlines
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-HEADS = {
-    "main": "on average over having the others or not",
-    "alone": "added to the baseline",
-    "removed": "lost when removed from the full recipe",
-}
 
 
 def table(
@@ -27,10 +22,10 @@ def table(
     starts, all techniques together, the placebo; the scores; and how many effects are decided.
     Effects on one metric; `estimates`: as for `report.decided`."""
     by = {(row["technique"], row["kind"]): row for row in effects.to_dict("records")}
-    m, kinds = words.m, [kind for kind in HEADS if any(k == kind for _, k in by)] or ["main"]
+    m, kinds = words.m, [kind for kind in report.VIEWS if any(k == kind for _, k in by)] or ["main"]
     answering = headlines(effects["kind"])
     lines = [
-        f"| technique | {' | '.join(f'{HEADS[kind]} ({m.step})' for kind in kinds)} |",
+        f"| technique | {' | '.join(f'{report.VIEWS[kind]} ({m.step})' for kind in kinds)} |",
         "|---" * (len(kinds) + 1) + "|",
     ]
 
