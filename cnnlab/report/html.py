@@ -228,7 +228,8 @@ def _put(section: Markup, name: str, part: Markup) -> Markup:
     """A section with a part in the place that Markdown left for it."""
     place = put(name)
     assert place in section, f"report.md.j2 has no place for {name}"
-    return Markup(section.replace(place, str(part).strip()))  # both are markup
+    # As plain text: the `replace` of a Markup escapes what it puts in.
+    return Markup(str(section).replace(place, str(part).strip()))
 
 
 def _thumbnail(pixels: np.ndarray, text: str) -> Markup:
