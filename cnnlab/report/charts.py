@@ -23,6 +23,7 @@ COLOURS = [f"var(--series{i})" for i in range(1, 9)]  # of `report.html.j2`
 INK, GREY, RULE, SHADE = "var(--ink)", "var(--grey)", "var(--rule)", "var(--shade)"
 
 LANE = 32  # pixels, of an effect: as high as a name on two lines
+ROOM = 1.25  # times as high where other kinds may be switched on
 SEEDS = "placebo (only seeds differ)"
 LETTERS = 17  # of a name that has room on one line
 PARTS = "/ (?=with )| (?=- )| (?=× )| (?=[(])/"  # where a longer one is broken
@@ -60,8 +61,10 @@ def effects_chart(effects: pd.DataFrame, words: Mapping[str, str], confidence: f
     chosen = " || ".join(wanted) if len(titles) > 1 else "true"
     names = _in_order(effects, groups)
     layers = [*_band_layers(bands), *_interval_layers(rows, chosen, names, titles, confidence)]
-    step = alt.Step(LANE, **{"for": "offset"}) if len(titles) > 1 else alt.Step(LANE)
-    chart = alt.layer(*layers).add_params(*params).properties(width="container", height=step)
+    # Not a step a row: Vega-Lite warns of it in the browser, where the width is the page's.
+    lanes = len({row["technique"] for row in rows if row["kind"] == titles[0]})
+    height = round(LANE * lanes * (ROOM if len(titles) > 1 else 1))
+    chart = alt.layer(*layers).add_params(*params).properties(width="container", height=height)
     return _plain(chart, "Effects of the techniques with their intervals, one row a technique")
 
 

@@ -4,7 +4,6 @@ for (const data of document.querySelectorAll("script[data-chart]")) {
   vegaEmbed(`#${name}-chart`, JSON.parse(data.textContent), {
     renderer: "svg", // its marks have labels that a screen reader reads
     actions: false,
-    logLevel: 1, // errors: it would warn that a chart as high as its rows is fitted in width alone
     ast: true, // expressions are interpreted: the page's policy forbids eval
     bind: `#${name}-controls`,
   }).catch((error) => console.error(`chart ${name}:`, error));
