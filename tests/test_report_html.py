@@ -451,7 +451,6 @@ def test_of_many_images_the_first_are_listed_and_the_number_is_said(monkeypatch)
 )
 def test_it_is_sorted_by_the_head_that_is_pressed(opened, head, once, twice):
     tab = opened(1600)
-    tab.locator("details.losses summary").click()
 
     def order():
         cells = tab.locator("[data-sortable] tbody th").all_inner_texts()
