@@ -216,7 +216,12 @@ def _draw(study: Study) -> None:
         ),
     }
     if primary:
-        figures["effects"] = look.effects_figure(f"{title}: effects", metric, primary)
+        kinds = {row["kind"] for row in primary}
+        first = tables.watched(kinds) or kinds
+        figures["effects"] = look.effects_figure(f"{title}: effects", metric, primary, first)
+        others = kinds - first - {"placebo"}
+        heading = f"{title}: what stands behind the effects"
+        figures["views"] = look.effects_figure(heading, metric, primary, others)
         heading = f"{title}: main effects and two-way interactions"
         figures["interactions"] = look.interactions_figure(heading, metric, primary)
     _save({f"ablation_{name}": picture for name, picture in figures.items() if picture})

@@ -14,7 +14,6 @@ from cnnlab.data import findings, pool
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import charts, coded, html
 from cnnlab.report.convergence import convergence_table
-from cnnlab.report.readings import readings
 from cnnlab.report.words import amount, headlines
 from stages import run
 
@@ -36,9 +35,10 @@ def main() -> None:
     curves = report.read_table(paths.CURVES / "curves.csv")
     sections = Sections(model, train, techniques, backbone)
     recipes = {name: sections.recipe(on) for name, on in variants.every.items()}
+    final = report.included(paths.FINAL_REPORT.read_text()) if paths.FINAL_REPORT.exists() else ""
     facts = {
         "study": study,
-        **_of_effects(effects, options, folds, train, data),
+        **_of_effects(effects, options, folds, train, data, final),
         "screening": _screening(effects, options),
         **_of_classes(),
         **_of_variants(options, folds, train, data),
@@ -49,16 +49,15 @@ def main() -> None:
         **_of_sizes(options),
         **_of_images(),
         "data": report.included(paths.DATA_REPORT.read_text()),
-        "final": report.included(paths.FINAL_REPORT.read_text())
-        if paths.FINAL_REPORT.exists()
-        else "",
+        "final": final,
     }
     page = paths.REPORTS / "report.md"
-    page.write_text(report.render(**facts))
+    page.write_text(report.render(**facts, model_card=""))  # which is a page of its own
     shown = views.among(curves["name"].unique())
     explorer = html.Explorer(paths.FIGURES, shown)
     figures = _charts(effects, curves, shown, options.confidence)
     single = paths.REPORTS / "report.html"
+    facts["model_card"] = _model_card(facts["final"])
     single.write_text(html.render(facts, figures, explorer, _losses(), paths.REPORTS))
     marks = tracking.shown()
     with tracking.Run(study, "study", study, tracking.digest(marks.values())) as run:
@@ -67,7 +66,15 @@ def main() -> None:
         run.show(marks, paths.DRAWN)
 
 
-def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
+def _model_card(final: str) -> str:
+    """The model card for a page that has `final`, what is said of the variant, already."""
+    if not paths.MODEL_CARD.exists():
+        return ""
+    above = "How it was chosen and evaluated stands above: the recommended variant."
+    return report.included(paths.MODEL_CARD.read_text().replace(final, above))
+
+
+def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) -> dict:
     """What the report says of the effects."""
     metric, confidence = options.metric, options.confidence
     words = {
@@ -78,6 +85,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
     scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
     candidates = report.read_table(paths.RECOMMENDED)
     recommended = candidates.loc[candidates["recommended"], "name"].item()
+    failed = report.read_table(paths.FAILED)
     mechanisms = report.read_table(paths.COMPARE / "mechanisms.csv")
     placebo = effects[effects["kind"] == "placebo"]
     kinds = [kind for kind in effects["kind"].unique() if kind != "placebo"] or ["placebo"]
@@ -93,22 +101,21 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data) -> dict:
     others = [words[name] for name in report.QUESTIONS if name != metric]
     asked = every[every["kind"].isin([*first, "placebo"])]
     return {
-        "answer": report.answer(
-            scores, effects, words[metric], recommended, report.read_table(paths.FAILED)
-        ),
+        "recommendation": report.recommendation(scores, words[metric], recommended, failed, final),
+        "answer": report.answer(scores, effects, words[metric], recommended, failed),
         "primary": words[metric].m.title,
-        "effects": len(effects),
         "first": [table for kind, table in tables.items() if kind in first],
         "behind": [table for kind, table in tables.items() if kind not in first],
         "evidence": len(effects) and report.evidence(effects, words[metric]),
         "trainings": int(scores["repeats"].sum()) * folds.k * train.members,
         "placebo": len(placebo) > 0,
-        "readings": readings(effects.to_dict("records"), words[metric]),
+        "opening": report.opening(effects, words[metric]),
+        "views": report.views_table(effects, words[metric]),
         "questions": len(asked) and report.questions_table(asked, others),
         "every_metric": len(every) and report.metrics_table(every),
         **{
             f"{name}_figures": _shown(paths.COMPARE, f"ablation_{name}.png")
-            for name in ("effects", "interactions", "calibration")
+            for name in ("effects", "views", "interactions", "calibration")
         },
         "mechanisms": len(mechanisms) and report.mechanisms_table(mechanisms, confidence),
         "mechanism_figures": _shown(paths.COMPARE, "mechanisms.png")
@@ -251,7 +258,8 @@ def _charts(effects, curves, shown, confidence) -> dict[str, html.Chart]:
     shown_charts = {}
     if len(effects):
         spec = charts.effects_chart(effects, KINDS, confidence)
-        shown_charts["effects"] = html.Chart(spec, [paths.COMPARE / "ablation_effects.png"])
+        instead = [paths.COMPARE / "ablation_effects.png"]
+        shown_charts["effects"] = html.Chart(spec, instead, charts.how_to_read(confidence))
     spec = charts.curves_chart(curves, shown, "variant")
     shown_charts["curves"] = html.Chart(spec, sorted(paths.CURVES.glob("*.png")))
     return shown_charts

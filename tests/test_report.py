@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.figure
 import pandas as pd
 import pytest
-from jinja2 import Environment, UndefinedError, meta
+from jinja2 import UndefinedError, meta
 
 from cnnlab import report
 from cnnlab.compare.growth import GROWTH_COLUMNS, TOO_FEW
@@ -191,6 +191,29 @@ def test_the_answer_says_what_failed():
     assert text.splitlines()[-1] == "- **steep** failed: 2 of 2 trainings diverged."
 
 
+def test_an_alt_text_is_short_and_the_file_has_it_all(tmp_path):
+    path = tmp_path / "a.png"
+    long = "a study: effects, points. " + "; ".join(f"technique {i} +0.1" for i in range(20))
+    save(Picture(matplotlib.figure.Figure(), long), path)
+    assert report.alt(path) == "a study: effects, points." and report.described(path) == long
+
+
+SILLY = r"(?<![\d.])1 (?:points|repeats|looks|variants|trainings)\b|[+−-]0\.0+(?![\d.])"
+
+
+def test_no_committed_page_has_a_silly_number():
+    pages = [(ROOT / f"reports/{name}.md") for name in ("report", "final", "model_card", "data")]
+    for page in pages:
+        text = page.read_text()
+        assert not (found := re.findall(rf".*?(?:{SILLY}).*", text)), (page.name, found[:3])
+        alts = re.findall(r"!\[((?:\\.|[^\]\\])*)\]\(", text)
+        assert max(map(len, map(unescaped, alts)), default=0) <= report.MOST_LETTERS
+
+
+def unescaped(text):
+    return re.sub(r"\\(.)", r"\1", text)
+
+
 @pytest.mark.parametrize("alt", ["plain", "x | y [1] <b>", "ünïcode − 3×3 „…“", "two\nlines"])
 def test_alt_text_survives_in_the_file(tmp_path, alt):
     path = tmp_path / "figures" / "a figure.png"
@@ -202,11 +225,11 @@ def test_alt_text_survives_in_the_file(tmp_path, alt):
 
 
 TEMPLATE = (Path(report.__file__).parent / "report.md.j2").read_text()
-NAMED = meta.find_undeclared_variables(Environment().parse(TEMPLATE))
+NAMED = meta.find_undeclared_variables(report.environment().parse(TEMPLATE))
 
 
 def facts(**changes):
-    lists = ("overview", "augmentation", "readings", "overtaking", "growing", "inside")
+    lists = ("overview", "augmentation", "overtaking", "growing", "inside")
     lists += ("everywhere",)
     lists += ("mechanism_figures", "curves", "features", "kernels", "peaks", "grad_cam", "sides")
     lists += tuple(name for name in NAMED if name.endswith("_figures"))
@@ -216,6 +239,7 @@ def facts(**changes):
     made |= {"images": {"dev": 11, "test": 12}, "primary": "accuracy", "estimate": "crossed"}
     made |= {"first": [("A title", "a table", "1 of 2 decided", [])]}
     made |= {"labels": "LA", "labels_muted": "LM", "labels_why": "", "screening": ""}
+    made |= {"views": "", "model_card": "", "data": "## The images\n\nDA", "final": "## Best\n\nFI"}
     made |= {"behind": [("Behind", "another table", "0 of 2 decided", [])]}
     return made | changes
 
@@ -236,7 +260,7 @@ def test_the_page_holds_the_facts():
     page = report.render(
         **facts(
             overview=["![first](1.png)", "![second](2.png)"],
-            readings=["**x**: helps"],
+            views="VT",
             kernels=[("net", ["![k](k.png)"])],
             features=[("0_1", ["![f](f.png)"])],
             peaks=[("net", ["![p](p.png)"])],
@@ -251,8 +275,7 @@ def test_the_page_holds_the_facts():
     for told in (*texts, *figures):
         assert told in page
     for told in (
-        "- **x**: helps",
-        *(f"\n{key}\n" for key in ("ME", "QU", "MT", "FI", "CV", "SZ")),
+        *(f"\n{key}\n" for key in ("VT", "ME", "QU", "MT", "FI", "CV", "SZ", "DA")),
         "±1 point",
         "1 of 2 decided",
         "[compare/classes.csv](compare/classes.csv)",
@@ -262,20 +285,70 @@ def test_the_page_holds_the_facts():
     assert "11 development" in page and "12 test images evaluated" in page
     without = report.render(**facts(every_metric=0, questions=0, final="", behind=[]))
     assert "12 test images have not been read" in without and "model_card" not in without
-    assert without.count("<details") == without.count("</details>") == 0
-    assert "![second]" not in page
-    assert page.count("<details") == page.count("</details>") == 8
+    assert without.count("<details") == without.count("</details>")
+    assert "![second]" not in page and page.count("<details") == page.count("</details>")
     assert page.endswith("\n")
 
 
-def test_the_answer_is_first_then_main_effects_then_what_stands_behind_them():
-    page = report.render(
-        **facts(effects_figures=["![e](e.png)"], readings=["x"], classes_figures=["![l](l.png)"])
-    )
-    order = ["\nT\n", "A title", "![e]", "### Technique by technique", "<summary>Behind"]
-    order += ["are its probabilities right?", "Which classes gain", "FI", "## Variants"]
-    places = [page.index(text) for text in order]
+def test_the_answer_is_first_then_its_figure_the_main_effects_and_what_stands_behind_them():
+    made = facts(effects_figures=["![e](e.png)"], views="VT", classes_figures=["![l](l.png)"])
+    page = report.render(**made | {"opening": "**a** helps.", "recommendation": "Take **b**."})
+    order = ["\n**a** helps.\n", "\nTake **b**.\n", "![e]", "A title", "The answers in sentences"]
+    order += ["VT", "<summary>Behind", "FI", "## How good is each", "## Are the probabilities"]
+    places = [page.index(text) for text in [*order, "## Which classes gain"]]
     assert places == sorted(places)
+
+
+def test_what_answers_the_question_is_open_and_the_rest_folds():
+    made = facts(sides=[("x", "![s](s.png)")], inside=["![i](i.png)"])
+    lines = report.render(**made).splitlines()
+    opened, depth = {}, 0
+    for i, line in enumerate(lines):
+        if line.startswith("## "):
+            opened[line[3:]] = lines[i - 3] == "<details open>"
+            assert lines[i - 2] == "<summary>" and lines[i + 2] == "</summary>" and depth == 1
+        depth += line.startswith("<details") - line.startswith("</details")
+    assert depth == 0 and [name for name, on in opened.items() if on] == [
+        "What each technique does",
+        "Best",
+    ]
+    assert len(opened) > 12
+
+
+def test_what_is_not_there_has_no_fold():
+    page = report.render(**facts(classes_figures=[], class_effects="", sides=[], model_card=""))
+    assert "Which classes" not in page and "changed sides" not in page and "Model card" not in page
+    card = facts(model_card="## Model card: s, v\n\nMC")
+    assert "## Model card: s, v\n\n</summary>\n\nMC\n" in report.render(**card)
+
+
+def test_the_opening_is_of_what_answers_first_the_best_first():
+    main = EFFECTS.assign(kind="main")
+    every = pd.concat([EFFECTS.assign(verdict="helps"), main, PLACEBO])
+    assert report.opening(every, OURS) == (
+        "**up** (+10.0 points [9.0, 11.0]) helps; **down** (−5.0 [−6.0, −4.0]) hurts; **small** is "
+        "too close to call."
+    )
+    assert report.opening(EFFECTS, OURS).startswith("Added to the baseline, **up** (+10.0 points")
+    for none in (EFFECTS.head(0), PLACEBO):
+        assert report.opening(none, OURS) == report.NO_EFFECT
+
+
+def test_the_recommended_variant_is_named_with_its_score_and_what_was_left_out():
+    text = report.recommendation(SCORES, OURS, "middle", NONE_FAILED, "")
+    assert text == "Recommended: **middle**, accuracy 62.5 [56.2, 68.8] % on held-out images."
+    failed = pd.DataFrame([{"name": "steep", "why": "2 of 2 trainings diverged"}])
+    text = report.recommendation(SCORES, NLL, "best", failed, "## The best one, so far\n\nFI")
+    assert "nats on held-out images ([why, and what the test images say](#the-best-" in text
+    assert text.endswith(" Left out: **steep** (2 of 2 trainings diverged).")
+
+
+def test_techniques_have_their_views_beside_each_other():
+    main = EFFECTS.assign(kind="main")
+    lines = report.views_table(pd.concat([EFFECTS, main, PLACEBO]), OURS).splitlines()
+    assert lines[0].count("|") == 4 and len(lines) == 5
+    assert lines[4] == "| **up** | helps: +10.0 [9.0, 11.0] | helps: +10.0 [9.0, 11.0] |"
+    assert report.views_table(main, OURS) == ""
 
 
 def test_aliases_are_printed_where_effects_are_read():
@@ -300,8 +373,9 @@ def test_the_page_says_what_its_intervals_speak_of():
 
 
 def test_a_study_without_effects_says_so():
-    page = report.render(**facts(effects=0, first=[], behind=[], questions=0))
-    assert "These variants tell no effect" in page and "trainings" not in page.split("## Var")[0]
+    none = report.opening(EFFECTS.head(0), OURS)
+    page = report.render(**facts(opening=none, first=[], behind=[], questions=0))
+    assert "These variants tell no effect" in page and "trainings" not in page.split("## How g")[0]
 
 
 def test_the_table_of_mechanisms_has_its_seven_cells_whatever_a_quantity_is_called():
@@ -317,8 +391,8 @@ def test_what_a_study_has_not_is_no_section():
     page = report.render(**facts(inside=["![i](i.png)"]))
     without = report.render(**facts(inside=[], sizes="", backbone=""))
     for title in (
-        "## What training changed in the backbone",
-        "## Against the size of the training",
+        "## What did training change in the backbone?",
+        "## Would more images help?",
     ):
         assert title in page and title not in without
 

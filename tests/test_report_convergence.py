@@ -34,7 +34,7 @@ def test_a_constant_curve_is_level_and_has_no_scatter(value):
     found = trend(EPOCHS, np.full(60, value))
     assert (found.change, found.error) == (0.0, 0.0)
     table = convergence_table(curves(flat=0.0), ROPES)
-    assert "| +0.0 ± 0.0 | +0.000 ± 0.000 | level |" in table and "nan" not in table
+    assert "| 0.0 ± 0.0 | 0.000 ± 0.000 | level |" in table and "nan" not in table
 
 
 @pytest.mark.parametrize("epochs", [[60], [20, 40, 60], range(1, 13)])

@@ -17,7 +17,7 @@ from cnnlab.look.peaks import Peaks
 from cnnlab.report import charts, html
 
 VARIANTS = ["baseline", "a_b"]
-LINKS = r"data:image/|#|model_card.md$|(compare|findings)/\w+.csv$|screen/screening.md$|$"
+LINKS = r"data:image/|#|(compare|findings)/\w+.csv$|screen/screening.md$|$"
 WORDS = {"alone": "Added", "removed": "Removed"}
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -84,7 +84,7 @@ def study(tmp_path_factory):
 def facts(root):
     lists = ("overview", "augmentation", "features", "kernels", "peaks", "grad_cam")
     lists += ("mechanism_figures", "overtaking", "inside", "everywhere", "interactions_figures")
-    lists += ("losses_figures",)
+    lists += ("losses_figures", "views_figures")
     text = dict.fromkeys(("shape", "backbone", "rope", "probability", "accuracy_rope"), "T")
     text |= {"convergence": "| | held-out |\n|---|---|\n| **c** | level |", "scheduled": False}
     text |= {"final": "## The recommended recipe\n\n**c** is recommended."}
@@ -107,13 +107,16 @@ def facts(root):
         **dict.fromkeys(("classes", "alpha", "guard", "trainings", "effects"), 3),
         **dict.fromkeys(("mechanisms", "sizes", "affinity"), 0),
         "study": "tiny",
+        "opening": "**c** (+1.0 points [−2.0, 3.0]) helps.",
+        "recommendation": "Recommended: **a_b**.",
         "answer": "- Best mean: **a_b**, 97.2 [94.5, 99.9] %.",
+        "model_card": "## Model card: tiny, c\n\nSee [the data](data.md), [the report](report.md).",
         "images": {"dev": 1, "test": 2},
         "data": "## The images\n\n| class | dev |\n|---|---:|\n| \\<script\\>x | 30 |",
         "variants": "| | score |\n|---|---|\n| **a_b** | 1.0 |",
         "first": [("Added", table, "0 of 1 effect is decided.", [])],
         "behind": [("Removed", table, "0 of 1 effect is decided.", [])],
-        "readings": ["**c**: nothing"],
+        "views": "| | alone |\n|---|---|\n| **c** | nothing |",
         "every_metric": "| | accuracy |\n|---|---|\n| **c** | +1.0 |",
         "questions": "| | NLL |\n|---|---|\n| **c** | helps: +1.0 |",
         "class_effects": "| | gain |\n|---|---|\n| **c** | 7 +1.0 |",
@@ -216,8 +219,8 @@ def test_a_screen_reader_finds_its_way(tree):
 
 
 def test_words_and_figures_are_those_of_the_markdown_report(tree):
-    text = " ".join("".join(tree.find("body/main").itertext()).split())
-    for told in ("Best mean: a_b, 97.2 [94.5, 99.9] %", "c: nothing", "<script>x", "How sure is"):
+    text = " ".join("".join(tree.find(".//main").itertext()).split())
+    for told in ("Best mean: a_b, 97.2 [94.5, 99.9] %", "c nothing", "<script>x", "How sure is"):
         assert told in text
     alts = [image.get("alt") for image in tree.iter("img")]
     assert 'scores "<b>" & more' in alts
@@ -246,7 +249,9 @@ def _rows(spec):
 def test_charts_hold_what_the_tables_say():
     spec = charts.effects_chart(effects(), WORDS, 0.95)
     rows = [row for row in _rows(spec) if row.get("technique") == "a_b"]
-    assert {(r["kind"], r["lane"]) for r in rows} == {("Added", -0.5), ("Removed", 0.5)}
+    assert {r["kind"] for r in rows} == {"Added", "Removed"}
+    boxes = [p for p in spec["params"] if p["name"].startswith("kind")]
+    assert [(p["bind"]["name"], p["value"]) for p in boxes] == [("Added", True), ("Removed", False)]
     assert {(r["effect"], r["change"], r["interval"]) for r in rows} == {
         (1.0, "+1.0 points", "[−2.0, 4.0]"),
         (0.01, "+0.010 nats", "[−0.020, 0.040]"),
@@ -298,14 +303,16 @@ def opened(browser, page, tmp_path):
     path.write_text(page)
     said, asked = [], []
 
-    def make(width=1200, scheme="light"):
+    def make(width=1200, scheme="light", unfolded=True):
         tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         tab.set_default_timeout(120_000)
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("request", lambda request: asked.append(request.url))
         tab.goto(path.as_uri())
-        for name in ("effects", "curves"):
+        if unfolded:
+            tab.evaluate("for (const d of document.querySelectorAll('main details')) d.open = true")
+        for name in ("effects", *["curves"] * unfolded):
             tab.wait_for_selector(f"#{name}-chart svg")
         return tab
 
@@ -315,8 +322,49 @@ def opened(browser, page, tmp_path):
 
 
 @pytest.mark.parametrize("width", [390, 1600])
-def test_it_fits_the_screen(opened, width):
-    assert opened(width).evaluate("document.documentElement.scrollWidth") == width
+def test_it_fits_the_screen_and_only_tables_scroll_sideways(opened, width):
+    tab = opened(width)
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    wide = """[...document.querySelectorAll('body *')]
+        .filter((e) => ['auto', 'scroll'].includes(getComputedStyle(e).overflowX))
+        .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.className)"""
+    assert set(tab.evaluate(wide)) <= {"table"}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_sentence_and_the_chart_are_seen_first(opened, width):
+    tab = opened(width, unfolded=False)
+    assert tab.get_by_text("(+1.0 points [−2.0, 3.0]) helps.").is_visible()
+    assert tab.locator("#effects-chart").bounding_box()["y"] < 700
+    assert tab.locator("main table").filter(visible=True).count() <= 8
+
+
+def test_the_contents_stay_in_reach_and_open_the_section_that_they_lead_to(opened):
+    tab = opened(390, unfolded=False)
+    tab.mouse.wheel(0, 1500)
+    tab.locator("nav summary").click()
+    tab.get_by_role("link", name="How sure is this?").click()
+    tab.get_by_text("What an interval speaks of").wait_for()
+    assert not tab.locator("nav ol").is_visible()
+    wide = opened(1400, unfolded=False)
+    assert wide.locator("nav ol").is_visible()
+
+
+def test_on_paper_all_is_open(opened):
+    tab = opened(unfolded=False)
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator("main details:not([open])").count() == 0
+    assert not tab.locator("nav").is_visible()
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.locator("main details:not([open])").count() > 10
+
+
+def test_axe_finds_nothing(opened):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        found = axe.run(opened(width, scheme)).response["violations"]
+        assert [(f["id"], [n["html"][:200] for n in f["nodes"][:3]]) for f in found] == []
 
 
 def test_it_is_dark_where_the_reader_wants_that(opened):
@@ -329,6 +377,15 @@ def test_it_is_dark_where_the_reader_wants_that(opened):
             tab.evaluate(look.format("#effects-chart svg text", "fill")),
         ]
     assert all(a != b for a, b in zip(seen["light"], seen["dark"], strict=True))
+
+
+def test_in_the_dark_drawings_turn_and_photographs_do_not(opened):
+    filters = """[...document.querySelectorAll('.figure img')].map((image) =>
+        [image.alt, getComputedStyle(image).filter])"""
+    light, dark = (dict(opened(scheme=s).evaluate(filters)) for s in ("light", "dark"))
+    assert set(light.values()) == {"none"}
+    assert "invert" in dark["classes"] and "invert" in dark["ablation_calibration"]
+    assert dark["sides_c"] == dark["gradcam a_b"] == "brightness(0.8)"
 
 
 def test_the_explorer_shows_what_is_chosen(opened):
@@ -394,7 +451,6 @@ def test_of_many_images_the_first_are_listed_and_the_number_is_said(monkeypatch)
 )
 def test_it_is_sorted_by_the_head_that_is_pressed(opened, head, once, twice):
     tab = opened(1600)
-    tab.locator("details.losses summary").click()
 
     def order():
         cells = tab.locator("[data-sortable] tbody th").all_inner_texts()

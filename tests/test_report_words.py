@@ -9,7 +9,6 @@ import pytest
 from cnnlab.compare.designs import KINDS
 from cnnlab.compare.metrics import METRICS
 from cnnlab.report import readme, words
-from cnnlab.report.readings import readings
 from cnnlab.report.words import PHRASES, Words, headlines
 
 ROW = {
@@ -323,20 +322,96 @@ def test_an_amount_is_singular_where_it_is_one(value, metric, text):
     assert words.amount(value, METRICS[metric]) == text
 
 
-def test_a_reading_has_the_views_behind_a_main_effect_and_what_company_does():
-    by = effects(0.018, 0.053)
-    rows = [row(HELPS, technique="x"), *by.values(), row(kind="start", technique="freeze")]
-    (text,) = readings(rows, OURS)
-    assert text.startswith("**x** helps: +3.7 points [2.1, 5.3], on average over having")
-    assert " Added to the baseline it is too close to call, between −0.4 and +1.9; about" in text
-    assert " In the full recipe it is too close to call" in text
-    assert text.endswith("a difference of 3.5 points [2.5, 4.5].")
-    rows[1] |= HELPS
-    rows[2] |= SAME
-    rows[3]["verdict"] = "undecided"
-    (text,) = readings(rows, OURS)
-    assert "not. Added to the baseline it helps: +3.7 points [2.1, 5.3]. In the full" in text
-    assert text.endswith("In the full recipe it makes no practical difference (±1 point).")
+def test_the_opening_is_one_sentence_that_says_the_unit_once():
+    rows = [row(HELPS, technique="a"), row(HELPS, technique="b"), row(HURTS, technique="c")]
+    rows += [row(SAME, technique="d"), row(technique="e"), row(kind="start", technique="f")]
+    assert OURS.opening(rows) == (
+        "**a** (+3.7 points [2.1, 5.3]) and **b** (+3.7 [2.1, 5.3]) help; **c** (−2.0 [−3.1, "
+        "−0.9]) hurts; **d** makes no practical difference; **e** and **f** are too close to call."
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([{"technique": t} for t in "abc"], "**a**, **b** and **c** are too close to call."),
+        (
+            [{"technique": t} for t in "abcdefghijklmnopqrst"],
+            "**a**, **b**, **c**, **d**, **e** and 15 more are too close to call.",
+        ),
+        (
+            [{**HELPS, "kind": "start", "technique": "finetune - freeze"}, {"technique": "x"}],
+            "**x** is too close to call; ",
+        ),
+        (
+            [{**HELPS, "kind": "start", "technique": "finetune - freeze"}],
+            "**finetune** is better than **freeze** (+3.7 points [2.1, 5.3]).",
+        ),
+        (
+            [{"kind": "start", "technique": "finetune - freeze"}, {**SAME, "technique": "x"}],
+            "**x** makes no practical difference; **finetune** against **freeze** is too close to "
+            "call.",
+        ),
+        (
+            [{**HELPS, "kind": "alone", "technique": "x"}, {"kind": "alone", "technique": "y"}],
+            "Added to the baseline, **x** (+3.7 points [2.1, 5.3]) helps; **y** is too close to "
+            "call.",
+        ),
+        (
+            [{**HELPS, "kind": "together", "technique": "all techniques"}],
+            "**all techniques** (+3.7 points [2.1, 5.3]) help.",
+        ),
+        (
+            [{"why": "all folds are alike", "technique": "x"}],
+            "**x** cannot be told (all folds are alike).",
+        ),
+        (
+            [{**HELPS, "approximate": True, "technique": "x"}],
+            "**x** (+3.7 points [2.1, 5.3], approximate) helps.",
+        ),
+    ],
+)
+def test_an_opening_of_other_studies(rows, text):
+    said = OURS.opening([row(one) for one in rows])
+    assert said == text or (text.endswith("; ") and sorted(said.split("; ")) and text[:-2] in said)
+    assert words.UNIT not in said and said.count("points") <= 1
+
+
+def test_names_are_listed_and_of_many_the_first():
+    assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c"
+    assert words.listed(list("abcdef")) == "a, b, c, d, e and f"
+    assert words.listed(list("abcdefg")) == "a, b, c, d, e and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("a study: effects, points. Main effects: a +0.3; b +1.2", "a study: effects, points."),
+        ("a study: how sure it is; error: a 1.0, b 2.0, c 3.0", "a study: how sure it is …"),
+        ("short", "short"),
+        ("n" * 60, "n" * 39 + "…"),
+    ],
+)
+def test_a_long_text_ends_where_a_part_of_it_does(text, short):
+    assert words.shortened(text, 40) == short and len(short) <= 40
+
+
+def effect_of(effect, low, high, metric="accuracy"):
+    return words.effect({"effect": effect, "low": low, "high": high}, METRICS[metric])
+
+
+def test_no_number_is_silly():
+    assert effect_of(0.0, -0.026, 0.026) == "0.0 [−2.6, 2.6]"
+    assert effect_of(-0.0004, -0.007, 0.0004) == "0.0 [−0.7, 0.0]"
+    assert effect_of(0.0, -0.0002, 0.0003) == "0.0"  # nothing that the digits show
+    assert effect_of(0.02, 0.02, 0.02) == "+2.0"
+    # No accuracy is below 0 or above 100 %, and no two differ by more.
+    wide = {"accuracy": 0.35, "accuracy_low": -2.951, "accuracy_high": 3.651}
+    assert words.estimate(wide, "accuracy", METRICS["accuracy"]) == "35.0 [0.0, 100.0]"
+    assert effect_of(0.35, -2.951, 3.651) == "+35.0 [−100.0, 100.0]"
+    assert effect_of(0.1, -3.0, 3.0, "nll") == "+0.100 [−3.000, 3.000]"
+    text = OURS.sentence(row(low=-2.951, high=3.651))
+    assert "between −100.0 and +100.0" in text
 
 
 SCORES = pd.DataFrame(

@@ -44,6 +44,25 @@ class Metric:
         """The metric of these images."""
         return float(np.mean(self.values(labels, np.asarray(probabilities, np.float64))))
 
+    def plain(self, value: float) -> str:
+        """A value in `unit` as it is written, see `plain`."""
+        return plain(value * self.scale, self.digits)
+
+    def signed(self, value: float) -> str:
+        """A difference in `step` as it is written, see `signed`."""
+        return signed(value * self.scale, self.digits)
+
+
+def plain(value: float, digits: int) -> str:
+    """A number as it is written everywhere: with a true minus, and no sign where it is 0."""
+    return signed(value, digits).removeprefix("+")
+
+
+def signed(value: float, digits: int) -> str:
+    """The same with its sign, as a difference is written; 0, which has none, without."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
+
 
 def right(labels, probabilities):
     """1 where the most probable class is the image's, else 0: their mean is the accuracy."""

@@ -3,7 +3,7 @@ scores against cost, and calibration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -104,19 +104,24 @@ def scores_figure(
         _finish(axes, f"{metric.title} ({metric.unit}) on the held-out fold; dots: folds × repeats")
     sign = 1 if metric.higher_is_better else -1
     best = max(means, key=lambda name: sign * means[name])
-    value = f"{_plain(means[best], metric)} {_bounds(intervals[best], metric)} {metric.unit}"
+    value = f"{metric.plain(means[best])} {_bounds(intervals[best], metric)} {metric.unit}"
     return Picture(figure, f"{title}: {len(scores)} rows; best mean {best}, {value}")
 
 
-def effects_figure(title: str, metric: Metric, rows: Sequence[Mapping]) -> Picture:
-    """A forest plot: effects with their intervals, a group a kind, main effects first.
+def effects_figure(
+    title: str, metric: Metric, rows: Sequence[Mapping], kinds: Collection[str] = KINDS
+) -> Picture | None:
+    """A forest plot: effects with their intervals, a group a kind, main effects first; None where
+    there are rows but none of `kinds` is drawn.
 
     `rows`: the table of effects (`compare.tables`) on one metric. Interactions that
     `interactions_figure` draws are left to it. The row of kind "placebo", where there is one, ends
     every group, to show what nothing looks like. A row that has a reason in `why` is drawn without
     an interval, the reason beside its point.
     """
-    groups = _groups(rows)
+    groups = {kind: of_kind for kind, of_kind in _groups(rows).items() if kind in kinds}
+    if rows and not groups:
+        return None
     drawn = [row for of_kind in groups.values() for row in of_kind]
     lanes = {kind: [_lane(row) for row in of_kind] for kind, of_kind in groups.items()}
     heights = [HEADING + sum(lanes[kind]) + TICKS for kind in groups]
@@ -243,7 +248,7 @@ def cost_figure(
         figure.canvas.draw()  # places are known now
         for i, name in enumerate(names):
             down = 52 + sum(lanes[:i]) + lanes[i] / 2 + (i + 0.5) * spare
-            score, interval = _plain(means[name], metric), _bounds(intervals[name][1:], metric)
+            score, interval = metric.plain(means[name]), _bounds(intervals[name][1:], metric)
             write(figure, at[0], down, score, SMALL, va="center", ha="right")
             write(figure, at[1], down, interval, SMALL, at[2] - at[1] - 8, va="center", color=GREY)
             first = down - LINE * (len(lines[name]) - 1) / 2
@@ -262,7 +267,7 @@ def cost_figure(
             )
             line.set_zorder(0)
     words = ", ".join(
-        f"{n} {_plain(means[n], metric)} {_bounds(intervals[n][1:], metric)} at {costs[n]:.3g}"
+        f"{n} {metric.plain(means[n])} {_bounds(intervals[n][1:], metric)} at {costs[n]:.3g}"
         for n in sorted(front, key=lambda n: -sign * means[n])
     )
     return Picture(
@@ -366,7 +371,7 @@ def change(metric: Metric) -> str:
 
 def how_to_read(metric: Metric, rope: float) -> str:
     """What filled marks and the grey band mean."""
-    size = f"±{_plain(rope, metric)} {metric.step}"
+    size = f"±{metric.plain(rope)} {metric.step}"
     return (
         f"filled: significant after Holm's correction; grey band: no practical difference ({size})"
     )
@@ -387,7 +392,7 @@ def in_words(row: Mapping, metric: Metric) -> str:
     interval = f"({row['why']})" if row["why"] else _interval(row, metric)
     significant = ", significant" if row["clear"] else ""
     verdict = VERDICTS[row["verdict"]].words
-    return f"{_signed(row['effect'], metric)} {interval} {verdict}{significant}"
+    return f"{metric.signed(row['effect'])} {interval} {verdict}{significant}"
 
 
 def _groups(rows: Sequence[Mapping]) -> dict[str, list[Mapping]]:
@@ -444,7 +449,7 @@ def _group(
             _reason(figure, down, row, metric, ends, right)
         _label(figure, down, _name(row), GREY if mark is PLACEBO else INK)
         style = {"va": "center", "color": mark.colour}
-        number = _signed(row["effect"], metric)
+        number = metric.signed(row["effect"])
         write(figure, right + NUMBERS, down, number, SMALL, NUMBERS - 6, ha="right", **style)
         verdict = VERDICTS[row["verdict"]].words.replace("practical ", "")
         write(figure, right + NUMBERS + 10, down, verdict, SMALL, VERDICT - 10, **style)
@@ -495,7 +500,7 @@ def _cell(axes: Axes, i: int, j: int, row: Mapping, metric: Metric, size: int, c
     options = [([text], SMALL), ([text], 6), (text.split(" "), SMALL), (text.split(" "), 6)]
     fitting = (o for o in options if LETTER * max(map(len, o[0])) * o[1] / 6 <= room)
     lines, small = next(fitting, ([], 6))
-    effect = _signed(row["effect"], metric)
+    effect = metric.signed(row["effect"])
     large = next((font for font in (BODY, SMALL) if LETTER * len(effect) * font / 6 <= room), 6)
     written = [(effect, large), *((line, small) for line in lines)]
     for k, (line, font) in enumerate(written):
@@ -572,20 +577,13 @@ def _spread(values: np.ndarray, y: float) -> np.ndarray:
     return np.clip(places, y - 0.42 * ROW, y + 0.42 * ROW)
 
 
-def _signed(value: float, metric: Metric) -> str:
-    return f"{value * metric.scale:+.{metric.digits}f}".replace("-", "−")
-
-
-def _plain(value: float, metric: Metric) -> str:
-    return f"{value * metric.scale:.{metric.digits}f}".replace("-", "−")
-
-
 def _interval(row: Mapping, metric: Metric) -> str:
-    return f"[{_signed(row['low'], metric)}, {_signed(row['high'], metric)}]"
+    return f"[{metric.signed(row['low'])}, {metric.signed(row['high'])}]"
 
 
 def _bounds(ends: tuple[float, float], metric: Metric) -> str:
-    return f"[{_plain(ends[0], metric)}, {_plain(ends[1], metric)}]"
+    low, high = np.clip(ends, *metric.bounds)
+    return f"[{metric.plain(low)}, {metric.plain(high)}]"
 
 
 def _finish(axes: Axes, label: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from cnnlab.compare.mechanisms import QUANTITIES
+from cnnlab.compare.metrics import plain
 from cnnlab.look.figure import (
     GREY,
     INK,
@@ -77,7 +78,7 @@ def mechanisms_figure(
 
 def _shown(row: Mapping, column: str) -> str:
     quantity = QUANTITIES[row["quantity"]]
-    return f"{row[column] * quantity.scale:.{quantity.digits}f}".replace("-", "−")
+    return plain(row[column] * quantity.scale, quantity.digits)
 
 
 def preactivations_figure(

@@ -10,12 +10,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from cnnlab.compare.mechanisms import QUANTITIES
-from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.metrics import METRICS, Metric, plain
+from cnnlab.compare.metrics import signed as signed_of
 from cnnlab.compare.sizes import overtakes
+from cnnlab.compare.tables import watched
 from cnnlab.report.words import (
     HELPS,
     HURTS,
@@ -29,6 +31,7 @@ from cnnlab.report.words import (
     headlines,
     plural,
     rounded,
+    shortened,
     signed,
 )
 
@@ -47,7 +50,15 @@ TEXT += [
 ]
 PLACEBO = "**placebo**: only seeds differ"  # how its row is called
 ESTIMATES = {"crossed": "crossed estimate", "corrected_t": "corrected resampled t"}
+NO_EFFECT = "These variants tell no effect: none differs from another by one technique or start."
+VIEWS = {  # beside each other in a row a technique
+    "main": "on average over having the others or not",
+    "alone": "added to the baseline",
+    "removed": "lost when removed from the full recipe",
+}
 QUESTIONS = ("nll", "brier")  # other ones than the primary metric's: are probabilities right?
+MORE, FEWER = "more training image", "fewer training image"
+MOST_LETTERS = 200  # of an alt text, as it is read aloud
 MARKS = {UNDECIDED: " ?", SAME: " ≈"}  # in a table of numbers; what helps or hurts is bold
 
 
@@ -58,18 +69,35 @@ def render(**facts: Any) -> str:
 
 def page(template: str, **facts: Any) -> str:
     """A page as Markdown. `facts` are what the template names; a missing one raises."""
-    return _template(template).render(**facts)
+    return environment().get_template(template).render(**facts)
 
 
 def blocks(template: str, **facts: Any) -> dict[str, str]:
-    """The blocks of a page as Markdown, name -> text, in order; `facts` as for `page`."""
-    made = _template(template)
+    """The blocks of a page as Markdown, name -> text, in order, with places for what else the HTML
+    report has (`put`); `facts` as for `page`."""
+    made = environment(places=True).get_template(template)
     context = made.new_context(facts)
     return {name: "".join(block(context)) for name, block in made.blocks.items()}
 
 
-def _template(name: str) -> Template:
-    environment = Environment(
+def fold(text: str, title: str = "", open: bool = False) -> str:
+    """A section that can be folded, in Markdown; without a `title` the text begins with its own.
+    "" where the text is."""
+    text = text.strip()
+    if not title and text:
+        title, _, text = text.removeprefix("## ").partition("\n")
+    begin = f"<details{' open' if open else ''}>\n<summary>\n\n## {title}\n\n</summary>\n\n"
+    return f"{begin}{text.strip()}\n\n</details>\n" if text else ""
+
+
+def put(name: str) -> str:
+    """The place where the HTML report has something that Markdown has not."""
+    return f"<!-- {name} -->"
+
+
+def environment(places: bool = False) -> Environment:
+    """Where pages are made; `places`: with those of `put`."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -77,8 +105,8 @@ def _template(name: str) -> Template:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown; every name in it was checked when params.yaml was read
     )
-    environment.filters["md"] = escaped
-    return environment.get_template(name)
+    made.filters |= {"md": escaped, "fold": fold, "put": put if places else lambda _: ""}
+    return made
 
 
 def read_table(file: Any, missing: Sequence[str] = ()) -> pd.DataFrame:
@@ -116,10 +144,15 @@ def pretrained(data: Mapping[str, Any]) -> str:
     return f"{images} images of other classes: {', '.join(map(escaped, classes))}"
 
 
-def alt(path: Path) -> str:
-    """What a figure says in words: written into the PNG by `look.save`."""
+def described(path: Path) -> str:
+    """All that a figure says in words and numbers: written into the PNG by `look.save`."""
     with Image.open(path) as image:
         return image.info["Description"]
+
+
+def alt(path: Path) -> str:
+    """What a figure shows, in a sentence; its numbers are in tables."""
+    return shortened(described(path), MOST_LETTERS)
 
 
 def picture(path: Path, root: Path) -> str:
@@ -210,14 +243,14 @@ def _worth(row: Mapping) -> str:
     less, more = (math.isfinite(end) for end in (low, high))
     if low > 0 and more:
         ends = f"[{rounded(low)}, {rounded(high)}]"
-        return f"is worth about {rounded(row['worth'])} more training images to {other} {ends}"
+        return f"is worth about {plural(rounded(row['worth']), MORE)} to {other} {ends}"
     if low > 0:
-        return f"is worth more than {rounded(low)} more training images to {other}"
+        return f"is worth more than {plural(rounded(low), MORE)} to {other}"
     if high < 0 and less:
-        about = f"about {rounded(-row['worth'])} fewer training images"
+        about = f"about {plural(rounded(-row['worth']), FEWER)}"
         return f"costs {other} as much as {about} [{rounded(-high)}, {rounded(-low)}]"
     if high < 0:
-        return f"costs {other} as much as more than {rounded(-high)} fewer training images"
+        return f"costs {other} as much as more than {plural(rounded(-high), FEWER)}"
     told = [f"{rounded(-low)} fewer"] if less else []
     told += [f"{rounded(high)} more"] if more else []
     if len(told) == 2:
@@ -369,10 +402,10 @@ def mechanisms_table(rows: pd.DataFrame, confidence: float) -> str:
     for row in rows.to_dict("records"):
         q = QUANTITIES[row["quantity"]]
         values = [
-            f"{row[column] * q.scale:{form}.{q.digits}f}".replace("-", "−")
-            for column, form in (("without", ""), ("with", ""), ("change", "+"))
+            written(row[column] * q.scale, q.digits)
+            for column, written in (("without", plain), ("with", plain), ("change", signed_of))
         ]
-        low, high = (f"{row[k] * q.scale:.{q.digits}f}".replace("-", "−") for k in ("low", "high"))
+        low, high = (plain(row[k] * q.scale, q.digits) for k in ("low", "high"))
         unit = f" ({q.unit})" if q.unit else ""
         title = q.title.replace("|", "\\|")  # which would end the cell
         lines.append(
@@ -386,9 +419,10 @@ def affinity_table(rows: pd.DataFrame) -> str:
     """Accuracy of one network on images as they are and augmented, in Markdown."""
     lines = ["| | as they are (%) | augmented (%) | affinity (points) |", "|---|---|---|---|"]
     for row in rows.to_dict("records"):
-        plain, changed = 100 * row["accuracy"], 100 * row["augmented"]
-        moved = f"{changed - plain:+.1f}".replace("-", "−")
-        lines.append(f"| **{row['technique']}** | {plain:.1f} | {changed:.1f} | {moved} |")
+        accuracy = METRICS["accuracy"]
+        cells = [accuracy.plain(row[name]) for name in ("accuracy", "augmented")]
+        cells.append(accuracy.signed(row["augmented"] - row["accuracy"]))
+        lines.append(f"| **{row['technique']}** | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -415,6 +449,50 @@ def answer(
     lines += [f"**{row['name']}** failed: {row['why']}." for row in failed.to_dict("records")]
     items = "\n".join(f"- {line}" for line in lines)
     return f"What each technique does to {m.title} on these images ({m.step}):\n\n{items}"
+
+
+def opening(effects: pd.DataFrame, words: Words) -> str:
+    """The answer of a study in one sentence; effects on one metric."""
+    kinds = watched(set(effects["kind"])) or {"removed", "together"}
+    first = effects[effects["kind"].isin(kinds)]
+    if first.empty:
+        return NO_EFFECT
+    return words.opening(best_first(first, "effect", words.m).to_dict("records"))
+
+
+def recommendation(
+    scores: pd.DataFrame, words: Words, recommended: str, failed: pd.DataFrame, final: str
+) -> str:
+    """The recommended variant and its score, in a sentence, and what was left out. `final`: what
+    the report says of it, "" where it was not evaluated on test images."""
+    chosen = scores[scores["name"] == recommended].iloc[0]
+    m = words.m
+    text = f"Recommended: **{recommended}**, {m.title} "
+    text += f"{estimate(chosen, words.metric, m)} {m.unit} on held-out images"
+    if final:
+        slug = re.sub(r"[^\w -]", "", final.partition("\n")[0].removeprefix("## ").lower())
+        text += f" ([why, and what the test images say](#{slug.replace(' ', '-')}))"
+    lines = [f"{text}."]
+    if len(failed):
+        each = (f"**{row['name']}** ({row['why']})" for row in failed.to_dict("records"))
+        lines.append(f"Left out: {'; '.join(each)}.")
+    return " ".join(lines)
+
+
+def views_table(effects: pd.DataFrame, words: Words) -> str:
+    """The effects of each technique beside each other in Markdown, a row a technique; "" where no
+    technique has several. Effects on one metric."""
+    kinds = [kind for kind in VIEWS if kind in set(effects["kind"])]
+    by = {(row["technique"], row["kind"]): row for row in effects.to_dict("records")}
+    names = dict.fromkeys(name for name, kind in by if kind in kinds)
+    if len(kinds) < 2:
+        return ""
+    heads = (f"{VIEWS[kind]} ({words.m.step})" for kind in kinds)
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(kinds) + 1) + "|"]
+    for name in names:
+        cells = [words.cell(by[name, kind]) if (name, kind) in by else "" for kind in kinds]
+        lines.append(f"| **{name}** | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def answers(effects: pd.DataFrame, words: Words) -> list[str]:

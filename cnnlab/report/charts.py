@@ -16,15 +16,17 @@ import altair as alt
 import pandas as pd
 
 from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.tables import watched
 from cnnlab.report.words import COMPANY, OPEN, UNDECIDED, bounds, signed
 
 COLOURS = [f"var(--series{i})" for i in range(1, 9)]  # of `report.html.j2`
 INK, GREY, RULE, SHADE = "var(--ink)", "var(--grey)", "var(--rule)", "var(--shade)"
 
-LANE = 18  # pixels, of an effect
-NAME = 36  # pixels, of a name on two lines
+LANE = 32  # pixels, of an effect: as high as a name on two lines
+ROOM = 1.25  # times as high where other kinds may be switched on
+SEEDS = "placebo (only seeds differ)"
 LETTERS = 17  # of a name that has room on one line
-PARTS = "/ (?=with )| (?=- )| (?=× )/"  # where a longer one is broken
+PARTS = "/ (?=with )| (?=- )| (?=× )| (?=[(])/"  # where a longer one is broken
 HEIGHT = 320  # pixels, of learning curves
 HELD_OUT, TRAINING = "held-out fold", "training images"  # what is measured on
 SD = " sd"
@@ -33,37 +35,84 @@ SETTLED = 0.25  # of the epochs, after which what is held out must fit into the 
 
 
 def effects_chart(effects: pd.DataFrame, words: Mapping[str, str], confidence: float) -> dict:
-    """A forest plot of the table of effects, of the metric that is chosen.
+    """A forest plot of the table of effects, of the metric and the kinds of effect that are chosen:
+    at first those that answer first, a point and an interval a technique.
 
     `words`: what to call each kind of effect. Thick lines: intervals; thin ones: those that hold
     for all effects of a kind at once; filled: significant; shade: no practical difference.
     """
-    rows = [_effect_row(row, words) for row in effects.to_dict("records")]
+    groups = _groups(list(dict.fromkeys(effects["kind"])), words)
+    rows = [
+        _effect_row(row, group)
+        for row in effects.to_dict("records")
+        for kind, group in groups.items()
+        if row["kind"] in (kind, "placebo")
+    ]
+    rows = [row for i, row in enumerate(rows) if row not in rows[:i]]  # the placebo's, once a group
+    titles = list(dict.fromkeys(groups.values()))
     bands = _no_difference(effects)
     metrics = [band["metric"] for band in bands]
-    chosen = alt.param("metric", value=metrics[0], bind=_choice("metric", metrics))
-    kinds = list(dict.fromkeys(row["kind"] for row in rows))
-    by_technique: dict[str, set[str]] = {}
-    for row in rows:
-        by_technique.setdefault(row["technique"], set()).add(row["kind"])
-    lanes = max(map(len, by_technique.values()))
-    for row in rows:
-        of_name = [kind for kind in kinds if kind in by_technique[row["technique"]]]
-        row["lane"] = of_name.index(row["kind"]) - (len(of_name) - 1) / 2
-    layers = [*_band_layers(bands), *_interval_layers(rows, kinds, lanes, confidence)]
-    height = max(LANE * lanes + 8, NAME) * len(by_technique)
-    chart = alt.layer(*layers).add_params(chosen).properties(width="container", height=height)
+    params = [alt.param("metric", value=metrics[0], bind=_choice("metric", metrics))]
+    wanted = []
+    for i, title in enumerate(titles):
+        box = alt.binding_checkbox(name=title)
+        params += [alt.param(f"kind{i}", value=i == 0, bind=box)] if len(titles) > 1 else []
+        wanted.append(f"(kind{i} && datum.kind == {json.dumps(title)})")
+    chosen = " || ".join(wanted) if len(titles) > 1 else "true"
+    names = _in_order(effects, groups)
+    layers = [*_band_layers(bands), *_interval_layers(rows, chosen, names, titles, confidence)]
+    # Not a step a row: Vega-Lite warns of it in the browser, where the width is the page's.
+    lanes = len({row["technique"] for row in rows if row["kind"] == titles[0]})
+    height = round(LANE * lanes * (ROOM if len(titles) > 1 else 1))
+    chart = alt.layer(*layers).add_params(*params).properties(width="container", height=height)
     return _plain(chart, "Effects of the techniques with their intervals, one row a technique")
 
 
-def _effect_row(row: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
+def how_to_read(confidence: float) -> str:
+    """What the marks of the chart of effects mean."""
+    return (
+        f"Point: the effect. Thick line: its {confidence:.0%} interval; thin line: the one that "
+        "holds for all effects of a kind at once. Filled: significant. Shaded: no practical "
+        "difference."
+    )
+
+
+def _groups(kinds: Sequence[str], words: Mapping[str, str]) -> dict[str, str]:
+    """Kind -> the title that it is chosen by: those that answer first have one."""
+    first = watched(kinds) or {kinds[0]}
+    title = {kind: words[kind].partition(":")[0] for kind in kinds}
+    lead = next(title[kind] for kind in kinds if kind in first)
+    others = [kind for kind in kinds if kind not in first and kind != "placebo"]
+    return {k: lead for k in kinds if k in first} | {k: title[k] for k in others}
+
+
+def _in_order(effects: pd.DataFrame, groups: Mapping[str, str]) -> list[str]:
+    """The rows of the chart: the best first by what answers first, the placebo last."""
+    m = METRICS[effects["metric"].iloc[0]]
+    known = effects[effects["metric"] == effects["metric"].iloc[0]]
+    rank = {kind: i for i, kind in enumerate(groups)}
+    sign = -1 if m.higher_is_better else 1
+    rows = sorted(
+        known.to_dict("records"),
+        key=lambda row: (rank.get(row["kind"], len(rank)), sign * row["effect"]),
+    )
+    return list(dict.fromkeys(map(_name, rows)))
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """What a row of the chart is called: what others do to a technique stands beside its other
+    effects."""
+    return SEEDS if row["kind"] == "placebo" else row["technique"].removesuffix(COMPANY)
+
+
+def _effect_row(row: Mapping[str, Any], group: str) -> dict[str, Any]:
     """A row of the table of effects as data of the chart: numbers in units of the metric, texts."""
     m = METRICS[row["metric"]]
     numbers = ("effect", "low", "high", "low_all", "high_all")
     return {
         "metric": _metric_title(m),
-        "technique": row["technique"].removesuffix(COMPANY),  # beside its other effects
-        "kind": words[row["kind"]].partition(":")[0],
+        "technique": _name(row),
+        "kind": group,
         **{name: round(row[name] * m.scale, 6) for name in numbers},
         "significant": "yes" if row["clear"] else "no",
         "change": f"{signed(row['effect'], m)} {m.step}",
@@ -103,9 +152,13 @@ def _band_layers(bands: list[dict[str, Any]]) -> list[alt.Chart]:
 
 
 def _interval_layers(
-    rows: list[dict[str, Any]], kinds: list[str], lanes: int, confidence: float
+    rows: list[dict[str, Any]],
+    chosen: str,
+    names: list[str],
+    kinds: list[str],
+    confidence: float,
 ) -> list[alt.Chart]:
-    """The effects: thin lines, thick lines, and points."""
+    """The effects: thin lines, thick lines, and points. `chosen`: an expression, which kinds."""
     long = f"length(datum.label) > {LETTERS}"
     axis = alt.Axis(
         labelLimit=130,
@@ -114,16 +167,15 @@ def _interval_layers(
             f"{long} && test({PARTS}, datum.label)", alt.value(-8), alt.value(0)
         ),
     )
-    place = {"y": alt.Y("technique:N", sort=None, title=None, axis=axis)}
-    if lanes > 1:
-        ends = alt.Scale(domain=[-lanes / 2, lanes / 2])
-        place["yOffset"] = alt.YOffset("lane:Q", scale=ends)
+    place = {"y": alt.Y("technique:N", sort=names, title=None, axis=axis)}
+    if len(kinds) > 1:
+        place["yOffset"] = alt.YOffset("kind:N", sort=kinds)
     place["color"] = alt.Color(
         "kind:N",
         sort=kinds,
         title=None,
-        scale=alt.Scale(range=_cycled(kinds)),
-        legend=alt.Legend(orient="top", direction="vertical", symbolType="circle", labelLimit=320),
+        scale=alt.Scale(domain=kinds, range=_cycled(kinds)),
+        legend=None,  # controls name the kinds, in these colours
     )
     tooltip = [
         alt.Tooltip("technique:N"),
@@ -136,6 +188,7 @@ def _interval_layers(
     ]
     fill = alt.condition("datum.significant == 'yes'", _same(kinds), alt.value("var(--paper)"))
     effects = alt.Chart(alt.Data(values=rows)).transform_filter(OF_CHOSEN_METRIC)
+    effects = effects.transform_filter(chosen)
     return [
         effects.mark_rule(strokeWidth=1, aria=False).encode(
             x=_x("low_all"), x2="high_all:Q", **place
@@ -274,7 +327,12 @@ def _cycled(names: Sequence[str]) -> list[str]:
 
 
 def _same(kinds: Sequence[str]) -> alt.Fill:
-    return alt.Fill("kind:N", sort=list(kinds), scale=alt.Scale(range=_cycled(kinds)), legend=None)
+    return alt.Fill(
+        "kind:N",
+        sort=list(kinds),
+        scale=alt.Scale(domain=list(kinds), range=_cycled(kinds)),
+        legend=None,
+    )
 
 
 def _plain(chart: alt.LayerChart, about: str) -> dict:

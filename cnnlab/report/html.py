@@ -27,11 +27,13 @@ from markdown_it.token import Token
 from markupsafe import Markup, escape
 from PIL import Image
 
-from cnnlab.report import alt, blocks
+from cnnlab.report import alt, blocks, described, put
 
 HERE = Path(__file__).parent
 MOST_LOSSES = 2000  # images of the table of losses: a page of some megabytes
 THUMBNAIL = 48  # pixels
+# Links to pages that are on this one too -> ids there.
+INSIDE = {"report.md": "main", "data.md": "data", "model_card.md": "model-card"}
 INTERVAL = re.compile(r" ?\[[−+]?[\d.]+, [−+]?[\d.]+\]")  # stays on one line
 
 
@@ -41,6 +43,7 @@ class Chart:
 
     spec: Mapping[str, Any]  # Vega-Lite
     instead: Sequence[Path]
+    note: str = ""  # how to read it
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,9 @@ def render(
     # What charts and the explorer show is not shown twice.
     again = {path.relative_to(root).as_posix() for c in charts.values() for path in c.instead}
     images = [image for image in facts["effects_figures"] if not any(a in image for a in again)]
-    changed = dict.fromkeys(("overview", "features", "peaks", "grad_cam", "kernels"), ())
+    changed: dict[str, Any] = dict.fromkeys(
+        ("overview", "features", "peaks", "grad_cam", "kernels"), ()
+    )
     changed |= {"effects_figures": images, "curves": () if "curves" in charts else facts["curves"]}
     reader = _reader(root)
     sections = {
@@ -157,7 +162,8 @@ def render(
         keep_trailing_newline=True,
         autoescape=True,
     )
-    environment.filters |= {"alt": alt, "image": _image, "scale": _scale, "json": _json}
+    environment.filters |= {"alt": alt, "caption": _caption, "image": _image, "figure": _figure}
+    environment.filters |= {"scale": _scale, "json": _json, "put": _put}
     return environment.get_template("report.html.j2").render(
         study=facts["study"],
         sections=sections,
@@ -204,6 +210,28 @@ def _image(path: Path, text: str | None = None) -> Markup:
     ).format(code, width, height, alt(path) if text is None else text)
 
 
+def _figure(path: Path, text: str | None = None) -> Markup:
+    """An image of a figure's width; of class `lines` where it has no photograph, kernel or map in
+    it, so that dark pages may turn its colours."""
+    folder, name = path.parts[-2:]
+    lines = folder in ("compare", "curves", "final") and not name.startswith("sides_")
+    chart = " lines" if lines or (folder, name) == ("inside", "changes.png") else ""
+    return Markup('<span class="figure{}">{}</span>').format(chart, _image(path, text))
+
+
+def _caption(path: Path) -> str:
+    """The numbers of a sheet."""
+    return described(path).rsplit(": ", 1)[-1]
+
+
+def _put(section: Markup, name: str, part: Markup) -> Markup:
+    """A section with a part in the place that Markdown left for it."""
+    place = put(name)
+    assert place in section, f"report.md.j2 has no place for {name}"
+    # As plain text: the `replace` of a Markup escapes what it puts in.
+    return Markup(str(section).replace(place, str(part).strip()))
+
+
 def _thumbnail(pixels: np.ndarray, text: str) -> Markup:
     """A small image element; `text`: what it shows."""
     picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
@@ -227,13 +255,13 @@ def _scale(path: Path) -> dict[str, Any]:
 def _reader(root: Path) -> MarkdownIt:
     """Renders Markdown of the report; what it came across is in `options["seen"]`."""
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
-    reader.options["seen"] = {"headings": []}
+    reader.options["seen"] = {"headings": [], "tables": []}
     reader.core.ruler.push("accessible", _accessible)
 
     def image(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
         path = root / unquote(str(tokens[i].attrs["src"]))
         text = self.renderInlineAsText(tokens[i].children or [], options, env)
-        return f'<span class="figure">{_image(path, text)}</span>'
+        return str(_figure(path, text))
 
     reader.add_render_rule("image", image)
     reader.add_render_rule("table_open", _open_table)
@@ -249,10 +277,13 @@ def _open_table(self: Any, tokens: Sequence[Token], i: int, options: Any, env: A
 
 def _accessible(state: StateCore) -> None:
     """Headings have ids, tables a name, and their cells say what they are the heads of."""
-    headings = state.env["headings"]
+    headings, tables = state.env["headings"], state.env["tables"]
     first = False
     for i, token in enumerate(state.tokens):
         for child in token.children or ():
+            if child.type == "link_open":
+                target = str(child.attrs["href"])
+                child.attrs["href"] = f"#{INSIDE[target]}" if target in INSIDE else target
             child.content = INTERVAL.sub(lambda m: m[0].replace(" ", "\u00a0"), child.content)
         if token.type == "heading_open":
             text = _text(state.tokens[i + 1])
@@ -262,7 +293,10 @@ def _accessible(state: StateCore) -> None:
             headings.append((int(token.tag[1]), slug, text))
             token.attrSet("id", slug)
         elif token.type == "table_open":
-            token.meta["label"] = f"Table: {headings[-1][2]}" if headings else "Table"
+            label = f"Table: {headings[-1][2]}" if headings else "Table"
+            tables.append(label)
+            again = tables.count(label)
+            token.meta["label"] = label if again == 1 else f"{label} ({again})"
         elif token.type == "tr_open":
             first = True
         elif token.type == "th_open":

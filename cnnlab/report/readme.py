@@ -28,12 +28,7 @@ from cnnlab.report.words import Words, headlines
 
 PAGES = ("README.md", "docs/*.md", "studies/*/README.md")  # where tables may stand
 MARKED = re.compile(r"<!-- (results|summary) (\S+) -->\n.*?<!-- /\1 -->", re.DOTALL)
-HEADS = {
-    "main": "on average over having the others or not",
-    "alone": "added to the baseline",
-    "removed": "lost when removed from the full recipe",
-}
-SHORT = HEADS | {"main": "main effect"}
+SHORT = report.VIEWS | {"main": "main effect"}
 
 
 @dataclass(frozen=True)
@@ -77,10 +72,10 @@ def table(
     starts, all techniques together, the placebo; the scores; and how many effects are decided.
     Effects on one metric; `estimates`: as for `report.decided`."""
     by = {(row["technique"], row["kind"]): row for row in effects.to_dict("records")}
-    m, kinds = words.m, [kind for kind in HEADS if any(k == kind for _, k in by)] or ["main"]
+    m, kinds = words.m, [kind for kind in report.VIEWS if any(k == kind for _, k in by)] or ["main"]
     answering = headlines(effects["kind"])
     lines = [
-        f"| technique | {' | '.join(f'{HEADS[kind]} ({m.step})' for kind in kinds)} |",
+        f"| technique | {' | '.join(f'{report.VIEWS[kind]} ({m.step})' for kind in kinds)} |",
         "|---" * (len(kinds) + 1) + "|",
     ]
 
@@ -131,15 +126,16 @@ def summary(results: Results) -> str:
 
 
 def _ends(scores: pd.DataFrame, effects: pd.DataFrame, words: Words) -> str:
-    """What the baseline and all techniques together reach; "" where a design lacks the two."""
+    """What the baseline and all techniques together reach, or the one that the design has; ""
+    where it lacks both."""
     together = effects[effects["kind"] == "together"].to_dict("records")
-    if not together:
+    alone = effects[effects["kind"] == "alone"].to_dict("records")
+    names = [together[0]["minus"], together[0]["plus"]] if together else []
+    names = names or [row["minus"] for row in alone[:1]]
+    if not names:
         return ""
     score, m = {row["name"]: row for row in scores.to_dict("records")}, words.m
-    ends = (
-        f"{name} {report.estimate(score[name], words.metric, m)} {m.unit}"
-        for name in (together[0]["minus"], together[0]["plus"])
-    )
+    ends = (f"{name} {report.estimate(score[name], words.metric, m)} {m.unit}" for name in names)
     return f"Held-out {m.title}: {'; '.join(ends)}"
 
 

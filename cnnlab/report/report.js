@@ -9,6 +9,45 @@ for (const data of document.querySelectorAll("script[data-chart]")) {
   }).catch((error) => console.error(`chart ${name}:`, error));
 }
 
+// A chart in a section that was closed gets its width when it opens.
+for (const section of document.querySelectorAll("main details")) {
+  section.addEventListener("toggle", () => {
+    if (section.querySelector(".chart")) dispatchEvent(new Event("resize"));
+  });
+}
+
+// A link opens the section that it leads to, also from another page.
+const openTarget = () => {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const section = target && (target.closest("details") ?? target.querySelector("details"));
+  if (section && section.closest("main")) {
+    section.open = true;
+    target.scrollIntoView();
+  }
+};
+addEventListener("hashchange", openTarget);
+openTarget();
+
+// Contents: open beside the page where there is room, a fold above it where there is not.
+const contents = document.querySelector("nav > details");
+const wide = matchMedia("(min-width: 78rem)");
+const place = () => (contents.open = wide.matches);
+wide.addEventListener("change", place);
+place();
+contents.addEventListener("click", (event) => {
+  if (event.target.closest("a") && !wide.matches) contents.open = false;
+});
+
+// On paper everything is open.
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("main details:not([open])")];
+  for (const section of opened) section.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const section of opened) section.open = false;
+});
+
 // Tables that sort by the column whose head is pressed: numbers from the largest first, words from A.
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const heads = [...table.tHead.rows[0].cells];

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cnnlab.compare.metrics import METRICS, Metric
 
 HELPS, HURTS, SAME, UNDECIDED = "helps", "hurts", "no practical difference", "undecided"
 OPEN = "too close to call"
+UNIT = "\0"  # stands where a unit may, until the sentence is whole
+MOST_NAMED = 6  # techniques of one verdict that a single sentence names
+SHORTEST = 20  # characters that are left of a text that is cut
 ORDER = [HELPS, HURTS, UNDECIDED, SAME]  # of verdicts, in a list of answers
 
 PHRASES = {  # what an effect of each kind is measured on
@@ -98,6 +101,46 @@ class Words:
         verdict = {UNDECIDED: OPEN}.get(row["verdict"], row["verdict"])
         return f"{'cannot be told' if row['why'] else verdict}: {effect(row, self.m)}"
 
+    def opening(self, rows: Sequence[Row]) -> str:
+        """One sentence with the answers of all `rows`, of which the best come first: what helps and
+        what hurts with its numbers, the rest by name."""
+        parts = []
+        for kind in ("alone", "removed"):
+            of_kind = self._verdicts([row for row in rows if row["kind"] == kind])
+            parts += [f"{PHRASES[kind]}, {part}" for part in of_kind[:1]] + of_kind[1:]
+        parts += self._verdicts([row for row in rows if row["kind"] not in ("alone", "removed")])
+        # The unit is said once.
+        first, *rest = capital(f"{'; '.join(parts)}.").split(UNIT)
+        return f"{first} {self.m.step}{''.join(rest)}" if rest else first
+
+    def _verdicts(self, rows: Sequence[Row]) -> list[str]:
+        """Parts of that sentence, a verdict or a pair each; `UNIT` stands where a unit may."""
+        parts = []
+        for verdict, one, some in (
+            (HELPS, "helps", "help"),
+            (HURTS, "hurts", "hurt"),
+            (SAME, f"makes {SAME}", f"make {SAME}"),
+            (UNDECIDED, f"is {OPEN}", f"are {OPEN}"),
+        ):
+            decided = verdict in (HELPS, HURTS)
+            of_verdict = [row for row in rows if row["verdict"] == verdict and not row["why"]]
+            pairs = [row for row in of_verdict if decided and _pair(row)[1]]
+            singles = [row for row in of_verdict if row not in pairs]
+            if singles:
+                each = [f"{_subject(r)}{self._number(r) if decided else ''}" for r in singles]
+                single = len(singles) == 1 and not _several(singles[0])
+                parts.append(f"{listed(each)} {one if single else some}")
+            parts += [f"{_decided(row)}{self._number(row)}" for row in pairs]
+        for why in dict.fromkeys(row["why"] for row in rows if row["why"]):
+            names = [_subject(row) for row in rows if row["why"] == why]
+            parts.append(f"{listed(names)} cannot be told ({why})")
+        return parts
+
+    def _number(self, row: Row) -> str:
+        number, _, interval = effect(row, self.m).partition(" ")
+        about = ", approximate" if row["approximate"] else ""
+        return f" ({number}{UNIT}{interval and f' {interval}'}{about})"
+
     def change(self, row: Row) -> str:
         """An effect with its unit and interval."""
         m = self.m
@@ -149,7 +192,7 @@ class Words:
         return "; ".join([*parts, *filter(None, [self._looked(row)])])
 
     def _between(self, row: Row) -> str:
-        ends = (signed(row[end], self.m) for end in ("low", "high"))
+        ends = (signed(_possible(row[end], self.m), self.m) for end in ("low", "high"))
         return f"between {' and '.join(ends)}{_approximate(row)}"
 
     def _looks(self, row: Row) -> str:
@@ -211,7 +254,7 @@ def _distance(row: Row, m: Metric) -> str:
     """The size of a difference with its interval, as one that is positive."""
     low, high = sorted((row["low"], row["high"]), reverse=row["effect"] < 0)
     ends = [value * (-1 if row["effect"] < 0 else 1) for value in (row["effect"], low, high)]
-    mean, low, high = (_plain(value, m) for value in ends)
+    mean, low, high = map(m.plain, ends)
     return f"{mean} {m.step} [{low}, {high}]"
 
 
@@ -233,7 +276,30 @@ def rounded(number: float) -> int:
 
 
 def plural(count: int, noun: str) -> str:
+    """ "1 point", "2 points"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"; of many the first, and how many more."""
+    names = list(names)
+    if len(names) > MOST_NAMED:
+        names = [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def shortened(text: str, most: int) -> str:
+    """A text with at most `most` characters, cut where a sentence or a part of one ends."""
+    if len(text) <= most:
+        return text
+    head = text[: most - 1]
+    ends = [(end, head.find(end, SHORTEST)) for end in (". ", "; ", ": ")]
+    ends += [(end, head.rfind(end, SHORTEST)) for end in (", ", " ")]
+    for end, at in ends:
+        if at > 0:
+            head = head[:at]
+            return head if head[-1] in ".?!" else head + ("." if end == ". " else " …")
+    return head + "…"
 
 
 def amount(value: float, m: Metric) -> str:
@@ -243,26 +309,34 @@ def amount(value: float, m: Metric) -> str:
 
 
 def estimate(row: Row, column: str, m: Metric) -> str:
-    """A mean with its interval."""
-    mean, low, high = (_plain(row[column + end], m) for end in ("", "_low", "_high"))
-    return f"{mean} [{low}, {high}]"
+    """A mean with its interval, which ends where the metric does."""
+    least, most = m.bounds
+    ends = (min(max(row[column + end], least), most) for end in ("_low", "_high"))
+    low, high = map(m.plain, ends)
+    return f"{m.plain(row[column])} [{low}, {high}]"
 
 
 def effect(row: Row, m: Metric) -> str:
-    """An effect with its interval, signed; without an interval where there is no spread."""
-    interval = f" {bounds(row, m)}" if row["low"] < row["high"] else ""
-    return f"{signed(row['effect'], m)}{interval}"
+    """An effect with its interval, signed; without an interval where there is no spread, or none
+    that the digits show."""
+    number, interval = signed(row["effect"], m), bounds(row, m)
+    alone = number.removeprefix("+")
+    told = row["low"] < row["high"] and interval != f"[{alone}, {alone}]"
+    return f"{number} {interval}" if told else number
 
 
 def bounds(row: Row, m: Metric, which: str = "") -> str:
-    """An interval; `which` "_all": the one that holds for all effects of the kind."""
-    return f"[{_plain(row['low' + which], m)}, {_plain(row['high' + which], m)}]"
+    """An interval of a difference, which ends where two values of the metric are furthest apart;
+    `which` "_all": the one that holds for all effects of the kind."""
+    low, high = (m.plain(_possible(row[end + which], m)) for end in ("low", "high"))
+    return f"[{low}, {high}]"
+
+
+def _possible(difference: float, m: Metric) -> float:
+    most = m.bounds[1] - m.bounds[0]
+    return min(max(difference, -most), most)
 
 
 def signed(value: float, m: Metric) -> str:
-    """A difference in the metric's step, with its sign and a true minus."""
-    return f"{value * m.scale:+.{m.digits}f}".replace("-", "−")
-
-
-def _plain(value: float, m: Metric) -> str:
-    return f"{value * m.scale:.{m.digits}f}".replace("-", "−")
+    """A difference in the metric's step, with its sign and a true minus; 0 has no sign."""
+    return m.signed(value)

@@ -260,7 +260,7 @@ def test_one_very_wide_interval_leaves_room_for_the_others():
     arrows = [line.get_marker() for line in axes.lines if line.get_marker() in ("<", ">")]
     assert arrows == ["<", ">"]
     assert any(text.endswith("arrow: goes on") for text in words(picture))
-    assert "e +0.0 [−300.0, +400.0]" in picture.alt
+    assert "e 0.0 [−300.0, +400.0]" in picture.alt
     usual = words(effects_figure("Effects", ACCURACY, rows))
     assert not any("arrow" in text for text in usual)
 
