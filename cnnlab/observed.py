@@ -30,9 +30,9 @@ def run_observed(
     """Run what is missing of a job, and return its records.
 
     `kind` (variant, backbone, final) is for MLflow, and so is `temperature`, see
-    `cnnlab.tracking.Run.model_logger`. `sizes`: as `cnnlab.run.execute.run`. Of a
-    variant some trials may have diverged, and have no record: it is said. Raises UserError where
-    another kind's have, without which the study cannot go on."""
+    `cnnlab.tracking.Run.finish`. `sizes`: as `cnnlab.run.execute.run`. Of a variant some trials may
+    have diverged, and have no record: it is said. Raises UserError where another kind's have,
+    without which the study cannot go on."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
     mark = tracking.digest((p.mark for p in plan), temperature)
@@ -42,8 +42,7 @@ def run_observed(
     ):
         parent.describe({**_params(job), "trials": len(plan), "splits": len(splits)}, job.pool)
         watcher = _Watcher(progress, {job.name: parent}, {job.name: job.recipe.epochs})
-        log_model = parent.model_logger(job.pool, temperature)
-        done = run(job, plan, folder, watcher, log_model, sizes=sizes, **execution.where)
+        done = run(job, plan, folder, watcher, sizes=sizes, **execution.where)
         why = in_words(records.diverged(folder), len(plan))
         if why:
             parent.fail(why)

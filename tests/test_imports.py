@@ -15,12 +15,12 @@ FLOORS = [
     {"recipe", "records"},
     {"train"},
     {"compare", "run"},
-    {"look", "tracking"},
+    {"look", "logged", "moved", "served", "tracking"},
     {"params"},
     {"observed", "usage", "report"},
     {
         *("design", "export", "find_lr", "launch", "new_study", "predict", "proposal"),
-        *("pull_request", "timing", "track", "validate"),
+        *("pull_request", "timing", "track", "ui", "validate"),
     },
     {"stages"},
 ]

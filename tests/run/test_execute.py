@@ -2,7 +2,6 @@
 
 import functools
 import multiprocessing
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -66,7 +65,7 @@ def job(tmp_path_factory):
 
 def run_it(job, folder, workers=1, watcher=None):
     watcher = watcher or Watcher()
-    return run(job, job.plan(), folder, watcher, os.fspath, workers=workers), watcher
+    return run(job, job.plan(), folder, watcher, workers=workers), watcher
 
 
 def contents(folder):
@@ -167,14 +166,14 @@ def test_a_trial_planned_for_another_device_is_not_trained(job, tmp_path):
 
 def test_an_unknown_backend_is_refused(job, tmp_path):
     with pytest.raises(UserError, match=r"'slurm' is not in .*allowed: local, ray"):
-        run(job, job.plan(), tmp_path, Watcher(), os.fspath, backend="slurm")
+        run(job, job.plan(), tmp_path, Watcher(), backend="slurm")
 
 
 def test_folders_of_fewer_images_stay_where_the_variant_has_such_trials(job, undisturbed, tmp_path):
     shutil.copytree(undisturbed, tmp_path / "v")
     for size in (5, 9):
         records.of_size(tmp_path / "v", size).mkdir()
-    run(job, job.plan(), tmp_path / "v", Watcher(), os.fspath, sizes=[5])
+    run(job, job.plan(), tmp_path / "v", Watcher(), sizes=[5])
     assert {p.name for p in (tmp_path / "v").iterdir() if p.is_dir()} == {"5_per_class"}
 
 
@@ -278,7 +277,7 @@ def without_model(files):
 
 def test_several_jobs_are_as_each_is_alone(jobs, undisturbed, both, tmp_path):
     assert contents(both / "v") == without_model(contents(undisturbed))
-    run(jobs[1], jobs[1].plan(), tmp_path, Watcher(), os.fspath, workers=1)
+    run(jobs[1], jobs[1].plan(), tmp_path, Watcher(), workers=1)
     assert contents(both / "placebo") == without_model(contents(tmp_path)) != contents(tmp_path)
 
 
