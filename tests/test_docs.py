@@ -35,6 +35,9 @@ ELSEWHERE = {
     "dvc queue start": "test_pipeline.py::test_experiments_work_in_place",
     "make predict IMAGE=photo.jpg": "test_predict.py::test_",
     "make predict IMAGE=photos": "test_predict.py::test_a_folder_becomes_a_table_and_a_sheet",
+    "make predict": "test_predict.py::test_without_an_image_the_study_s_samples_are_asked_about",
+    "make predict IMAGE=data/sample/digit.png": "test_predict.py::test_",
+    "make predict IMAGE=data/sample JSON=yes": "test_predict.py::test_json_is_all_that_is_printed",
     "make export": "test_export.py::test_",
     "dvc gc --workspace --projects studies/*": "test_new_study.py::test_studies_share_a_cache",
     "mlflow models serve -m models:/digits@champion --env-manager local": (
