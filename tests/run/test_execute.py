@@ -1,6 +1,5 @@
 """Trials on real worker processes: resumed, retried, pruned, and the same whoever runs them."""
 
-import functools
 import multiprocessing
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -344,10 +343,9 @@ def test_further_repeats_are_those_of_a_longer_study_and_none_is_removed(jobs, t
 
 def test_each_part_says_whether_its_network_is_kept(jobs, tmp_path):
     one, other = ([p for p in job.plan() if p.trial.fold == 0] for job in jobs)
-    copy = functools.partial(shutil.copy, dst=tmp_path / "copied")
-    parts = [Part(jobs[0], one, tmp_path / "v", copy), Part(jobs[1], other, tmp_path / "placebo")]
+    parts = [Part(jobs[0], one, tmp_path / "v", True), Part(jobs[1], other, tmp_path / "placebo")]
     run_all(parts, Several(), workers=1)
-    assert (tmp_path / "copied").read_bytes() == (tmp_path / "v" / records.MODEL).read_bytes()
+    assert (tmp_path / "v" / records.MODEL).exists()
     assert not (tmp_path / "placebo" / records.MODEL).exists()
     (tmp_path / "v" / records.MODEL).unlink()
     assert [len(execute._missing(part, Several())) for part in parts] == [1, 0]
