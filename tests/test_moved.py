@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ FIGURE = "figures/kernels.png"
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A clone with a store in which a run has a figure and a network, and the run's id."""
+    import mlflow
+
     root = tmp_path_factory.mktemp("first") / "a clone #1"
     (root / ".dvc/tmp").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -27,6 +30,7 @@ def clone(tmp_path_factory):
         (root / "network" / "model.keras").write_text("a network")
         client.log_model_artifacts(model.model_id, str(root / "network"))
         client.create_registered_model("photos")
+        mlflow.set_tracking_uri(tracking.store())  # as `Run.register` does, and why
         source = f"models:/{model.model_id}"
         client.create_model_version("photos", source, run, model_id=model.model_id)
     return root, run, model.model_id
@@ -35,10 +39,14 @@ def clone(tmp_path_factory):
 @pytest.fixture
 def at(clone, tmp_path, monkeypatch):
     """Copies the clone elsewhere, and works there."""
+    from mlflow.tracking._tracking_service import utils
+
     root = tmp_path / "elsewhere é"
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(paths, "workspace", lambda: root)
     shutil.copytree(clone[0], root)
+    # A process remembers where a run's artifacts are; who works in a copy is another process.
+    monkeypatch.setattr(utils, "_artifact_repos_cache", OrderedDict())
     return root
 
 
