@@ -327,7 +327,7 @@ def test_a_network_is_served_with_its_temperature(store, made):
 
     images = made.pool.images[:2].astype(np.float32)
     plain, warm = log(1.0), log(2.0)  # two runs: the second has another network to serve
-    soft = np.sqrt(plain.predict(images))
+    soft = np.sqrt(plain.predict(images).to_numpy())
     np.testing.assert_allclose(
         warm.predict(images), soft / soft.sum(axis=1, keepdims=True), rtol=1e-4
     )
