@@ -76,6 +76,7 @@ def test_a_copy_has_networks_and_figures_of_its_own(clone, at, tmp_path, capfd):
     assert (home / f"models/{model}/artifacts/model.keras").exists()
     assert client.get_logged_model(model).artifact_location.startswith(home.as_uri())
     assert client.get_model_version_download_uri("photos", "1").startswith(home.as_uri())
+    capfd.readouterr()
     tracking._connect("photos")
     assert capfd.readouterr().err == ""  # once
 
