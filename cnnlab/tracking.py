@@ -573,7 +573,9 @@ def page(study: str, metric: str) -> str:
 
 
 def _path(experiment: str) -> str:
-    return f"#/experiments/{experiment}/runs?viewStateShareKey={VARIANTS}"
+    # The first: else MLflow's navigation is that of GenAI.
+    asked = f"workflowType=machine_learning&viewStateShareKey={VARIANTS}"
+    return f"#/experiments/{experiment}/runs?{asked}"
 
 
 def _view(metric: str) -> str:
