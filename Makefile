@@ -49,8 +49,9 @@ validate: $(READY)  ## how often the comparison is wrong: on recorded and simula
 track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
 	cd $(call given,STUDY) && python -m cnnlab.track
 
-predict: $(READY)  ## what is in an image or all of a folder, and where the network looks: make predict IMAGE=photo.jpg
-	python -m cnnlab.predict --model $(call given,STUDY)/models $(call given,IMAGE)
+predict: $(READY)  ## what is in an image or all of a folder: make predict IMAGE=photo.jpg [JSON=yes]
+	@python -m cnnlab.predict --model $(call given,STUDY)/models$(if $(value JSON), --json)$(if \
+		$(value IMAGE), $(call given,IMAGE))
 
 export: $(READY)  ## the network as TensorFlow Lite and, with requirements-export.txt, ONNX, in exports
 	cd $(call given,STUDY) && python -m cnnlab.export
@@ -65,8 +66,8 @@ ray: $(READY)  ## what execution.backend: ray needs; its tests are skipped witho
 gpu: $(READY)  ## CUDA's libraries, 3 GB, so that TensorFlow can use an NVIDIA GPU
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-gpu.txt
 
-ui: $(READY)  ## MLflow's pages on http://127.0.0.1:5000
-	mlflow ui --backend-store-uri "$$(python -c 'from cnnlab import tracking; print(tracking.store())')"
+ui: $(READY)  ## MLflow's page of the variants, best first, on http://127.0.0.1:5000
+	cd $(call given,STUDY) && python -m cnnlab.ui
 
 lint: $(READY)
 	ruff check . && ruff format --check .

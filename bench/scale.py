@@ -79,7 +79,7 @@ def measure(images: int, size: int) -> dict[str, float]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     began = time.perf_counter()
-    run(job, job.plan(), folder / "runs", Silent(), os.fspath, workers=1)
+    run(job, job.plan(), folder / "runs", Silent(), workers=1)
     took = time.perf_counter() - began
     ended.set()
     watcher.join()

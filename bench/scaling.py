@@ -7,7 +7,6 @@ folder, on one and on two local workers, and on Ray with two where Ray is instal
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 import tempfile
 import time
@@ -57,7 +56,7 @@ def seconds(backend: str, workers: int, trials: int) -> float:
     job = Job("baseline", base, dev, split, members=1, seed=1, device=kind)
     plan = job.plan()
     began = time.perf_counter()
-    run(job, plan, folder / "runs", Silent(), os.fspath, backend, workers)
+    run(job, plan, folder / "runs", Silent(), backend, workers)
     return time.perf_counter() - began
 
 

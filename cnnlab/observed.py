@@ -30,9 +30,9 @@ def run_observed(
     """Run what is missing of a job, and return its records.
 
     `kind` (variant, backbone, final) is for MLflow, and so is `answering`, see
-    `cnnlab.tracking.Run.model_logger`. `sizes`: as `cnnlab.run.execute.run`. Of a
-    variant some trials may have diverged, and have no record: it is said. Raises UserError where
-    another kind's have, without which the study cannot go on."""
+    `cnnlab.tracking.Run.finish`. `sizes`: as `cnnlab.run.execute.run`. Of a variant some trials may
+    have diverged, and have no record: it is said. Raises UserError where another kind's have,
+    without which the study cannot go on."""
     plan = job.plan()
     splits = {(p.trial.repeat, p.trial.fold) for p in plan}
     mark = tracking.digest((p.mark for p in plan), answering)
@@ -42,8 +42,7 @@ def run_observed(
     ):
         parent.describe({**_params(job), "trials": len(plan), "splits": len(splits)}, job.pool)
         watcher = _Watcher(progress, {job.name: parent}, {job.name: job.recipe.epochs})
-        log_model = parent.model_logger(job.pool, answering)
-        done = run(job, plan, folder, watcher, log_model, sizes=sizes, **execution.where)
+        done = run(job, plan, folder, watcher, sizes=sizes, **execution.where)
         why = in_words(records.diverged(folder), len(plan))
         if why:
             parent.fail(why)
@@ -103,7 +102,7 @@ def networks(jobs: Mapping[Path, Job], execution: Execution, title: str) -> dict
         plan = job.plan()
         folder.mkdir(parents=True, exist_ok=True)
         records.prune(folder, [p.trial.key for p in plan])
-        parts.append(Part(job, plan, folder, use_model=_nothing))
+        parts.append(Part(job, plan, folder, with_network=True))
     epochs = {part.job.name: part.job.recipe.epochs for part in parts}
     with bar(title, sum(epochs.values())) as progress:
         watcher = _Watcher(progress, dict.fromkeys(epochs, _Silent()), epochs)
@@ -113,10 +112,6 @@ def networks(jobs: Mapping[Path, Job], execution: Execution, title: str) -> dict
         if why:
             raise UserError(f"{part.job.name}: {why}")
     return {part.folder: done[part.job.name][0] for part in parts}
-
-
-def _nothing(model: Path) -> None:
-    """A network is saved, and that is all."""
 
 
 class _Silent:

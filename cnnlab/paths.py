@@ -35,6 +35,7 @@ RECOMMENDED = COMPARE / "recommended.csv"  # which variant is recommended and wh
 INSPECTED = REPORTS / "findings"
 ALL_FINDINGS = INSPECTED / "findings.csv"  # those of describe and of inspect
 LOSSES = INSPECTED / "losses.csv"  # of every development image when it was held out
+SAMPLES = Path("data/sample")  # images that come with a study, for a first question to its network
 MODELS = Path("models")  # the network of the recommended variant
 FINAL = REPORTS / "final"  # what it is worth on the test images
 FINAL_FACTS = REPORTS / "final.json"

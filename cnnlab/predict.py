@@ -4,10 +4,12 @@ Asks the network of the recommended variant. Of a few images it prints the likel
 their probabilities, and draws for each what in it speaks for them (Grad-CAM), as
 predictions/IMAGE.png. Of more than one it writes predictions/predictions.csv, a row an image, and
 predictions/contact_sheet.png. A warning says where an image is unlike the training images, so that
-the answer may mean nothing, and a line which other classes cannot be ruled out.
+the answer may mean nothing, and a line which other classes cannot be ruled out. With --json the
+answers are printed as one JSON list, nothing else is printed, and no file is written.
 
-A few images of which some cannot be read stop it. Of many, or of those of a folder (at any depth),
-.tar or .zip, they are listed, the others go on, and the exit status is 3.
+Without an image the study's own samples are asked about, data/sample, where it has some. A few
+images of which some cannot be read stop it. Of many, or of those of a folder (at any depth), .tar
+or .zip, they are listed, the others go on, and the exit status is 3.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import argparse
 import contextlib
 import csv
 import itertools
+import json
 import os
 import sys
 from collections import Counter
@@ -44,6 +47,10 @@ LONGEST = 240  # bytes of a picture's name, of 255 that file systems allow
 FEW = 20  # images; of more no tables are printed, and no pictures drawn
 AT_ONCE = 256  # images that are held in memory
 TABLE, SHEET = "predictions.csv", "contact_sheet.png"
+UNLIKE = "unlike the training images"
+# Where the negative of an image is that much more like the training images, it is said: people draw
+# dark on light, where data sets have light on dark.
+REVERSED = 0.6
 SOME_BAD = 3  # exit status
 
 
@@ -56,6 +63,16 @@ class Answers:
     shares: np.ndarray  # float64 (n, classes), calibrated
     sets: list[list[str]] | None  # classes that cannot be ruled out, the likeliest first
     unlike: np.ndarray | None  # float64 (n,), above 1: unlike the training images
+    negative: np.ndarray | None  # as `unlike`, of the negatives of those above 1; elsewhere nan
+
+    def warning(self, i: int) -> str:
+        """What is to be said of image `i`, besides its classes; empty where nothing is."""
+        if self.unlike is None or self.negative is None or self.unlike[i] <= 1:
+            return ""
+        said = f"{UNLIKE} ({self.unlike[i]:.1f} × the limit): the answer may mean nothing"
+        if self.negative[i] < REVERSED * self.unlike[i]:
+            said += "; its negative is more like them: are light and dark reversed?"
+        return said
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         named, *(_of_place(place, found[place], names[place], about, bad) for place in places)
     )
     ask = _Network(asked.model, about)
+    if asked.json:
+        return _print_json(ask, images, bad)
     console = Console(soft_wrap=True)
     several = bool(places) or total > 1
     shown_alone = {TABLE, SHEET} if several else set()
@@ -92,14 +111,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _show(console, ask, answers, asked, shown_alone)
     if whole:
         whole.finish(console, in_words=total > FEW)
+    return _status(bad)
+
+
+def _status(bad: Sequence[str]) -> int:
+    """The exit status, once it was said which files are no images."""
     for line in bad:
         print(f"not read: {line}", file=sys.stderr)
     return SOME_BAD if bad else 0
 
 
+def _print_json(ask: _Network, images: Iterable[Image], bad: list[str]) -> int:
+    """Print the answers as a JSON list, an object an image and line, as they come; returns the exit
+    status."""
+    before = "["
+    for batch in _batches(images):
+        answers = ask(*batch)
+        for i in range(len(answers.files)):
+            text = json.dumps(_facts(ask.about, answers, i), ensure_ascii=False)
+            print(f"{before}{text}", end="", flush=True)
+            before = ",\n "
+    print("]" if before != "[" else "[]")
+    return _status(bad)
+
+
+def _facts(about: usage.Usage, answers: Answers, i: int) -> dict[str, Any]:
+    """What is known of an image, as JSON has it; null: the network does not know it."""
+    shares = answers.shares[i]
+    return {
+        "file": shown(answers.files[i]),
+        "predicted": about.classes[int(shares.argmax())],
+        "probability": round(float(shares.max()), 6),
+        "set": answers.sets[i] if answers.sets else None,
+        "unlike": None if answers.unlike is None else round(float(answers.unlike[i]), 4),
+        "warning": answers.warning(i) or None,
+        "probabilities": {
+            name: round(float(share), 6) for name, share in zip(about.classes, shares, strict=True)
+        },
+    }
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m cnnlab.predict", description=__doc__)
-    parser.add_argument("images", nargs="+", type=paths.typed, metavar="IMAGE_OR_FOLDER")
+    parser.add_argument("images", nargs="*", type=paths.typed, metavar="IMAGE_OR_FOLDER")
     parser.add_argument(
         "--model", type=paths.typed, default=paths.MODELS, help="folder of the network"
     )
@@ -107,9 +161,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=paths.typed, default=Path("predictions"), help="for what is written"
     )
+    parser.add_argument(
+        "--json", action="store_true", help="print the answers as JSON, and write no files"
+    )
     asked = parser.parse_args(arguments)
     if asked.top < 1:
         raise UserError(f"--top {asked.top}: allowed: at least 1")
+    if not asked.images:
+        samples = asked.model.absolute().parent / paths.SAMPLES
+        if not samples.is_dir():
+            raise UserError(
+                "no image is named: make predict IMAGE=PATH takes an image, a folder, .tar or .zip"
+            )
+        asked.images = [Path(os.path.relpath(samples))]
     return asked
 
 
@@ -195,8 +259,18 @@ class _Network:
             if self.model is None:
                 self._load()
             shares = self.about.believed(self._probabilities(self.model, images, self.about.flips))
-            unlike = self._like.scores(self._features(images)) if self._like else None
-        return Answers(files, images, shares, self.about.sets(shares), unlike)
+            unlike, negative = self._compared(images)
+        return Answers(files, images, shares, self.about.sets(shares), unlike, negative)
+
+    def _compared(self, images: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """How unlike the training images these are, and the negatives of those that are."""
+        if not self._like:
+            return None, None
+        unlike = self._like.scores(self._features(images))
+        negative, odd = np.full(len(images), np.nan), unlike > 1
+        if odd.any():
+            negative[odd] = self._like.scores(self._features(255 - images[odd]))
+        return unlike, negative
 
     def _load(self) -> None:
         from cnnlab.train import unlike
@@ -235,7 +309,7 @@ class _Whole:
         self._file = (self._out / TABLE).open("w", newline="", encoding="utf-8")
         self._csv = csv.writer(self._file, lineterminator="\n")
         names = [f"probability of {name}" for name in self._about.classes]
-        self._csv.writerow(["file", "predicted", "probability", "set", "unlike", *names])
+        self._csv.writerow(["file", "predicted", "probability", "set", "unlike", "warning", *names])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -248,15 +322,13 @@ class _Whole:
             name, probability = self._about.classes[int(share.argmax())], float(share.max())
             classes = answers.sets[i] if answers.sets else []
             score = None if answers.unlike is None else float(answers.unlike[i])
-            odd = score is not None and score > 1
+            warning = answers.warning(i)
             numbers = [f"{value:.6g}" for value in (probability, *share)]
             unlike = "" if score is None else f"{score:.4g}"
-            self._csv.writerow(
-                [shown(file), name, numbers[0], "; ".join(classes), unlike, *numbers[1:]]
-            )
-            said = Answer(
-                answers.images[i], shown(Path(file).name), name, probability, classes[1:], odd
-            )
+            head = [shown(file), name, numbers[0], "; ".join(classes), unlike, warning]
+            self._csv.writerow([*head, *numbers[1:]])
+            label, odd = shown(Path(file).name), bool(warning)
+            said = Answer(answers.images[i], label, name, probability, classes[1:], odd)
             self._rows.append(_Row(self._counts.total(), said, score or 0.0))
             self._counts[name] += 1
             self._unlike += odd
@@ -272,8 +344,8 @@ class _Whole:
         if in_words:
             console.print(_summary(self._counts))
         if in_words and self._unlike:
-            said = f"{self._unlike} of {total} are unlike the training images: their answers may"
-            console.print(Text(f"{said} mean nothing", "yellow"))
+            said = f"{self._unlike} of {total} are {UNLIKE}: their answers may mean nothing"
+            console.print(Text(f"warning: {said}", "yellow"))
         if in_words and self._unsure:
             console.print(f"{self._unsure} of {total} may be of other classes too, see the set")
         note = "as the network sees them: probability, class, others that it may be, or that it is "
@@ -303,14 +375,8 @@ def _show(console: Console, ask: _Network, answers: Answers, asked, taken: set[s
     for i, ranks in enumerate(top):
         likeliest = [(ask.about.classes[k], float(answers.shares[i, k])) for k in ranks]
         console.print(_table(answers.files[i], likeliest))
-        if answers.unlike is not None and answers.unlike[i] > 1:
-            console.print(
-                Text(
-                    "unlike the training images "
-                    f"({answers.unlike[i]:.1f} × the limit): the answer may mean nothing",
-                    "yellow",
-                )
-            )
+        if warning := answers.warning(i):
+            console.print(Text(f"warning: {warning}", "yellow"))
         elif answers.sets and len(answers.sets[i]) > 1:
             coverage = f"{ask.about.coverage:g} of such sets hold the true class"
             console.print(Text(f"may be {', '.join(answers.sets[i])} ({coverage})"))

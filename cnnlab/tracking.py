@@ -24,7 +24,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
+import getpass
 import hashlib
+import json
 import logging
 import os
 import queue
@@ -35,14 +37,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
 import numpy as np
 
-from cnnlab import paths, records
+from cnnlab import logged, moved, paths, records
 from cnnlab.compare import tables
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.scores import Outcomes, split_of
@@ -63,8 +64,12 @@ CHAMPION = "champion"  # alias of the registered version that is the recommended
 LIVE = "cnnlab.live"  # tag of a nested run that was written while its trial ran, from its start
 BATCH_SECONDS = 2.0  # between two requests for one running trial
 FAILED = "FAILED"  # a run's status: its training diverged
+RUNNING = "RUNNING"  # a run's status
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description, in Markdown
 LONGEST = 8000  # characters of a tag; MLflow cuts what is longer, wherever that is
+VIEW = "mlflow.sharedViewState"  # and a key: tag of an experiment, how its page shows runs
+VARIANTS = "variants"  # the key of the view of variants
+SHOWN_METRICS = ("accuracy", "nll", "train_accuracy")  # besides the primary one, in that view
 SHOWN = "cnnlab.figures"  # tag of a run: digest of the figures that it was given last
 ALONE = ("gradcam", "kernels", "overview", "peaks")  # folders of figures of one variant each
 # In a path of artifacts MLflow neither quotes these nor shows files with them: others look alike.
@@ -105,8 +110,13 @@ def digest(fingerprints: Iterable[str], answering: records.Answering = records.A
 
 def store() -> str:
     """The tracking URI: MLFLOW_TRACKING_URI, or SQLite in the root of the clone."""
-    file = str(paths.workspace() / "mlflow.db").replace("%", "%25").replace("?", "%3F")
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{file}"
+    own = f"sqlite:///{_quoted(paths.workspace() / 'mlflow.db')}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or own
+
+
+def _quoted(file: Path) -> str:
+    """A path as URIs of SQLite have it."""
+    return str(file).replace("%", "%25").replace("?", "%3F")
 
 
 class Writer:
@@ -226,6 +236,8 @@ class Run:
         if trial.key in self._logged:
             return
         if self._monitor is None:
+            if self._run.info.status != RUNNING:  # else the monitor would end at once
+                self._client.update_run(self._id, status=RUNNING)
             self._monitor = _watch_machine(self._id)
             self._writer.at_end.callback(self._monitor.finish)
         whole = {LIVE: "1"} if entry["epoch"] == 1 else {}  # not resumed from a checkpoint
@@ -273,7 +285,16 @@ class Run:
     @_later
     def fail(self, why: str) -> None:
         """End the run as one that failed."""
+        self._end_watch()
         self._fail(self._id, f"**{self._name}** failed: {why}.")
+
+    def _end_watch(self) -> None:
+        """End the record of the machine with what was seen since it was written last."""
+        if self._monitor is not None:
+            self._monitor.finish()
+            self._monitor.publish_metrics(self._monitor.aggregate_metrics())
+            self._monitor.mlflow_logger.flush()
+            self._monitor = None
 
     def _fail(self, run_id: str, note: str) -> None:
         self._client.set_tag(run_id, NOTE, note)
@@ -299,25 +320,40 @@ class Run:
         answering: records.Answering = records.AS_TRAINED,
     ) -> None:
         """Log the metrics of all records together; end it. `model`: a saved network, which is
-        logged with its signature, see `model_logger`; None: none is."""
+        logged with its signature, see `cnnlab.logged`; None: none is. `answering`: how its logits
+        become probabilities."""
         values = summary(done, pool.groups)
         for name, value in values.items():
             self._client.log_metric(self._id, name, value)
         note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))
         self._client.set_tag(self._id, NOTE, note)
         if model and not self._client.get_run(self._id).outputs.model_outputs:
-            self.model_logger(pool, answering)(model)
+            self._log_model(model, pool, answering)
+        self._end_watch()
         self._client.set_terminated(self._id)
 
-    def model_logger(
-        self, pool: Pool, answering: records.Answering = records.AS_TRAINED
-    ) -> Callable[[Path], None]:
-        """What logs a saved network to this run; may be sent to a process that has TensorFlow.
-        `answering`: how its logits become probabilities."""
+    def _log_model(self, network: Path, pool: Pool, answering: records.Answering) -> None:
+        """Log a saved network as a model that this run made. TensorFlow is not imported."""
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import Model
+
+        run = self._client.get_run(self._id)
+        made = self._client.create_logged_model(
+            self._experiment, "model", self._id, params=run.data.params, model_type="keras"
+        )
+        about = Model(made.artifact_location, self._id, model_uuid=made.model_id)
+        about.model_id = made.model_id
         example = np.asarray(pool.images[:1], np.float32)
-        classes = list(pool.classes)
-        about = (self._study, self._tags, example, classes, answering)
-        return functools.partial(_log_model, store(), *about)
+        try:
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = Path(temporary, "model")
+                logged.write_folder(folder, about, network, example, pool.classes, answering)
+                self._client.log_model_artifacts(made.model_id, str(folder))
+            self._client.log_outputs(self._id, [LoggedModelOutput(made.model_id, step=0)])
+        except BaseException:
+            self._client.finalize_logged_model(made.model_id, "FAILED")
+            raise
+        self._client.finalize_logged_model(made.model_id, "READY")
 
     @_later
     def attach(self, files: list[Path], folder: str, root: Path | None = None) -> None:
@@ -364,11 +400,11 @@ class Run:
         return {pair[0]: logged[pair] for pair in marks.items() if pair in logged}
 
     @_later
-    def lead_to(self, marks: Mapping[str, str], answer: str) -> None:
+    def lead_to(self, marks: Mapping[str, str], answer: str, metric: str = "accuracy") -> None:
         """Make this the run to begin with: what the study found, and where its runs are.
 
         `marks`: variant -> mark of its run, whose network becomes an input of this run. `answer`:
-        Markdown.
+        Markdown. `metric`: the primary one, by which the page of variants is sorted, see `page`.
         """
         from mlflow.entities import LoggedModelInput
 
@@ -385,10 +421,31 @@ class Run:
         best_first = [row for _, row in sorted(rows)]
         table = fitting(best_first, LONGEST - len(above), "\n", "| and {} more | |")
         self._client.set_tag(self._id, NOTE, above + table)
-        self._client.set_experiment_tag(self._experiment, NOTE, GUIDE)
+        guide = f"{GUIDE}\n[The variants, best first]({_path(self._experiment)})\n"
+        self._client.set_experiment_tag(self._experiment, NOTE, guide)
+        self._client.set_experiment_tag(self._experiment, f"{VIEW}.{VARIANTS}", _view(metric))
         if not self._client.get_run(self._id).inputs.model_inputs:
             self._client.log_inputs(self._id, models=models)
         self._client.set_terminated(self._id)
+
+    @_later
+    def headline(
+        self, recommended: str, metrics: Mapping[str, float], params: Mapping[str, Any]
+    ) -> None:
+        """Log what the study found and what it was, so that studies and their states can be
+        compared in MLflow's table.
+
+        `recommended`: a variant, whose summary is among `metrics`. `params`: what the records
+        depend on; those that were logged before are left alone, as MLflow never changes one.
+        """
+        from mlflow.entities import Param
+
+        self._client.set_tag(self._id, "recommended", recommended)
+        for name, value in metrics.items():
+            self._client.log_metric(self._id, name, value)
+        known = self._client.get_run(self._id).data.params
+        new = [Param(k, str(v)[:6000]) for k, v in _flat(params).items() if k not in known]
+        self._client.log_batch(self._id, params=new)
 
     @_later
     def judged(self, metrics: Mapping[str, float]) -> None:
@@ -469,6 +526,7 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
 
     # Processes that meet an empty store would race to create its tables.
     with _alone():
+        _mend()
         client = MlflowClient(store())
         experiment = client.get_experiment_by_name(study)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
@@ -482,6 +540,59 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
         local = store().startswith("sqlite:")
         place = (paths.workspace() / "mlartifacts" / study).as_uri() if local else None
         return client, client.create_experiment(study, artifact_location=place, tags=ML)
+
+
+def _mend() -> None:
+    """Where the clone was moved or copied, with its own store: let that find its artifacts."""
+    file = paths.workspace() / "mlflow.db"
+    if not store().startswith("sqlite:") or not store().endswith(_quoted(file)):
+        return
+    for seen in moved.mend(file):
+        here = file.parent / moved.FOLDER
+        if seen.mended:
+            said = f"note: this clone lay elsewhere: MLflow finds the artifacts of {seen.study} in "
+            said += f"{here} now, no longer in {seen.before}"
+        else:
+            said = f"warning: MLflow lacks the artifacts (networks, figures) of {seen.study}: "
+            said += f"{seen.before / seen.study} is not there; copy that folder to {here}"
+        print(said, file=sys.stderr)
+
+
+def page(study: str, metric: str) -> str:
+    """The path of the page that shows the runs of a study's variants, best first; empty where
+    nothing of the study is logged. `metric`: the primary one."""
+    from mlflow import MlflowClient
+
+    with _alone():
+        _mend()
+        client = MlflowClient(store())
+        experiment = client.get_experiment_by_name(study)
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        return ""
+    number = experiment.experiment_id
+    client.set_experiment_tag(number, f"{VIEW}.{VARIANTS}", _view(metric))
+    return _path(number)
+
+
+def _path(experiment: str) -> str:
+    # The first: else MLflow's navigation is that of GenAI.
+    asked = f"workflowType=machine_learning&viewStateShareKey={VARIANTS}"
+    return f"#/experiments/{experiment}/runs?{asked}"
+
+
+def _view(metric: str) -> str:
+    """How MLflow's page of runs shows variants: what it calls a shared view, as JSON."""
+    ends = ["ci95_low", "ci95_high", "sd"]
+    others = [name for name in SHOWN_METRICS if name != metric]
+    columns = [metric, *(f"{metric}_{end}" for end in ends), *others]
+    state = {
+        "searchFilter": "tags.`cnnlab.kind` = 'variant'",
+        "orderByKey": f"metrics.`{metric}`",
+        "orderByAsc": not METRICS[metric].higher_is_better,
+        "selectedColumns": [f"metrics.`{name}`" for name in columns] + ["params.`trials`"],
+        "viewMaximized": True,
+    }
+    return json.dumps(state)
 
 
 def shown() -> dict[str, str]:
@@ -590,52 +701,38 @@ def _watch_machine(run_id: str) -> Any:
     return monitor
 
 
-def _log_model(
-    uri: str,
-    study: str,
-    tags: Mapping[str, str],
-    example: np.ndarray,
-    classes: list[str],
-    answering: records.Answering,
-    path: Path,
-) -> None:
-    """`example`: float32 (1, height, width, channels), an image of the study. `answering`: as
-    `Run.model_logger`."""
-    import keras
-    import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    keras.utils.disable_interactive_logging()  # MLflow tries the network, with a progress bar
-    number = np.dtype(np.float32)
-    images = TensorSpec(number, (-1, *example.shape[1:]), "images")  # 0..255
-    shares = TensorSpec(number, (-1, len(classes)))  # whoever asks a server wants probabilities
-    mlflow.set_tracking_uri(uri)
-    (parent,) = mlflow.search_runs(
-        experiment_names=[study], filter_string=_having(tags), output_format="list"
-    )
-    network = records.load_model(path)
-    with mlflow.start_run(run_id=parent.info.run_id):
-        mlflow.tensorflow.log_model(
-            answering.of(network),
-            name="model",
-            signature=ModelSignature(Schema([images]), Schema([shares])),
-            input_example=example,
-            # classes: in the order of the outputs
-            metadata={"classes": classes, **asdict(answering)},
-            pip_requirements=["keras", "tensorflow"],
-        )
-
-
 def _having(tags: Mapping[str, str]) -> str:
     """MLflow's filter for runs with these tags."""
     return " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
 
 
 def _provenance() -> dict[str, str]:
-    """Tags that say which code and experiment a run belongs to."""
-    tags = {"git_commit": _git("rev-parse", "HEAD"), "dvc_exp": os.environ.get("DVC_EXP_NAME", "")}
+    """Tags that say whose run it is, which code made it and which experiment it belongs to; those
+    that MLflow shows by the names that it gives them."""
+    commit = _git("rev-parse", "HEAD")
+    tags = {
+        "git_commit": commit,
+        "dvc_exp": os.environ.get("DVC_EXP_NAME", ""),
+        "mlflow.user": _user(),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": _source(),
+        "mlflow.source.git.commit": commit,
+    }
     return {name: value for name, value in tags.items() if value}
+
+
+def _user() -> str:
+    """Who runs this; empty where the system does not say, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+
+
+def _source() -> str:
+    """The script that runs, such as stages/train.py: from the root of the code, if it is there."""
+    script, code = Path(sys.argv[0]).resolve(), Path(__file__).resolve().parents[1]
+    return script.relative_to(code).as_posix() if script.is_relative_to(code) else script.name
 
 
 def _git(*arguments: str) -> str:

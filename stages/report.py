@@ -61,7 +61,8 @@ def main() -> None:
     single.write_text(html.render(facts, figures, explorer, _losses(), paths.REPORTS))
     marks = tracking.shown()
     with tracking.Run(study, "study", study, tracking.digest(marks.values())) as run:
-        run.lead_to(marks, facts["answer"])
+        run.lead_to(marks, facts["answer"], options.metric)
+        run.headline(*_headline(options, folds, recipes, data))
         run.attach([page, single, paths.REPORTS / "ablation.csv"], "report")
         run.show(marks, paths.DRAWN)
 
@@ -72,6 +73,34 @@ def _model_card(final: str) -> str:
         return ""
     above = "How it was chosen and evaluated stands above: the recommended variant."
     return report.included(paths.MODEL_CARD.read_text().replace(final, above))
+
+
+def _headline(options, folds, recipes, data) -> tuple[str, dict, dict]:
+    """What MLflow shows of the study itself: its recommended variant, numbers and params."""
+    candidates = report.read_table(paths.RECOMMENDED)
+    recommended = candidates.loc[candidates["recommended"], "name"].item()
+    scores = report.read_table(paths.COMPARE / "ablation_scores.csv").set_index("name")
+    facts = json.loads((paths.REPORTS / "ablation.json").read_text())
+    file = paths.FINAL / "metrics.csv"
+    test = report.read_table(file).set_index("metric")["value"].to_dict() if file.exists() else {}
+    metrics = {options.metric: float(scores.loc[recommended, options.metric])}
+    for end, shown in (("low", "ci95_low"), ("high", "ci95_high"), ("sd", "sd")):
+        column = f"{options.metric}_{end}"
+        if column in scores and options.confidence == tracking.CONFIDENCE:
+            metrics[f"{options.metric}_{shown}"] = float(scores.loc[recommended, column])
+    metrics |= {f"effect_{k}": v for k, v in facts.get("effect", {}).items()}
+    metrics |= {f"test_{name}": value for name, value in test.items()}
+    settings = {
+        "images": data["images"]["dev"],
+        "classes": len(data["classes"]),
+        "shape": "x".join(map(str, data["shape"])),
+        "network": recipes[recommended].net,
+        "folds": folds.k,
+        "repeats": folds.repeats,
+        "epochs": recipes[recommended].epochs,
+        "variants": len(scores),
+    }
+    return recommended, metrics, settings
 
 
 def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) -> dict:

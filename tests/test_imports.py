@@ -15,13 +15,13 @@ FLOORS = [
     {"recipe", "records"},
     {"train"},
     {"compare", "run"},
-    {"look", "tracking"},
+    {"look", "logged", "moved", "served", "tracking"},
     {"consistency"},
     {"params"},
     {"observed", "usage", "report"},
     {
         *("__main__", "design", "export", "find_lr", "launch", "new_study", "predict", "proposal"),
-        *("pull_request", "timing", "track", "tryout", "validate"),
+        *("pull_request", "timing", "track", "tryout", "ui", "validate"),
     },
     {"stages"},
 ]

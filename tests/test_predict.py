@@ -5,11 +5,14 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from cnnlab import predict, records, usage
 from cnnlab.data.images import BadImage, Settings, decode
@@ -249,3 +252,147 @@ def test_files_of_older_studies_are_read(tmp_path):
     old = {k: getattr(ABOUT, k) for k in ("recipe", "classes", "shape", "resize", "megapixels")}
     (tmp_path / usage.FILE).write_text(json.dumps(old))
     assert usage.read(tmp_path) == ABOUT and ABOUT.sets(np.eye(3)) is None
+
+
+def test_json_is_all_that_is_printed(models, tmp_path):
+    """And TensorFlow says nothing anywhere, as whoever reads the output is a program."""
+    home, photos = tmp_path / "models", tmp_path / "photos"
+    shutil.copytree(models, home)
+    photos.mkdir()
+    for i in range(21):  # more than are shown one by one
+        (photos / f"{i:02}.png").write_bytes(encoded(seed=i)[0])
+    (photos / "bad.png").write_bytes(b"no image")
+    calibrated = replace(ABOUT, temperature=4.0, coverage=0.9, least=0.01)
+    calibrated.write(home)
+    command = [sys.executable, "-m", "cnnlab.predict", "--json", "--model", str(home), str(photos)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == predict.SOME_BAD
+    said = [line for line in done.stderr.splitlines() if not line.startswith("images")]
+    assert said == [f"not read: {photos}/bad.png: {said[0].rsplit(': ', 1)[-1]}"]
+    answers = json.loads(done.stdout)
+    assert [answer["file"] for answer in answers] == [f"{photos}/{i:02}.png" for i in range(21)]
+    for answer in answers:
+        shares = answer["probabilities"]
+        assert list(shares) == CLASSES and sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert answer["predicted"] == max(shares, key=shares.get)
+        assert answer["probability"] == max(shares.values())
+        assert set(answer["set"]) == set(CLASSES)
+        assert answer["unlike"] is answer["warning"] is None  # not measured in this study
+    assert {path.name for path in tmp_path.iterdir()} == {"models", "photos"}
+
+
+def black_on_white(ink, paper):
+    """A thick 1 of 200x200 pixels, a file's content."""
+    picture = Image.new("L", (200, 200), paper)
+    ImageDraw.Draw(picture).line([(100, 24), (100, 176)], fill=ink, width=40)
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory, root):
+    """The folder of a network that has learnt scikit-learn's digits, light on dark, with what it
+    takes to say what is unlike them, and its test images: as the root study has it."""
+    import keras
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("digits") / "models"
+    folder.mkdir()
+    data = load_digits()
+    images = np.round(data.images[..., None] * 255 / 16).astype(np.uint8)
+    keras.utils.set_random_seed(0)
+    half, dev = np.arange(400) % 2 == 0, images[:400]
+
+    def trained(rows):
+        convs = [keras.layers.Conv2D(n, 3, padding="same", activation="relu") for n in (16, 16)]
+        net = keras.Sequential(
+            [
+                keras.layers.Input((8, 8, 1)),
+                keras.layers.Rescaling(1 / 255),
+                convs[0],
+                keras.layers.MaxPooling2D(),
+                convs[1],
+                keras.layers.Flatten(),
+                keras.layers.Dense(10),
+            ]
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        net.compile(keras.optimizers.Adam(0.003), loss)
+        net.fit(dev[rows].astype("float32"), data.target[:400][rows], epochs=40, verbose=0)
+        return keras.Model(net.inputs, net.outputs)
+
+    net, other = trained(np.ones(400, bool)), trained(half)
+    made = unlike.learn(net, dev, unlike.HeldOut(other, ~half), 0.05, 1)
+    made.write(folder)
+    records.save_model(net, folder / records.MODEL)
+    Usage("dropout", list("0123456789"), [8, 8, 1], "squash", 1.0, false_alarms=0.05).write(folder)
+    return folder, images[400:], made.scores(unlike.features(net)(images[400:]))
+
+
+ODD = {
+    "thick black 1 on white": lambda: black_on_white(0, 255),
+    "white": lambda: black_on_white(255, 255),
+    "grey": lambda: black_on_white(128, 128),
+    "black": lambda: black_on_white(0, 0),
+    "noise": lambda: encoded((90, 90), mode="L")[0],
+}
+
+
+def test_few_held_out_images_are_warned_of(digits):
+    *_, scores = digits
+    assert 0.0 < np.mean(scores > 1) < 0.12  # 0.05 is declared
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_is_unlike_is_clearly_warned_of(digits, tmp_path, capsys, what):
+    (tmp_path / "odd.png").write_bytes(ODD[what]())
+    predict.main(["--json", "--model", str(digits[0]), str(tmp_path / "odd.png")])
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["unlike"] > 1.1 and answer["warning"].startswith("unlike the training images")
+    reversed_ = "are light and dark reversed?" in answer["warning"]
+    assert reversed_ == (what == "thick black 1 on white")
+
+
+def test_photographs_are_warned_of(digits, tmp_path, capsys):
+    from sklearn.datasets import load_sample_images
+
+    for i, photo in enumerate(load_sample_images().images):
+        Image.fromarray(photo).save(tmp_path / f"{i}.png")
+    predict.main(["--json", "--model", str(digits[0]), str(tmp_path)])
+    answers = json.loads(capsys.readouterr().out)
+    assert len(answers) == 2 and all(answer["warning"] for answer in answers)
+
+
+def test_a_warning_is_printed_and_in_the_table(digits, tmp_path, capsys):
+    odd, usual = tmp_path / "odd.png", tmp_path / "usual.png"
+    odd.write_bytes(black_on_white(0, 255))
+    _, images, scores = digits
+    Image.fromarray(images[scores.argmin(), ..., 0]).save(usual)
+    out = ask(digits[0], tmp_path, odd, usual)
+    assert capsys.readouterr().out.count("warning: unlike the training images") == 1
+    first, second = rows(out)
+    assert first["warning"].startswith("unlike the training images") and second["warning"] == ""
+
+
+def test_without_an_image_the_study_s_samples_are_asked_about(models, root, tmp_path, capsys):
+    home = tmp_path / "study/models"
+    shutil.copytree(models, home)
+    with pytest.raises(UserError, match="no image is named: make predict IMAGE=PATH"):
+        predict.main(["--model", str(home), "--json"])
+    shutil.copytree(root / "data/sample", tmp_path / "study/data/sample")
+    predict.main(["--model", str(home), "--json"])
+    names = [Path(answer["file"]).name for answer in json.loads(capsys.readouterr().out)]
+    assert names == ["black_1.png", "digit.png"]
+
+
+def test_the_sample_of_the_digits_is_one_of_them(root):
+    from sklearn.datasets import load_digits
+
+    digits = np.round(load_digits().images * 255 / 16).astype(np.uint8)
+    sample = np.asarray(Image.open(root / "data/sample/digit.png"))
+    assert (np.abs(digits.astype(int) - sample).max(axis=(1, 2)) <= 1).any()

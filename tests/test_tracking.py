@@ -1,6 +1,7 @@
 """MLflow: what is logged, once each, and that training goes on without it."""
 
 import contextlib
+import getpass
 import json
 import os
 import signal
@@ -125,8 +126,104 @@ def test_runs_say_which_commit_they_are_of(root, monkeypatch):
     tags = tracking._provenance()
     if (root / ".git").exists():
         assert len(tags["git_commit"]) == 40
+        assert tags["mlflow.source.git.commit"] == tags["git_commit"]
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     assert "dvc_exp" not in tracking._provenance()
+
+
+def test_runs_say_whose_they_are_and_what_made_them(root, monkeypatch, store):
+    parent, trials = store.look()
+    for run in (parent, *trials.values()):
+        assert run.data.tags["mlflow.user"] == run.info.user_id == getpass.getuser()
+        assert run.data.tags["mlflow.source.name"]
+    monkeypatch.setattr(sys, "argv", [str(root / "stages/train.py"), "dropout"])
+    assert tracking._provenance()["mlflow.source.name"] == "stages/train.py"
+    monkeypatch.setattr(sys, "argv", ["/elsewhere/tool.py"])
+    assert tracking._provenance()["mlflow.source.name"] == "tool.py"
+
+    def nobody():
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    assert "mlflow.user" not in tracking._provenance()
+
+
+def test_the_machine_is_watched_to_the_end_of_a_run_that_logs_a_network(
+    store, made, record, monkeypatch
+):
+    """And again in a run that ended before: trials were added to it."""
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    mine = [answering(record("watched", 0, fold, accuracy=0.5), made.pool) for fold in (0, 1)]
+
+    def seen():
+        """When the machine was looked at last, and the run."""
+        number = store.client.get_experiment_by_name("watched").experiment_id
+        text = "tags.`cnnlab.kind` = 'variant'"
+        (run,) = store.client.search_runs([number], text)
+        assert run.info.status == "FINISHED"
+        name = "system/cpu_utilization_percentage"
+        history = store.client.get_metric_history(run.info.run_id, name)
+        steps = [metric.step for metric in history]
+        assert sorted(steps) == list(range(len(steps)))
+        return max(metric.timestamp / 1000 for metric in history), run
+
+    for trial in mine:
+        with tracking.Run("watched", "variant", "watched", "mark") as run:
+            run.epoch(trial.trial, trial.history[0])
+            while run._monitor is None or run._writer.calls.qsize():
+                time.sleep(0.05)
+            time.sleep(1)
+            end = time.time()
+            run.finish(mine, made.pool, made.model)
+        last, logged = seen()
+        assert last > end - 0.1
+        assert len(logged.outputs.model_outputs) == 1
+
+
+def test_networks_are_logged_without_tensorflow(made, tmp_path):
+    """Whose import takes a stage seconds."""
+    code = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from mlflow.models import Model
+from cnnlab import logged
+example, network = np.zeros((1, 8, 8, 1), np.float32), Path({str(made.model)!r})
+logged.write_folder(Path({str(tmp_path / "m")!r}), Model(), network, example, ["a", "b", "c"], 1.0)
+assert not {{"tensorflow", "keras"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    assert (tmp_path / "m/data/network/model.keras").read_bytes() == made.model.read_bytes()
+
+
+def test_the_study_s_run_has_its_headline(store, made):
+    for accuracy, folds in ((0.9, 5), (0.95, 6)):
+        with tracking.Run("headline", "study", "headline", "mark") as run:
+            run.headline("dropout", {"accuracy": accuracy, "effect_dropout": 0.1}, {"folds": folds})
+    number = store.client.get_experiment_by_name("headline").experiment_id
+    (run,) = store.client.search_runs([number])
+    assert run.data.tags["recommended"] == "dropout"
+    assert run.data.metrics == {"accuracy": 0.95, "effect_dropout": 0.1}
+    assert run.data.params == {"folds": "5"}  # MLflow never changes a param
+
+
+@pytest.mark.parametrize(("metric", "ascending"), [("accuracy", False), ("nll", True)])
+def test_a_page_shows_the_variants_the_best_first(store, metric, ascending):
+    from mlflow.entities import ViewType
+
+    number = store.client.get_experiment_by_name("some study").experiment_id
+    path = tracking.page("some study", metric)
+    assert path.startswith(f"#/experiments/{number}/runs?")
+    assert path.endswith("viewStateShareKey=variants")
+    tags = store.client.get_experiment(number).tags
+    view = json.loads(tags["mlflow.sharedViewState.variants"])
+    assert view["selectedColumns"][0] == view["orderByKey"] == f"metrics.`{metric}`"
+    assert view["orderByAsc"] is ascending
+    found = store.client.search_runs([number], view["searchFilter"], ViewType.ACTIVE_ONLY)
+    assert {run.data.tags["cnnlab.kind"] for run in found} == {"variant"}
+    known = {f"metrics.`{name}`" for name in found[0].data.metrics} | {"params.`trials`"}
+    assert set(view["selectedColumns"]) <= known | {f"metrics.`{metric}_sd`"}
+    assert tracking.page("never logged", metric) == ""
 
 
 def test_params_are_flat(store, made):
@@ -198,24 +295,27 @@ def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     (output,) = store.look()[0].outputs.model_outputs
     model = store.client.get_logged_model(output.model_id)
     signature = mlflow.models.get_model_info(model.model_uri).signature
-    assert signature.inputs.inputs[0].shape == (-1, 8, 8, 1)
-    assert signature.outputs.inputs[0].shape == (-1, 3)
+    assert signature.inputs.inputs[0].shape == (-1, -1, -1, -1)
+    assert signature.outputs.input_names() == ["2", "9", "10"]
     images = made.pool.images[:2].astype(np.float32)
     loaded = mlflow.pyfunc.load_model(model.model_uri)
     served = loaded.predict(images)
     logits = np.asarray(records.load_model(made.model)(images, training=False))
     own = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert list(served.columns) == ["2", "9", "10"]
     np.testing.assert_allclose(served, own, rtol=1e-4)
-    assert loaded.metadata.metadata["classes"] == ["2", "9", "10"]
+    keras_model = mlflow.tensorflow.load_model(model.model_uri)
+    np.testing.assert_allclose(keras_model(images, training=False), logits, rtol=1e-5)
+    about = {"classes": ["2", "9", "10"], "shape": [8, 8, 1], "temperature": 1.0, "flips": False}
+    assert loaded.metadata.metadata == about
     example = loaded.metadata.load_input_example()["images"]
     np.testing.assert_array_equal(example, made.pool.images[:1])
 
 
-def test_a_network_is_served_with_its_temperature(store, made):
+def test_a_network_is_served_as_it_is_meant_to_answer(store, made):
     import mlflow
 
-    def log(temperature):
-        answering = records.Answering(temperature)
+    def log(answering):
         mark = tracking.mark(made.trials, answering)
         with tracking.Run("warm", "final", "final", mark) as run:
             run.finish(made.trials, made.pool, made.model, answering)
@@ -227,12 +327,17 @@ def test_a_network_is_served_with_its_temperature(store, made):
         return mlflow.pyfunc.load_model(store.client.get_logged_model(output.model_id).model_uri)
 
     images = made.pool.images[:2].astype(np.float32)
-    plain, warm = log(1.0), log(2.0)  # two runs: the second has another network to serve
-    soft = np.sqrt(plain.predict(images))
+    # Runs of their own: each has another network to serve.
+    plain, warm = log(records.AS_TRAINED), log(records.Answering(2.0))
+    soft = np.sqrt(plain.predict(images).to_numpy())
     np.testing.assert_allclose(
         warm.predict(images), soft / soft.sum(axis=1, keepdims=True), rtol=1e-4
     )
     assert warm.metadata.metadata["temperature"] == 2.0
+    both = log(records.Answering(flips=True)).predict(images).to_numpy()
+    ways = [plain.predict(way).to_numpy() for way in (images, images[:, :, ::-1])]
+    means = np.sqrt(ways[0] * ways[1])  # of logits
+    np.testing.assert_allclose(both, means / means.sum(axis=1, keepdims=True), rtol=1e-4)
 
 
 def registered(client):
@@ -322,7 +427,16 @@ def test_a_server_answers_for_the_champion(store, made, workspace):
                 break
             except urllib.error.URLError:
                 time.sleep(1)
-        shares = np.array(answer["predictions"])
+        assert [list(row) for row in answer["predictions"]] == [["2", "9", "10"]] * 2
+        shares = np.array([list(row.values()) for row in answer["predictions"]])
+        wrong = json.dumps({"inputs": images[:, :4].tolist()}).encode()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            opener.open(urllib.request.Request(request.full_url, wrong, request.headers))
+        refusal = json.load(refused.value)
+        assert refused.value.code == 400 and "stack_trace" not in refusal
+        assert refusal["message"] == (
+            "images of shape (2, 4, 8, 1); allowed: (n, 8, 8, 1), numbers from 0 to 255"
+        )
         logits = np.asarray(records.load_model(made.model)(images, training=False))
         own = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(shares, own, rtol=1e-4)

@@ -135,7 +135,7 @@ def test_figures_wait_for_the_runs_that_they_are_of(study):
 @pytest.fixture
 def train(monkeypatch, record, small_pool):
     """Trains a variant, as its stage does in a fresh clone: the records are those of before."""
-    monkeypatch.setattr(tracking, "_log_model", lambda *_: None)
+    monkeypatch.setattr(tracking.Run, "_log_model", lambda *_: None)
 
     def make(name, mark="f00d"):
         done = [record(name, 0, fold, mark=mark) for fold in (0, 1)]

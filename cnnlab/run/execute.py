@@ -3,7 +3,7 @@ backend that the params name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cnnlab import records
@@ -21,7 +21,6 @@ def run(
     plan: list[Planned],
     folder: Path,
     watcher: Watcher,
-    use_model: Callable[[Path], None],
     backend: str = "local",
     workers: int | None = None,
     gpus: float = 0,
@@ -30,14 +29,13 @@ def run(
 ) -> list[Record]:
     """Bring a variant's folder up to date and return its records, in the order of the plan.
 
-    As `run_all` for one job; besides, what belongs to no trial of the plan is removed from the
-    folder. `use_model`: called, in a process that may import TensorFlow, with the network of the
-    first trial when it has been trained and saved. `sizes`: of training sets whose folders are in
-    this one.
+    As `run_all` for one job; besides, the network of the first trial is saved beside the records,
+    and what belongs to no trial of the plan is removed from the folder. `sizes`: of training sets
+    whose folders are in this one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     records.prune(folder, [p.trial.key for p in plan], sizes)
-    part = Part(job, plan, folder, use_model)
+    part = Part(job, plan, folder, with_network=True)
     return run_all([part], watcher, backend, workers, gpus, per_gpu)[job.name]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,12 +94,11 @@ class Part:
     job: Job
     plan: list[Planned]  # which of its trials, in the order in which they are run
     folder: Path  # takes their records
-    use_model: Callable[[Path], None] | None = None  # called with the network of the first trial,
-    # once that is saved beside the records; None: no network is saved
+    with_network: bool = False  # whether the network of the first trial is saved beside the records
 
     def keeps_model(self, planned: Planned) -> bool:
         """Whether the network of a trial of the plan is saved."""
-        return self.use_model is not None and planned is self.plan[0]
+        return self.with_network and planned is self.plan[0]
 
 
 def trial_seed(seed: int, trial: Trial, stream: int) -> int:

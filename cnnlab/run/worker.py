@@ -13,7 +13,6 @@ import re
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -234,11 +233,9 @@ def start(jobs: list[Job], epochs: Connection, log: Path, environment: dict[str,
         import keras  # noqa: F401
 
 
-def work(
-    planned: Planned, folder: Path, use_model: Callable[[Path], None] | None
-) -> Diverged | None:
-    """Train one trial and write its record to `folder`. With `use_model` its network is saved there
-    too, and `use_model` called with that. Of a trial that diverges: that."""
+def work(planned: Planned, folder: Path, with_network: bool) -> Diverged | None:
+    """Train one trial and write its record to `folder`, and its network too, if asked for. Of a
+    trial that diverges: that."""
     checkpoint = records.Checkpoint(folder, planned.trial, planned.mark)
     material = _material()[planned.trial.variant]
     record, model = train(
@@ -248,15 +245,10 @@ def work(
         records.write_diverged(folder, record)
         checkpoint.remove()
         return record
-    if use_model:
+    if with_network:
         records.save_model(model, folder / records.MODEL)
     records.write(folder, record)
     checkpoint.remove()
-    if use_model:
-        try:
-            use_model(folder / records.MODEL)
-        except Exception:  # the trial is complete without it; the stage tries again, and says so
-            traceback.print_exc()
     return None
 
 

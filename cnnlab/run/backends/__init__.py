@@ -33,11 +33,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """What is missing of one job or several.
-
-    A part's `use_model` is called with the kept network once it is saved, in another process than
-    the stage's, since it needs TensorFlow. Where it fails, the trial is complete all the same.
-    """
+    """What is missing of one job or several."""
 
     parts: Mapping[str, Part]  # by job name, which is the variant of its trials
     missing: list[Planned]  # of all parts, to be trained in this order

@@ -110,10 +110,10 @@ class _Crew:
             except queue.Empty:
                 break
             trial, part = planned.trial, self._work.part(planned.trial)
-            use_model = part.use_model if part.keeps_model(planned) else None
             try:
                 process = process or self._worker(log, place)
-                future = process.submit(worker.work, planned, part.folder, use_model)
+                network = part.keeps_model(planned)
+                future = process.submit(worker.work, planned, part.folder, network)
                 while not self._stop.is_set() and not wait([future], timeout=0.2).done:
                     pass
                 if self._stop.is_set():

@@ -15,11 +15,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import multiprocessing
 import os
 import re
 import shutil
-import signal
 import socket
 import sys
 import time
@@ -32,7 +30,7 @@ from typing import Any
 import cnnlab
 from cnnlab import records
 from cnnlab.errors import UserError
-from cnnlab.processes import cores, silence
+from cnnlab.processes import cores
 from cnnlab.records import Diverged, Record, Saved, Trial
 from cnnlab.records.fingerprint import versions
 from cnnlab.run import device, worker
@@ -134,7 +132,6 @@ class _Crew:
         self._open = {planned.trial: planned for planned in work.missing}  # without a record
         self._told: dict[Trial, set[int]] = {trial: set() for trial in self._open}  # epochs of each
         self._failures: list[str] = []
-        self._readers: list[multiprocessing.Process] = []  # of the networks that are kept
         self._limit = work.workers or len(work.missing)
         # On the run's own node, which is not lost without the run (soft: Ray may choose another).
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -162,8 +159,6 @@ class _Crew:
         finally:
             for ref in self._running:  # none, unless the run is broken off
                 self._ray.cancel(ref, force=True)
-        for reader in self._readers:
-            reader.join()
         return self._failures
 
     def _send(self, planned: Planned, deaths: int) -> None:
@@ -238,12 +233,6 @@ class _Crew:
             watcher.diverged(record)
         else:
             watcher.done(record, trained=True)
-        if model is not None:
-            spawn = multiprocessing.get_context("spawn")
-            arguments = (part.use_model, part.folder / records.MODEL)
-            reader = spawn.Process(target=_read_model, args=arguments, daemon=True)
-            reader.start()
-            self._readers.append(reader)
 
     def _fail(self, planned: Planned, what: str) -> None:
         trial = planned.trial
@@ -257,13 +246,6 @@ class _Crew:
 def _plain(text: str) -> str:
     """Text without the codes that colour it on a terminal."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def _read_model(use_model: Callable[[Path], None], path: Path) -> None:
-    """In a process of its own, beside the trials that still run."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends this process
-    silence()  # if it fails, the stage tries again, and says so
-    use_model(path)
 
 
 class _Mailbox:

@@ -1,0 +1,85 @@
+"""A saved network as a folder that MLflow takes as a model, made without TensorFlow.
+
+The file of the network goes in as it is, so that it is the very one that DVC keeps:
+`mlflow.tensorflow.load_model` gives that Keras model, which answers with logits. As a service, and
+by `mlflow.pyfunc.load_model`, it gives calibrated probabilities by the names of the classes: see
+`cnnlab.served`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnlab import records, served
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
+
+PACKAGES = ("keras", "tensorflow")  # what a server of the network has to have
+
+
+def write_folder(
+    folder: Path,
+    model: Model,
+    network: Path,
+    example: np.ndarray,
+    classes: Sequence[str],
+    answering: records.Answering,
+) -> None:
+    """Write the files of a model that MLflow knows as `model`.
+
+    `example`: float32 (1, height, width, channels), an image of the study. `answering`: how the
+    network's logits become probabilities.
+    """
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    # MLflow's own refusal of another shape quotes all of the input: `served` refuses it instead.
+    free = (-1,) * example.ndim
+    about = {
+        "classes": list(classes),
+        "shape": list(example.shape[1:]),
+        **asdict(answering),
+    }
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    with tempfile.TemporaryDirectory() as temporary:
+        data = Path(temporary, "network")
+        data.mkdir()
+        shutil.copyfile(network, data / served.NETWORK)
+        text = json.dumps(about, ensure_ascii=False)
+        (data / served.ABOUT).write_text(text, encoding="utf-8")
+        code = Path(temporary, "served_by_cnnlab.py")
+        shutil.copyfile(served.__file__, code)
+        # What mlflow.tensorflow writes of a Keras model, which it would have to load for that.
+        model.add_flavor(
+            "tensorflow",
+            code="code",
+            data="data/network",
+            keras_version=versions["tensorflow"],
+            model_type="keras",
+            save_format="tf",
+        )
+        mlflow.pyfunc.save_model(
+            path=folder,
+            loader_module=code.stem,
+            data_path=data,
+            code_paths=[code],
+            mlflow_model=model,
+            signature=ModelSignature(
+                Schema([TensorSpec(np.dtype(np.float32), free, "images")]),  # 0..255
+                Schema([ColSpec("double", name) for name in classes]),
+            ),
+            input_example=example,
+            metadata=about,
+            pip_requirements=[f"{name}=={version}" for name, version in versions.items()],
+        )

@@ -1,0 +1,72 @@
+"""A study's network as MLflow serves it: images in, the probability of each class by its name out.
+
+A copy of this file lies beside each network that is logged (see `cnnlab.logged`), so that it can be
+served where cnnlab is not installed: it imports nothing of cnnlab.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NETWORK = "model.keras"
+ABOUT = "served.json"  # classes, shape of an image, temperature, and whether both ways
+
+
+class Served:
+    """What `mlflow.pyfunc.load_model` gives, and a server asks."""
+
+    def __init__(self, folder: Path):
+        import keras
+
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        self._classes: list[str] = about["classes"]
+        self._shape: tuple[int, ...] = tuple(about["shape"])
+        self._temperature: float = about["temperature"]
+        self._flips: bool = about["flips"]
+        self._network = keras.models.load_model(folder / NETWORK, compile=False, safe_mode=True)
+
+    def get_raw_model(self) -> Any:
+        """The Keras model, which gives logits."""
+        return self._network
+
+    def predict(self, images: Any, params: dict[str, Any] | None = None) -> Any:
+        """Calibrated probabilities, a pandas DataFrame: a row an image, a float64 column a class.
+
+        `images`: (n, height, width, channels), 0..255, or a dict that holds just that. Raises
+        MlflowException, which a server answers as its message alone, for another shape.
+        """
+        import pandas as pd
+
+        if isinstance(images, dict) and len(images) == 1:
+            images = next(iter(images.values()))
+        pixels = np.asarray(images)
+        if pixels.shape[1:] != self._shape or pixels.dtype.kind not in "fiu":
+            raise _refused(pixels, self._shape)
+        batch = pixels.astype(np.float32)
+        logits = np.zeros((0, len(self._classes)))
+        if len(batch):
+            ways = [batch, batch[:, :, ::-1]] if self._flips else [batch]
+            logits = np.mean([self._network.predict(way, verbose=0) for way in ways], axis=0)
+            logits = np.asarray(logits, np.float64)
+        shares = np.exp((logits - logits.max(axis=1, keepdims=True)) / self._temperature)
+        shares /= shares.sum(axis=1, keepdims=True)
+        return pd.DataFrame(shares, columns=self._classes)
+
+
+def _refused(pixels: np.ndarray, shape: tuple[int, ...]) -> Exception:
+    from mlflow.exceptions import MlflowException
+
+    what = "of unequal sizes" if pixels.dtype.kind not in "fiu" else f"of shape {pixels.shape}"
+    allowed = ", ".join(map(str, shape))
+    return MlflowException.invalid_parameter_value(
+        f"images {what}; allowed: (n, {allowed}), numbers from 0 to 255"
+    )
+
+
+def _load_pyfunc(path: str) -> Served:
+    """What MLflow calls: `path` is the folder of the network."""
+    return Served(Path(path))
