@@ -187,9 +187,10 @@ import sys
 from pathlib import Path
 import numpy as np
 from mlflow.models import Model
-from cnnlab import logged
+from cnnlab import logged, records
 example, network = np.zeros((1, 8, 8, 1), np.float32), Path({str(made.model)!r})
-logged.write_folder(Path({str(tmp_path / "m")!r}), Model(), network, example, ["a", "b", "c"], 1.0)
+classes, folder = ["a", "b", "c"], Path({str(tmp_path / "m")!r})
+logged.write_folder(folder, Model(), network, example, classes, records.AS_TRAINED)
 assert not {{"tensorflow", "keras"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
