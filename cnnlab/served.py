@@ -59,12 +59,23 @@ class Served:
 
 def _refused(pixels: np.ndarray, shape: tuple[int, ...]) -> Exception:
     from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+    class Refusal(MlflowException):
+        """Keeps its message: MLflow's server would put all of the input before it."""
+
+        @property
+        def message(self) -> str:
+            return self._message
+
+        @message.setter
+        def message(self, text: str) -> None:
+            self._message = getattr(self, "_message", text)
 
     what = "of unequal sizes" if pixels.dtype.kind not in "fiu" else f"of shape {pixels.shape}"
     allowed = ", ".join(map(str, shape))
-    return MlflowException.invalid_parameter_value(
-        f"images {what}; allowed: (n, {allowed}), numbers from 0 to 255"
-    )
+    said = f"images {what}; allowed: (n, {allowed}), numbers from 0 to 255"
+    return Refusal(said, INVALID_PARAMETER_VALUE)
 
 
 def _load_pyfunc(path: str) -> Served:
