@@ -24,7 +24,7 @@ from cnnlab.tracking import digest
 
 ROOT = Path(__file__).parents[2]
 TRAINED = Path(__file__).with_name("trained.json")
-STUDIES = ["."]  # those below studies/ are of an earlier trainer, and will be trained again
+STUDIES = (".", "studies/cifar10")
 
 
 def recipes(study):
