@@ -292,6 +292,7 @@ def test_the_data_set_is_the_input(store):
 def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     import mlflow
 
+    mlflow.set_tracking_uri(tracking.store())
     (output,) = store.look()[0].outputs.model_outputs
     model = store.client.get_logged_model(output.model_id)
     signature = mlflow.models.get_model_info(model.model_uri).signature
@@ -326,6 +327,7 @@ def test_a_network_is_served_with_its_temperature(store, made):
         (output,) = found.outputs.model_outputs
         return mlflow.pyfunc.load_model(store.client.get_logged_model(output.model_id).model_uri)
 
+    mlflow.set_tracking_uri(tracking.store())
     images = made.pool.images[:2].astype(np.float32)
     plain, warm = log(1.0), log(2.0)  # two runs: the second has another network to serve
     soft = np.sqrt(plain.predict(images).to_numpy())
