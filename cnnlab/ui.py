@@ -41,6 +41,9 @@ def main() -> int:
             return process.wait()
         except KeyboardInterrupt:  # which MLflow is told of too
             return process.wait()
+        except BaseException:  # leaving the context waits for it
+            process.terminate()
+            raise
 
 
 def _wait(process: subprocess.Popen, address: str) -> None:

@@ -15,7 +15,7 @@ FIGURE = "figures/kernels.png"
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A clone with a store in which a run has a figure and a network, and the run's id."""
-    import mlflow
+    from mlflow.tracking._tracking_service import utils
 
     root = tmp_path_factory.mktemp("first") / "a clone #1"
     (root / ".dvc/tmp").mkdir(parents=True)
@@ -30,7 +30,9 @@ def clone(tmp_path_factory):
         (root / "network" / "model.keras").write_text("a network")
         client.log_model_artifacts(model.model_id, str(root / "network"))
         client.create_registered_model("photos")
-        mlflow.set_tracking_uri(tracking.store())  # as `Run.register` does, and why
+        # MLflow asks a client of its own where the model is.
+        patch.setattr(utils, "_tracking_uri", None)
+        patch.setenv("MLFLOW_TRACKING_URI", tracking.store())
         source = f"models:/{model.model_id}"
         client.create_model_version("photos", source, run, model_id=model.model_id)
     return root, run, model.model_id

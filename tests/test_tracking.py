@@ -293,6 +293,7 @@ def test_the_data_set_is_the_input(store):
 def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     import mlflow
 
+    mlflow.set_tracking_uri(tracking.store())
     (output,) = store.look()[0].outputs.model_outputs
     model = store.client.get_logged_model(output.model_id)
     signature = mlflow.models.get_model_info(model.model_uri).signature
@@ -327,6 +328,7 @@ def test_a_network_is_served_as_it_is_meant_to_answer(store, made):
         (output,) = found.outputs.model_outputs
         return mlflow.pyfunc.load_model(store.client.get_logged_model(output.model_id).model_uri)
 
+    mlflow.set_tracking_uri(tracking.store())
     images = made.pool.images[:2].astype(np.float32)
     # Runs of their own: each has another network to serve.
     plain, warm = log(records.AS_TRAINED), log(records.Answering(2.0))

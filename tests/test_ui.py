@@ -62,6 +62,22 @@ def test_a_port_that_is_taken_is_said(study):
             ui._wait(process, "http://127.0.0.1:1")
 
 
+def test_mlflow_that_does_not_answer_is_ended(study, monkeypatch):
+    monkeypatch.setattr(tracking, "page", lambda *_: "")
+    monkeypatch.setattr(ui, "SECONDS", 0)
+    began = []
+    start = subprocess.Popen
+
+    def sleep(command, **_):
+        began.append(start([sys.executable, "-c", "import time; time.sleep(600)"]))
+        return began[0]
+
+    monkeypatch.setattr(ui.subprocess, "Popen", sleep)
+    with pytest.raises(UserError, match="did not answer"):
+        ui.main()
+    assert began[0].poll() is not None
+
+
 def test_its_page_shows_the_variants_the_best_first(study, record, pool_in, root, tmp_path):
     playwright = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM:
