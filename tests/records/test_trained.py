@@ -24,7 +24,7 @@ from cnnlab.tracking import digest
 
 ROOT = Path(__file__).parents[2]
 TRAINED = Path(__file__).with_name("trained.json")
-STUDIES = (".", "studies/cifar10")
+STUDIES = (".", "studies/cifar10", "studies/transfer")
 
 
 def recipes(study):
