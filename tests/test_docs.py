@@ -40,6 +40,11 @@ ELSEWHERE = {
         "test_predict.py::test_it_prints_classes_and_draws_where_the_network_looks"
     ),
     "make predict IMAGE=data/sample JSON=yes": "test_predict.py::test_json_is_all_that_is_printed",
+    "python -m cnnlab.predict --json": "test_predict.py::test_json_is_all_that_is_printed",
+    "make predict STUDY=studies/photos IMAGE=~/photos/new.jpg": (
+        "test_predict.py::test_it_prints_classes_and_draws_where_the_network_looks"
+    ),
+    "make ui STUDY=studies/NAME": "test_ui.py::test_its_page_shows_the_variants_the_best_first",
     "make predict IMAGE=photo.jpg": (
         "test_predict.py::test_it_prints_classes_and_draws_where_the_network_looks"
     ),
@@ -68,7 +73,7 @@ ELSEWHERE = {
     "make study NAME=photos IMAGES=~/photos MINUTES=60": (
         "test_new_study.py::test_make_passes_on_what_it_is_given"
     ),
-    "make try STUDY=studies/photos": "test_tryout.py::test_a_study_is_tried",
+    "make try STUDY=studies/photos": "test_tryout.py::test_a_study_is_tried_and_stays_as_it_is",
     "make validate": "test_validate.py::test_the_page_says_what_was_counted",
     "make validate TRAIN=20": "test_validate.py::test_the_page_says_what_was_counted",
     "make repro JOBS=n": "test_launch.py::test_sixteen_at_once_end_as_plain_repro_does",
