@@ -36,9 +36,6 @@ ELSEWHERE = {
     "dvc exp run --queue -S folds.repeats=5": EXPERIMENTS,
     "dvc queue start": EXPERIMENTS,
     "make predict": "test_predict.py::test_without_an_image_the_study_s_samples_are_asked_about",
-    "make predict IMAGE=data/sample/digit.png": (
-        "test_predict.py::test_it_prints_classes_and_draws_where_the_network_looks"
-    ),
     "make predict IMAGE=data/sample JSON=yes": "test_predict.py::test_json_is_all_that_is_printed",
     "python -m cnnlab.predict --json": "test_predict.py::test_json_is_all_that_is_printed",
     "make predict STUDY=studies/photos IMAGE=~/photos/new.jpg": (
