@@ -494,10 +494,11 @@ def test_the_summary_has_a_row_a_technique_its_effect_and_the_answer():
 
 def test_the_summary_of_a_study_without_main_effects_answers_alone():
     rows = [row(HELPS, kind="alone", technique="x"), row(SAME, kind="removed", technique="x")]
-    first, _, head, _, body = readme.summary(results(rows, dev=100, k=3)).splitlines()
+    first, _, head, _, body, _, last = readme.summary(results(rows, dev=100, k=3)).splitlines()
     assert first.endswith("each network learns from about 67:")
     assert head == "| technique | added to the baseline (points) [95% CI] | answer |"
     assert body == "| **x** | +3.7 [2.1, 5.3] | helps |"
+    assert last == "Held-out accuracy: baseline 90.0 [85.0, 92.0] %."
 
 
 def test_pages_are_filled_between_their_marks_and_nowhere_else():
