@@ -82,15 +82,6 @@ HOSTILE = {
         {"design.techniques": ["augment", "dropout"]},
         ["design.kind = 'star' needs variants with just augment, dropout; run `make design`"],
     ),
-    "a technique of no variant": (
-        {
-            "design.kind": "custom",
-            "design.techniques": ["dropout", "batchnorm"],
-            "variants.train": {"baseline": [], "dropout": ["dropout"]},
-            "visualize.variants": ["baseline"],
-        },
-        ["design.techniques = 'batchnorm': allowed: techniques that a variant has"],
-    ),
     "a design beyond all bounds": (
         {"design.kind": "factorial", "techniques.momentum": {"beta": 0.9}},
         ["techniques.momentum.beta: unknown key", "design.kind = 'factorial' needs variants"],

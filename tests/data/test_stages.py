@@ -284,7 +284,7 @@ def test_a_backbone_learns_the_turns_of_another_flat_folder_without_labels(study
     study(pretrain=pretrain(per_class=9, source="unlabelled", task="rotation"), bad=bad)
     fill(FILES)
     flat = Path("data/raw_pretrain")
-    flat.mkdir(parents=True)
+    flat.mkdir(parents=True, exist_ok=True)
     for i in range(12):
         (flat / f"{i}.png").write_bytes(picture(7000 + i, size=(20, 14)))
     (flat / "known.png").write_bytes(FILES["a/3.png"])  # an image of the study's own
