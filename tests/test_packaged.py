@@ -26,6 +26,7 @@ for stage in sys.argv[1:]:
 @pytest.fixture(scope="module")
 def study(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
+    (folder / "data/raw_pretrain").mkdir(parents=True)
     yaml = YAML()
     content = yaml.load(root / "tests/params.yaml")
     content["data"].update(source="image_folder", image_size=16, dev_per_class=None)
