@@ -461,6 +461,7 @@ def test_crossing_starts_with_techniques(clone):
     p["design"]["kind"], p["variants"]["train"] = "custom", {"baseline": []}
     p["variants"]["transfer"]["finetune"] = ["finetune"]
     p["sizes"] = shown["sizes"]
+    p["sizes"]["per_class"] = [2, 3]  # of the few images here
     clone.write(p)
     clone.run("python", "-m", "stages.check")
     p["backbone"].update(shown["backbone"])
