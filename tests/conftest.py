@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # before anything imports TensorFlow
@@ -16,6 +17,14 @@ ROOT = Path(__file__).parents[1]
 
 settings.register_profile("cnnlab", deadline=None, derandomize=True)
 settings.load_profile("cnnlab")
+
+
+@pytest.fixture(autouse=True)
+def mlflow_forgets():
+    """MLflow keeps the address of its store for a whole process: not from a test to the next."""
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="session")

@@ -206,7 +206,8 @@ def test_every_verdict_has_its_colour_shape_and_words():
         assert point.get_xdata()[0] == pytest.approx(2 * i)
         assert to_hex(point.get_markeredgecolor()) == mark.colour
         assert f"{mark.letter}  {mark.words}" in words(picture)  # the legend
-        assert f"{verdict} +{2.0 * i:.1f} [" in picture.alt
+        sign = "+" if i else ""  # nothing is neither more nor less
+        assert f"{verdict} {sign}{2.0 * i:.1f} [" in picture.alt
         assert f"] {mark.words}" in picture.alt
     texts = {text.get_text(): text.get_color() for text in picture.figure.texts}
     assert texts["no difference"] == VERDICTS["no practical difference"].colour
