@@ -23,7 +23,7 @@ import numpy as np
 
 from cnnlab import records
 from cnnlab.errors import UserError
-from cnnlab.processes import end_with_parent, hidden
+from cnnlab.processes import end_with_parent
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.records import Diverged, Record
 from cnnlab.run import device
@@ -219,18 +219,17 @@ _epochs: Connection  # takes (trial, history entry)
 
 def start(jobs: list[Job], epochs: Connection, log: Path, environment: dict[str, str]) -> None:
     """Make this process a worker for the trials of these jobs. `environment`: says, before
-    TensorFlow is imported, which device it sees."""
+    TensorFlow looks for devices, which it sees."""
     global _jobs, _epochs
     _jobs, _epochs = jobs, epochs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends its workers
     end_with_parent()
-    os.environ.update(environment, TF_CPP_MIN_LOG_LEVEL="1")
+    os.environ.update(environment)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(output, stream.fileno())
-    with hidden("matplotlib", "sklearn"):  # a third of the time that Keras takes to import
-        import keras  # noqa: F401
+    from cnnlab.run import imports  # noqa: F401
 
 
 def work(planned: Planned, folder: Path, with_network: bool) -> Diverged | None:

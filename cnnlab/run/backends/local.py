@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from cnnlab import records
@@ -52,6 +53,17 @@ def places(on_gpu: bool, threads: int, workers: int | None, per_gpu: int) -> lis
         return [device.NO_GPU] * (workers or max(1, cores() // threads))
     gpus = [gpu.environment for gpu in device.alike(device.visible())] or [{}]  # TensorFlow objects
     return [gpus[i % len(gpus)] for i in range(workers or len(gpus) * per_gpu)]
+
+
+def _context(place: dict[str, str]) -> BaseContext:
+    """How workers of a place start: on CPUs from one process that has imported TensorFlow for all;
+    on GPUs each by itself, as CUDA survives no fork once it was asked for anything."""
+    if place != device.NO_GPU or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    forks = multiprocessing.get_context("forkserver")
+    # Besides, what stages import: each worker runs the stage's module anew.
+    forks.set_forkserver_preload(["cnnlab.run.imports", "cnnlab.observed", "cnnlab.params"])
+    return forks
 
 
 class _Crew:
@@ -140,12 +152,14 @@ class _Crew:
 
     def _worker(self, log: Path, place: dict[str, str]) -> ProcessPoolExecutor:
         """A new process, started and ready."""
-        spawn = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+        context = _context(place)
         # A pipe of its own: a queue shared by several would stay locked if one were killed.
-        receive, send = spawn.Pipe(duplex=False)
+        receive, send = context.Pipe(duplex=False)
         threading.Thread(target=self._listen, args=(receive,), daemon=True).start()
         given = (self._work.jobs, send, log, place)
-        process = ProcessPoolExecutor(1, mp_context=spawn, initializer=worker.start, initargs=given)
+        process = ProcessPoolExecutor(
+            1, mp_context=context, initializer=worker.start, initargs=given
+        )
         process.submit(os.getpid)  # starts it, after which this end of the pipe is the worker's
         send.close()
         return process
