@@ -91,8 +91,11 @@ def main() -> None:
         name: records.read_all(paths.RUNS / name, paths.DECIDED / name) for name in techniques
     }
     grids = {name: records.cells(of_variant) for name, of_variant in trials.items()}
+    backbone = paths.BACKBONE / records.MODEL
+    began = backbone if backbone.exists() else None
     costs = {
-        name: records.cost(of_variant, paths.RUNS / name) for name, of_variant in trials.items()
+        name: records.cost(of_variant, paths.RUNS / name, began)
+        for name, of_variant in trials.items()
     }
     looks = tables.looks_of(repeats, decide.max_repeats)
     compared = comparison.compare(grids, contrasts, options, dev.groups, looks)

@@ -6,9 +6,11 @@ from stages import run
 
 
 def main() -> None:
-    options, seed = params.load("folds", "seed")
+    options, seed, sizes = params.load("folds", "seed", "sizes.per_class")
     manifest = pool.read(paths.PREPARED / "dev").manifest
-    folds.write(paths.FOLDS, folds.make(manifest, options.k, options.repeats, seed))
+    made = folds.make(manifest, options.k, options.repeats, seed)
+    folds.enough(made, manifest, sizes)
+    folds.write(paths.FOLDS, made)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ is judged in that fold and trained on in the others. Every variant uses the same
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,21 @@ def make(manifest: pd.DataFrame, k: int, repeats: int, seed: int) -> pd.DataFram
         for repeat in range(repeats)
     ]
     return pd.concat(parts).sort_values(["repeat", "image_id"], ignore_index=True)
+
+
+def enough(folds: pd.DataFrame, manifest: pd.DataFrame, sizes: Iterable[int]) -> None:
+    """Check that every fold leaves so many images of each class to train on. Raises UserError that
+    names the class where one does not."""
+    labels = folds["image_id"].map(manifest.set_index("image_id")["label"])
+    held_out = folds.groupby([labels, "repeat", "fold"]).size().groupby(level=0).max()
+    left = manifest["label"].value_counts() - held_out
+    few = left.idxmin()
+    for size in sizes:
+        if size > left[few]:
+            raise UserError(
+                f"params.yaml: sizes.per_class = {size}: at most {left[few]} of class {few!r} are "
+                "left to train on where a fold is held out"
+            )
 
 
 def _by_image(manifest: pd.DataFrame, k: int, seed: int) -> np.ndarray:

@@ -207,8 +207,8 @@ def cost_figure(
         title: Heading.
         metric: What the scores are.
         intervals: Variant -> (mean, low, high) of its score, in the metric's own units.
-        costs: Variant -> weight-images (weights x training images x epochs x members); those in it
-            are drawn.
+        costs: Variant -> weight-images (learning weights x training images x epochs x members);
+            those in it are drawn.
     """
     sign = 1 if metric.higher_is_better else -1
     means = {name: intervals[name][0] for name in costs}
@@ -237,11 +237,9 @@ def cost_figure(
             x, y = costs[name] / unit, means[name] * metric.scale
             face, level = (INK, 4) if name in front else ("white", 3)
             axes.plot([x], [y], "o", ms=5, mfc=face, mec=INK, mew=1.0, zorder=level)
-        axes.set_xlim(0, 1.08 * max(costs.values()) / unit)
-        axes.set_xlabel(
-            f"weights × training images × epochs × members ({unit:.0e})".replace("e+", "e"),
-            fontsize=BODY,
-        )
+        axes.set_xlim(0, 1.08 * (max(costs.values()) or 1) / unit)
+        parts = "learning weights × training images × epochs × members"
+        axes.set_xlabel(f"{parts} ({unit:.0e})".replace("e+", "e"), fontsize=BODY)
         axes.set_ylabel(f"{metric.title} ({metric.unit})", fontsize=BODY)
         for side in ("right", "top"):
             axes.spines[side].set_visible(False)

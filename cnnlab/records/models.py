@@ -6,9 +6,15 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from cnnlab.errors import UserError
 from cnnlab.records.files import replacing, timeless, write_bytes
+
+if TYPE_CHECKING:
+    import h5py
 
 MODEL = "model.keras"
 
@@ -68,23 +74,31 @@ class Answering:
 AS_TRAINED = Answering()
 
 
-def count_weights(path: Path) -> int:
+def count_weights(path: Path, not_in: Path | None = None) -> int:
     """How many weights a saved network has, statistics included. Does not load TensorFlow.
 
-    Raises UserError where the file is missing or is no such network.
+    `not_in`: another saved network, whose arrays are not counted: of a network that began at it,
+    what training changed is left. Raises UserError where a file is missing or is no such network.
     """
+    known = {(a.shape, a.tobytes()) for a in _weights(not_in)} if not_in else set()
+    return sum(a.size for a in _weights(path) if (a.shape, a.tobytes()) not in known)
+
+
+def _weights(path: Path) -> list[np.ndarray]:
+    """The arrays of a saved network."""
     import h5py
+
+    arrays: list[np.ndarray] = []
+
+    def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+            arrays.append(item[()])
 
     try:
         with zipfile.ZipFile(path) as archive:
             content = io.BytesIO(archive.read("model.weights.h5"))
-        sizes: list[int] = []
         with h5py.File(content) as file:
-            file.visititems(
-                lambda _, item: sizes.append(
-                    item.size if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" else 0
-                )
-            )
+            file.visititems(collect)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not a saved network ({error})") from None
-    return sum(sizes)
+    return arrays

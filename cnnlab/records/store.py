@@ -161,11 +161,15 @@ def scores(records: list[Record], metric: str) -> np.ndarray:
     )
 
 
-def cost(records: list[Record], folder: Path) -> float:
-    """What it takes to train one network of these records, in weight-images: weights x training
-    images x epochs, averaged over trials. Unlike seconds it is the same on every machine."""
+def cost(records: list[Record], folder: Path, backbone: Path | None) -> float:
+    """What it takes to train one network of these records, in weight-images: weights that learn x
+    training images x epochs, averaged over trials. Unlike seconds it is the same on every machine.
+    What a frozen backbone takes, whose features are computed once for all, is not in it.
+
+    `backbone`: the saved network that some begin at; None: there is none.
+    """
     seen = [r.n_train * r.history[-1]["epoch"] for r in records]
-    return count_weights(folder / MODEL) * float(np.mean(seen))
+    return count_weights(folder / MODEL, backbone) * float(np.mean(seen))
 
 
 def curve(records: list[Record], metric: str) -> tuple[np.ndarray, np.ndarray]:

@@ -152,3 +152,11 @@ def test_a_damaged_file_is_refused(tmp_path, content):
         path.write_text(content)
     with pytest.raises(UserError, match=r"folds\.csv: "):
         folds.read(path)
+
+
+def test_every_fold_leaves_what_smaller_training_sets_need():
+    manifest = manifest_of(["a"] * 20 + ["b"] * 10)
+    made = folds.make(manifest, 5, 3, 0)
+    folds.enough(made, manifest, [4, 8])
+    with pytest.raises(UserError, match=r"per_class = 9: at most 8 of class 'b' are left"):
+        folds.enough(made, manifest, [4, 9])

@@ -44,7 +44,8 @@ def study(tmp_path, root, monkeypatch):
         if "pretrain" not in data:  # nothing begins at a backbone
             data["pretrain"] = content["data"]["pretrain"] | {"task": None}
             content["variants"]["transfer"] = {}
-            content["visualize"]["variants"] = content["sizes"]["variants"] = ["baseline"]
+            content["visualize"]["variants"] = ["baseline"]
+        content["sizes"].update(per_class=[], variants=[])
         content["data"].update(source="image_folder", image_size=8, dev_per_class=None)
         content["data"].update(data)
         content["folds"]["k"] = k
@@ -326,6 +327,18 @@ def test_a_class_with_fewer_images_than_folds_is_refused(study):
     fill(FILES)
     prepare.main()
     with pytest.raises(UserError, match=r"folds\.k = 12: class 'a' has only 10 images"):
+        kfold.main()
+
+
+def test_sizes_that_no_fold_leaves_are_refused_before_anything_is_trained(study):
+    folder = study(k=2)
+    yaml = YAML()
+    content = yaml.load(folder / "params.yaml")
+    content["sizes"].update(per_class=[3, 6], variants=["baseline"])
+    yaml.dump(content, folder / "params.yaml")
+    fill(FILES)
+    prepare.main()
+    with pytest.raises(UserError, match=r"sizes\.per_class = 6: at most 5 of class 'a' are left"):
         kfold.main()
 
 

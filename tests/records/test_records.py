@@ -186,6 +186,18 @@ def test_equal_models_are_equal_files_whenever_they_are_saved(tmp_path, net, mon
     assert len(saved) == 4  # nothing half-written is left
     weights = sum(v.numpy().size for v in net().variables if v.dtype == "float32")
     assert records.count_weights(tmp_path / "one.keras") == weights
+    assert records.count_weights(tmp_path / "one.keras", tmp_path / "two.keras") == 0
+
+
+def test_weights_that_did_not_learn_are_not_counted(tmp_path, net):
+    before, after = net(), net()
+    *body, head = after.trainable_variables
+    after.set_weights(before.get_weights())
+    head.assign_add(np.full(head.shape, 0.3))
+    records.save_model(before, tmp_path / "before.keras")
+    records.save_model(after, tmp_path / "after.keras")
+    known = tmp_path / "before.keras"
+    assert body and records.count_weights(tmp_path / "after.keras", known) == head.numpy().size
 
 
 def test_a_saved_model_comes_back(tmp_path, net):
@@ -284,7 +296,7 @@ def test_the_cost_is_weights_times_images_times_epochs(tmp_path, record, net):
     weights = sum(v.numpy().size for v in model.variables if v.dtype == "float32")
     made = [record(fold=fold) for fold in range(2)]  # 8 images, 2 epochs
     made[1] = replace(made[1], history=made[1].history[:1])  # stopped early
-    assert records.cost(made, tmp_path) == weights * 8 * 1.5
+    assert records.cost(made, tmp_path, None) == weights * 8 * 1.5
 
 
 def test_trials_on_fewer_images_lie_below_and_stay_where_they_are_wanted(tmp_path, record):
