@@ -360,6 +360,20 @@ def test_on_paper_all_is_open(opened):
     assert tab.locator("main details:not([open])").count() > 10
 
 
+def test_a_long_table_of_losses_is_printed_in_part_and_says_so(opened):
+    tab = opened()
+    rows, note = tab.locator(".losses tbody tr"), tab.get_by_text("At most 40 are printed")
+    tab.evaluate(
+        """() => {
+            const body = document.querySelector(".losses tbody");
+            while (body.rows.length < 45) body.append(body.rows[0].cloneNode(true));
+        }"""
+    )
+    assert rows.filter(visible=True).count() == 45 and not note.is_visible()
+    tab.emulate_media(media="print")
+    assert rows.filter(visible=True).count() == 40 and note.is_visible()
+
+
 def test_axe_finds_nothing(opened):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for width, scheme in ((1280, "light"), (390, "dark")):
