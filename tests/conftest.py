@@ -19,6 +19,21 @@ settings.register_profile("cnnlab", deadline=None, derandomize=True)
 settings.load_profile("cnnlab")
 
 
+# Their tests run stages, servers or clusters, some for minutes: what `-m "not slow"` leaves out.
+SLOW = {
+    *("test_bench", "test_diverged", "test_docs", "test_export", "test_gpu", "test_launch"),
+    *("test_makefile", "test_new_study", "test_packaged", "test_pipeline", "test_plugins"),
+    *("test_predict", "test_ray", "test_tracking", "test_tracking_decide"),
+    *("test_tracking_server", "test_tryout", "test_ui"),
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def mlflow_forgets():
     """MLflow keeps the address of its store for a whole process: not from a test to the next."""
