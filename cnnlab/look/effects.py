@@ -207,7 +207,7 @@ def cost_figure(
         title: Heading.
         metric: What the scores are.
         intervals: Variant -> (mean, low, high) of its score, in the metric's own units.
-        costs: Variant -> weight-images (learning weights x training images x epochs x members);
+        costs: Variant -> weight-images (learning weights x images x epochs x members);
             those in it are drawn.
     """
     sign = 1 if metric.higher_is_better else -1
@@ -238,7 +238,7 @@ def cost_figure(
             face, level = (INK, 4) if name in front else ("white", 3)
             axes.plot([x], [y], "o", ms=5, mfc=face, mec=INK, mew=1.0, zorder=level)
         axes.set_xlim(0, 1.08 * (max(costs.values()) or 1) / unit)
-        parts = "learning weights × training images × epochs × members"
+        parts = "learning weights × images × epochs × members"
         axes.set_xlabel(f"{parts} ({unit:.0e})".replace("e+", "e"), fontsize=BODY)
         axes.set_ylabel(f"{metric.title} ({metric.unit})", fontsize=BODY)
         for side in ("right", "top"):
