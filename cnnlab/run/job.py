@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cnnlab.data.folds import enough
 from cnnlab.data.pool import Pool
 from cnnlab.errors import UserError
 from cnnlab.recipe.recipe import Recipe
@@ -54,6 +55,8 @@ class Job:
         """
         ids, codes = self.pool.manifest["image_id"], self.pool.codes
         start = hashlib.sha256(self.backbone.read_bytes()).hexdigest() if self.backbone else ""
+        if self.per_class:
+            enough(self.folds, self.pool.manifest, [self.per_class])
         planned = []
         for repeat, split in self.folds.groupby("repeat"):
             fold = split.set_index("image_id")["fold"].reindex(ids)
@@ -75,15 +78,8 @@ class Job:
     def _few(self, train: np.ndarray, seed: int) -> np.ndarray:
         """`per_class` of these rows of each class, in order; fewer are part of more."""
         order, labels = np.random.default_rng(seed).permutation(train), self.pool.labels
-        kept = []
-        for number, name in enumerate(self.pool.classes):
-            rows = order[labels[order] == number]
-            if len(rows) < self.per_class:
-                raise UserError(
-                    f"params.yaml: sizes.per_class: {self.per_class} images per class: class "
-                    f"{name!r} has only {len(rows)} to train on in a fold"
-                )
-            kept.append(rows[: self.per_class])
+        classes = range(len(self.pool.classes))
+        kept = [order[labels[order] == number][: self.per_class] for number in classes]
         return np.sort(np.concatenate(kept))
 
 
