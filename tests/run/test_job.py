@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from cnnlab.data import folds
-from cnnlab.errors import UserError
 from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.run.job import Job, trial_seed
 from cnnlab.seeds import derive
@@ -52,11 +51,6 @@ def test_a_placebo_has_the_same_few_images(job):
     for one, other in zip(plain, placebo, strict=True):
         assert len(one.train) == 3
         np.testing.assert_array_equal(one.train, other.train)
-
-
-def test_more_images_than_a_fold_leaves_are_refused(job):
-    with pytest.raises(UserError, match=r"sizes\.per_class = 99: at most \d+ of class"):
-        replace(job, per_class=99).plan()
 
 
 def test_no_technique_but_a_placebo_has_other_seeds(job):
