@@ -17,7 +17,7 @@ from cnnlab.compare import designs
 from cnnlab.errors import UserError
 from cnnlab.plugins import chosen
 from cnnlab.recipe.nets import NETS
-from cnnlab.recipe.techniques import SCRATCH, starts
+from cnnlab.recipe.techniques import SCRATCH, TECHNIQUES, starts
 
 LAW, LATER, FIT = "law", "later", "fit"  # LATER: of variants that `make design` is yet to write
 HELD_OUT = 5  # folds of the images that a backbone learns from: one of them is held out
@@ -362,7 +362,9 @@ def _enough_to_learn_from(whole: Any) -> Iterator[str]:
         yield _not("data.pretrain.per_class", asked.per_class, folds)
 
 
-@_rule("model", "backbone.model", "data.image_size", kind=FIT)
+@_rule(
+    *("model", "backbone.model", "data.image_size", "techniques", "train", "variants"), kind=FIT
+)
 def _large_enough(whole: Any) -> Iterator[str]:
     if whole.data.image_size:
         side = whole.data.image_size
@@ -379,17 +381,37 @@ HALVINGS = {
 def too_small(whole: Any, side: int, given: str) -> Iterator[str]:
     """What is wrong with networks for images of a shorter side of so many pixels, which `given`
     says in words."""
-    for key, networks in (("model", whole.model), ("backbone.model", whole.backbone.model)):
+    for group, key in (("train", "model"), ("transfer", "backbone.model")):
+        networks = whole.model if key == "model" else whole.backbone.model
         for net, options in chosen(networks).items() if networks else ():
+            seen = getattr(options, "size", None) or side
             if net in HALVINGS:
                 times = HALVINGS[net](options)
-                if side < 2**times:
+                least = 2**times
+                if side < least:
                     fewer = f"fewer: an image is halved {times} times, and {given}"
                     yield _not(f"{key}.{net}.filters", options.filters, fewer)
-            elif (
-                hasattr(NETS[net], "SMALLEST")
-                and options.size is None
-                and side < (NETS[net].SMALLEST)
-            ):
-                larger = f"{NETS[net].SMALLEST} or more, as {given}"
-                yield _not(f"{key}.{net}.size", None, larger)
+                    continue
+            elif hasattr(NETS[net], "SMALLEST"):
+                least = NETS[net].SMALLEST
+                if seen < least:
+                    larger = f"{least} or more, as {given}"
+                    yield _not(f"{key}.{net}.size", None, larger)
+                    continue
+            else:
+                continue
+            for name, scale in _scales(whole, group):
+                if int(seen * scale) < least:
+                    enough = ceil(100 * least / seen) / 100
+                    larger = f"{enough} or more" if enough < 1 else f"no {name}"
+                    why = f"{net} takes {least} pixels at least, and {given}"
+                    yield _not(f"techniques.{name}.scale", scale, f"{larger}: {why}")
+
+
+def _scales(whole: Any, group: str) -> Iterator[tuple[str, float]]:
+    """The techniques by which a group's variants see smaller images for a while, and the scale."""
+    variants = getattr(whole.variants, group)
+    used = {name for on in variants.values() for name in on} | set(whole.train.techniques)
+    for name, options in chosen(whole.techniques).items():
+        if variants and name in used and hasattr(TECHNIQUES[name], "resolutions"):
+            yield name, min(s for _, s in TECHNIQUES[name].resolutions(2, **options.model_dump()))

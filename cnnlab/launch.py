@@ -212,8 +212,7 @@ def launch(jobs: int) -> int:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, lambda number, _: signals.append(number))
     logs = Path(tempfile.mkdtemp(prefix="cnnlab-launch-"))
-    cores = max(1, (os.cpu_count() or 1) // jobs)
-    env = {**os.environ, CORES: str(cores), "PYTHONUNBUFFERED": "1"}
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     console = Console(highlight=False, markup=False)
     say = functools.partial(console.print, soft_wrap=True)  # lines stay whole
     live = Live(console=console, auto_refresh=False, transient=True)
@@ -222,7 +221,10 @@ def launch(jobs: int) -> int:
         try:
             while (ready or running) and not signals:
                 while ready and len(running) < jobs:
-                    running.append(Run(ready.pop(0), logs, env, say))
+                    # A stage that nothing runs beside, as `decide` is, has all cores.
+                    beside = min(jobs, len(running) + len(ready))
+                    cores = {CORES: str(max(1, (os.cpu_count() or 1) // beside))}
+                    running.append(Run(ready.pop(0), logs, env | cores, say))
                 time.sleep(TICK)
                 for run in list(running):
                     if end := run.ended():

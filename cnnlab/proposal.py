@@ -31,7 +31,8 @@ BATCH = 32
 SIZES = (224, 192, 160, 128, 96)  # of photographs for the backbone
 SIZES_SCRATCH = (96, 64, 48)  # of larger images without one
 ENLARGED = 1.2  # times the median side: what a backbone has learnt from was larger, and sharp
-LEAST = 160  # pixels, below which a backbone sees so much less that all else is cut first
+GOOD = 192  # pixels, below which a backbone sees less, so that techniques are cut before
+LEAST = 160  # pixels, below which it sees so much less that all else is cut first
 MANY = 4000  # development images, from which 3 folds are enough
 DRAWS = 4  # augmented draws of each image whose features are kept
 STEPS = {"freeze": 400, "finetune": 150, SCRATCH: 800}  # of training, about
@@ -257,10 +258,11 @@ REDUCED = (
     _no_extras,
     _shorter(1),
     _no_control,
-    _smaller(LEAST),
+    _smaller(GOOD),
     _shorter(9),
-    _fewer_images(1000),
     _fewer_techniques,
+    _smaller(LEAST),
+    _fewer_images(1000),
     _frozen_alone,
     _smaller(0),
     _fewer_folds,

@@ -97,7 +97,8 @@ def _shapes(whole: params.Params) -> Iterator[str]:
     elif width != height and data.pretrain.task == "rotation" and data.pretrain.from_own:
         turns = "which data.pretrain.task = rotation turns by 90 degrees"
         yield f"{key}: {first} has {width}x{height} pixels, {turns}: give a size"
-    if params.is_whole(getattr(whole, "model", None), getattr(whole, "backbone", None)):
+    sections = ("model", "backbone", "techniques", "train", "variants")
+    if params.is_whole(*(getattr(whole, name, None) for name in sections)):
         yield from consistency.too_small(whole, min(width, height), f"{first} is {width}x{height}")
 
 

@@ -128,6 +128,15 @@ HOSTILE = {
         },
         ["backbone.model.efficientnet_lite0.size = None: allowed: 32 or more, as data.image_size"],
     ),
+    "images too small for a while": (
+        {
+            "data.image_size": 8,
+            "model": {"resnet": RESNET["resnet"] | {"filters": [4, 4], "batchnorm": False}},
+            "techniques.progressive_resizing": {"share": 0.5, "scale": 0.25},
+            "variants.train.small": ["progressive_resizing"],
+        },
+        ["techniques.progressive_resizing.scale = 0.25: allowed: 0.5 or more: resnet takes 4 pixels"],
+    ),
     "no images": (
         {"data.raw": "data/nope"},
         ["data.raw = 'data/nope': there is no such file or folder"],

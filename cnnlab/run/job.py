@@ -13,10 +13,12 @@ from cnnlab.data.folds import enough
 from cnnlab.data.pool import Pool
 from cnnlab.errors import UserError
 from cnnlab.recipe.recipe import Recipe
+from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.records import Trial
-from cnnlab.records.fingerprint import fingerprint
+from cnnlab.records.fingerprint import FIT, PHASES, code, fingerprint
 from cnnlab.seeds import derive
 
+RESIZING = "cnnlab.train.resizing"  # trains what sees smaller images first
 NEVER = -1  # the fold of an image that is trained on in all trials
 
 
@@ -53,8 +55,7 @@ class Job:
 
         Raises UserError where an image of the pool has no fold, or a class too few images.
         """
-        ids, codes = self.pool.manifest["image_id"], self.pool.codes
-        start = hashlib.sha256(self.backbone.read_bytes()).hexdigest() if self.backbone else ""
+        ids, codes, start = self.pool.manifest["image_id"], self.pool.codes, self._start()
         if self.per_class:
             enough(self.folds, self.pool.manifest, [self.per_class])
         planned = []
@@ -74,6 +75,13 @@ class Job:
                     mark = fingerprint(self.recipe, seed, *content, start, self.device)
                     planned.append(Planned(t, seed, mark, train, held_out))
         return planned
+
+    def _start(self) -> str:
+        """Digest of what trials begin from: the backbone, and a trainer that `fingerprint` does not
+        know of itself."""
+        start = hashlib.sha256(self.backbone.read_bytes()).hexdigest() if self.backbone else ""
+        trainer = trained_by(self.recipe)
+        return start if trainer in (FIT, PHASES) else f"{start} {code([trainer])}"
 
     def _few(self, train: np.ndarray, seed: int) -> np.ndarray:
         """`per_class` of these rows of each class, in order; fewer are part of more."""
@@ -95,6 +103,13 @@ class Part:
     def keeps_model(self, planned: Planned) -> bool:
         """Whether the network of a trial of the plan is saved."""
         return self.with_network and planned is self.plan[0]
+
+
+def trained_by(recipe: Recipe) -> str:
+    """The module whose function trains a recipe."""
+    if any(hasattr(TECHNIQUES[name], "resolutions") for name, _ in recipe.ops):
+        return RESIZING
+    return PHASES if recipe.phases else FIT
 
 
 def trial_seed(seed: int, trial: Trial, stream: int) -> int:

@@ -7,6 +7,7 @@ stay outside it.
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 import os
 import re
@@ -27,7 +28,7 @@ from cnnlab.processes import end_with_parent
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.records import Diverged, Record
 from cnnlab.run import device
-from cnnlab.run.job import Job, Planned
+from cnnlab.run.job import Job, Planned, trained_by
 
 # In what TensorFlow says of memory that ran out, besides RESOURCE_EXHAUSTED.
 FULL = re.compile("out of memory|OOM when|RESOURCE_EXHAUSTED|Dst tensor is not initialized", re.I)
@@ -72,11 +73,11 @@ def train(
 
     `checkpoint`, `on_epoch`: as `cnnlab.train.fit.fit` takes them.
     """
-    from cnnlab.train.fit import fit, set_up  # imports TensorFlow
+    from cnnlab.train import fit  # imports TensorFlow
     from cnnlab.train.input import Data
 
     job, pool = material.job, material.job.pool
-    set_up(job.recipe.threads, job.recipe.deterministic)
+    fit.set_up(job.recipe.threads, job.recipe.deterministic)
     _check_device(job.device)
     # Where no image is held out the network is shown some that it trains on; what it scores there
     # is left out.
@@ -103,14 +104,14 @@ def train(
         len(pool.classes),
         groups=pool.manifest["group"].to_numpy(),
     )
+    trainer = importlib.import_module(trained_by(job.recipe))
     try:
-        if job.recipe.phases:
-            from cnnlab.train import phases
-
-            start, folder = _weights(material.backbone), _features(job)
-            fitted = phases.train(job.recipe, data, planned.seed, start, folder, checkpoint, tell)
+        if trainer is fit:
+            fitted = fit.fit(job.recipe, data, planned.seed, checkpoint=checkpoint, on_epoch=tell)
         else:
-            fitted = fit(job.recipe, data, planned.seed, checkpoint=checkpoint, on_epoch=tell)
+            start = _weights(material.backbone) if job.recipe.phases else {}
+            rest = (planned.seed, start, _features(job), checkpoint, tell)
+            fitted = trainer.train(job.recipe, data, *rest)
     except _NotFinite as stop:
         cure = _cure(job.recipe, stop.phase)
         return Diverged(planned.trial, planned.mark, str(stop.loss), cure, past), None

@@ -1,6 +1,7 @@
 """Techniques: each changes training, and none is on at inference."""
 
 import functools
+import importlib
 import re
 from dataclasses import replace
 
@@ -18,8 +19,8 @@ from cnnlab.recipe.network import initial, weights_of
 from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.recipe.techniques.augment import OPS
 from cnnlab.recipe.techniques.mixup import beta
+from cnnlab.run.job import trained_by
 from cnnlab.train import fit as fitting
-from cnnlab.train import phases
 from cnnlab.train.augmentation import _resample, augment, mix
 from cnnlab.train.fit import fit
 from tests import made_up
@@ -100,9 +101,12 @@ def plain(net, seed=1):
 
 def difference(net, recipe, folder):
     """How far the trained weights of the layers that both have are from those of `plain`."""
+    trainer = importlib.import_module(trained_by(recipe))
     if recipe.phases:  # from the weights of a network of another seed
         backbone = plain(net, 2)
-        fitted = phases.train(recipe, colourful(), 1, backbone, folder)
+        fitted = trainer.train(recipe, colourful(), 1, backbone, folder)
+    elif trainer is not fitting:
+        fitted = trainer.train(replace(recipe, **QUICK), colourful(), 1, {}, folder)
     else:
         seed = 1 + recipe.stream  # a placebo's is another, and nothing else
         fitted = fit(replace(recipe, **QUICK), colourful(), seed)
