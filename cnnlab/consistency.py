@@ -362,9 +362,7 @@ def _enough_to_learn_from(whole: Any) -> Iterator[str]:
         yield _not("data.pretrain.per_class", asked.per_class, folds)
 
 
-@_rule(
-    *("model", "backbone.model", "data.image_size", "techniques", "train", "variants"), kind=FIT
-)
+@_rule(*("model", "backbone.model", "data.image_size", "techniques", "train", "variants"), kind=FIT)
 def _large_enough(whole: Any) -> Iterator[str]:
     if whole.data.image_size:
         side = whole.data.image_size

@@ -135,7 +135,7 @@ HOSTILE = {
             "techniques.progressive_resizing": {"share": 0.5, "scale": 0.25},
             "variants.train.small": ["progressive_resizing"],
         },
-        ["techniques.progressive_resizing.scale = 0.25: allowed: 0.5 or more: resnet takes 4 pixels"],
+        ["techniques.progressive_resizing.scale = 0.25: allowed: 0.5 or more: resnet takes 4"],
     ),
     "no images": (
         {"data.raw": "data/nope"},

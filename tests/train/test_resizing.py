@@ -102,7 +102,7 @@ def test_its_own_code_is_part_of_its_fingerprint_and_of_no_other(monkeypatch):
         return [Job("v", r, None, None, 1, 0, "CPU")._start() for r in made]
 
     before = starts()
-    monkeypatch.setattr(job, "code", lambda modules: {name: "another" for name in modules})
+    monkeypatch.setattr(job, "code", lambda modules: dict.fromkeys(modules, "another"))
     assert [a == b for a, b in zip(before, starts(), strict=True)] == [False, True]
 
 
