@@ -42,6 +42,9 @@ TECHNIQUES = ("augment", "dropout", "l2")
 # Stages besides those of variants take, with the figures that they draw, about as long as so many
 # starts of a stage.
 OTHER = 30.0
+# How often all images go through a network besides: once for each variant that is drawn, and to
+# know what is unlike them.
+ALL_SEEN = 2
 # Of the time there is, what a plan may take by its estimate: machines are seldom quiet.
 MARGIN = 0.75
 
@@ -127,6 +130,14 @@ class Plan:
         first = [*self.starts, designs.PLACEBO]
         named = designs.named(sets, self.techniques, first)
         return {"baseline": [], **named} if self.control else named
+
+    @property
+    def drawn(self) -> list[str]:
+        """The variants whose networks are looked into, six at most."""
+        first = self.starts[0]
+        begins = ["baseline", "augment"] if first == SCRATCH else [first, f"{first}-augment"]
+        wanted = [*begins, "all", f"{first}-all", "finetune", "finetune-augment", "baseline"]
+        return [name for name in dict.fromkeys(wanted) if name in self.variants][:6]
 
 
 def plan_for(
@@ -336,6 +347,8 @@ def seconds(plan: Plan, measured: Measured) -> float:
                 part = cost.seconds(images, steps, looks, images + held_out)
                 total += machine.worker + cost.first + rounds(plan.k * plan.repeats) * part
         longest = max(longest, cost.first + cost.seconds(n, epochs, looks, n))
+    whole = measured.cost("finetune" if plan.backbone else SCRATCH, plan.size)
+    total += (len(plan.drawn) + ALL_SEEN) * n * whole.look
     if plan.backbone:
         total += machine.worker
     return total + machine.worker + longest
@@ -424,11 +437,7 @@ def written(text: str, plan: Plan, found: Survey, raw: str) -> str:
     if plan.backbone:
         techniques += FREEZE.format(epochs=plan.epochs("freeze"))
         techniques += FINETUNE.format(epochs=plan.epochs("finetune"))
-    variants, first = plan.variants, plan.starts[0]
-    lone = "baseline" if first == SCRATCH else first
-    augmented = "augment" if first == SCRATCH else f"{first}-augment"
-    drawn = [lone, augmented, "all", f"{first}-all", "finetune", "finetune-augment", "baseline"]
-    drawn = [name for name in dict.fromkeys(drawn) if name in variants][:6]
+    variants, (lone, augmented) = plan.variants, plan.drawn[:2]
     values = {
         "data": {
             "source": found.source,
@@ -478,7 +487,7 @@ def written(text: str, plan: Plan, found: Survey, raw: str) -> str:
         },
         "compare": {"pairs": []},
         "decide": {"max_repeats": None},  # so that the time of the study is known
-        "visualize": {"variants": drawn},
+        "visualize": {"variants": plan.drawn},
     }
     groups: dict[str, dict] = {"train": {}, "transfer": {}}
     for name, on in variants.items():

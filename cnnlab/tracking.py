@@ -80,8 +80,7 @@ GUIDE = """What each run is, by its tag `cnnlab.kind`:
 - **study**: the answer, a table of all variants with links to their runs, and the report as an
   artifact. Begin here.
 - **variant**: one set of techniques over all folds. Mean, spread over folds (`_sd`) and 95%
-interval
-  (`_ci95_low`, `_ci95_high`) of each metric.
+  interval (`_low`, `_high`) of each metric.
 - **screen**: the first look: one set of techniques on the head of the frozen backbone.
 - **decide**: further repeats of a variant, trained because an effect was still undecided.
 - **backbone**: what variants that do not begin at random weights begin from.
@@ -582,7 +581,7 @@ def _path(experiment: str) -> str:
 
 def _view(metric: str) -> str:
     """How MLflow's page of runs shows variants: what it calls a shared view, as JSON."""
-    ends = ["ci95_low", "ci95_high", "sd"]
+    ends = ["low", "high", "sd"]
     others = [name for name in SHOWN_METRICS if name != metric]
     columns = [metric, *(f"{metric}_{end}" for end in ends), *others]
     state = {
@@ -668,9 +667,8 @@ def summary(done: list[Record], groups: Mapping[int, object] | None = None) -> d
             each = outcomes.of_each(METRICS[metric].values).mean(axis=2)
         (row,) = tables.variant_rows({metric: {name: each}}, {name: []}, split, RULES)
         values[metric] = row[metric]
-        for end, shown in (("sd", "sd"), ("low", "ci95_low"), ("high", "ci95_high")):
-            values[f"{metric}_{shown}"] = row[f"{metric}_{end}"]
-    return values
+        values |= {f"{metric}_{end}": row[f"{metric}_{end}"] for end in ("sd", "low", "high")}
+    return {name: float(f"{value:.6g}") for name, value in values.items()}  # as tables show them
 
 
 def _description(kind: str, name: str, values: Mapping[str, float], trials: int) -> str:
@@ -684,8 +682,8 @@ def _description(kind: str, name: str, values: Mapping[str, float], trials: int)
 def _interval(values: Mapping[str, float]) -> str:
     """The mean accuracy of a summary in percent, with its interval where it has one."""
     text = f"{100 * values['accuracy']:.1f}"
-    if "accuracy_ci95_low" in values:
-        low, high = (100 * values[f"accuracy_ci95_{end}"] for end in ("low", "high"))
+    if "accuracy_low" in values:
+        low, high = (100 * values[f"accuracy_{end}"] for end in ("low", "high"))
         text += f" [{low:.1f}, {high:.1f}]"
     return text
 

@@ -84,10 +84,9 @@ def _headline(options, folds, recipes, data) -> tuple[str, dict, dict]:
     file = paths.FINAL / "metrics.csv"
     test = report.read_table(file).set_index("metric")["value"].to_dict() if file.exists() else {}
     metrics = {options.metric: float(scores.loc[recommended, options.metric])}
-    for end, shown in (("low", "ci95_low"), ("high", "ci95_high"), ("sd", "sd")):
-        column = f"{options.metric}_{end}"
+    for column in (f"{options.metric}_{end}" for end in ("low", "high", "sd")):
         if column in scores and options.confidence == tracking.CONFIDENCE:
-            metrics[f"{options.metric}_{shown}"] = float(scores.loc[recommended, column])
+            metrics[column] = float(scores.loc[recommended, column])
     metrics |= {f"effect_{k}": v for k, v in facts.get("effect", {}).items()}
     metrics |= {f"test_{name}": value for name, value in test.items()}
     settings = {

@@ -256,7 +256,7 @@ def test_a_summary_is_of_the_repeats_there_are(record):
     values = tracking.summary(of(3, 4))
     assert values == tracking.summary(of(0, 1))
     assert values["train_nll"] == pytest.approx(0.55)
-    assert values["accuracy_ci95_low"] <= values["accuracy"] <= values["accuracy_ci95_high"]
+    assert values["accuracy_low"] <= values["accuracy"] <= values["accuracy_high"]
     np.testing.assert_allclose(records.scores(of(3, 4), "train_nll"), [[0, 1], [0.1, 1.1]])
     with pytest.raises(UserError, match="repeat 5, fold 0 has 0 of 1"):
         records.cells(of(3, 4, 6))

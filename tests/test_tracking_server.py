@@ -186,7 +186,7 @@ def test_a_study_is_logged_to_a_server_and_read_back(
     for run in parents[:2]:
         mean = scores[run.info.run_name] + 0.125
         assert run.data.metrics["accuracy"] == pytest.approx(mean)
-        assert run.data.metrics["accuracy_ci95_low"] < mean < run.data.metrics["accuracy_ci95_high"]
+        assert run.data.metrics["accuracy_low"] < mean < run.data.metrics["accuracy_high"]
         (model,) = run.outputs.model_outputs
         kept = download_artifacts(
             f"models:/{model.model_id}", dst_path=str(tmp_path / model.model_id)

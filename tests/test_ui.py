@@ -115,6 +115,6 @@ def test_its_page_shows_the_variants_the_best_first(study, record, pool_in, root
     assert "r0_f0_m0" not in text  # no trials
     places = [text.index(name) for name in ("best", "middle", "worst")]
     assert places == sorted(places)
-    for column in ("accuracy_ci95_low", "accuracy_ci95_high", "accuracy_sd", "nll", "trials"):
+    for column in ("accuracy_low", "accuracy_high", "accuracy_sd", "nll", "trials"):
         assert column in text, column
     assert Path("mlflow.db").exists()
