@@ -15,6 +15,7 @@ import numpy as np
 
 from cnnlab import design
 from cnnlab.compare import designs
+from cnnlab.compare.inference import FEWEST_TRAININGS
 from cnnlab.data.survey import Survey
 from cnnlab.edited import Group, edited
 from cnnlab.errors import UserError
@@ -33,7 +34,7 @@ SIZES_SCRATCH = (96, 64, 48)  # of larger images without one
 ENLARGED = 1.2  # times the median side: what a backbone has learnt from was larger, and sharp
 GOOD = 192  # pixels, below which a backbone sees less, so that techniques are cut before
 LEAST = 160  # pixels, below which it sees so much less that all else is cut first
-MANY = 4000  # development images, from which 3 folds are enough
+MANY = 4000  # development images, from which no more folds are needed than for an answer
 DRAWS = 4  # augmented draws of each image whose features are kept
 STEPS = {"freeze": 400, "finetune": 150, SCRATCH: 800}  # of training, about
 FEWEST = {"freeze": 400, "finetune": 40, SCRATCH: 200}  # steps, below which little is learnt
@@ -153,6 +154,7 @@ def plan_for(
     backbone = photographs if network == "auto" else network == "backbone"
     n = sum(dev.values())
     ratio = float(np.quantile(found.ratios, 0.9))
+    k = min(5 if n < MANY else FEWEST_TRAININGS, max(2, distinct - 1))
     plan = Plan(
         backbone=backbone,
         size=sizes(backbone, median)[0],
@@ -165,8 +167,8 @@ def plan_for(
         test=test,
         own_test=found.own_test,
         distinct=distinct,
-        k=min(5 if n < MANY else 3, max(2, distinct - 1)),
-        repeats=3 if n < 500 else 2 if n < 1500 else 1,
+        k=k,
+        repeats=max(_fewest_repeats(k), 3 if n < 500 else 2 if n < 1500 else 1),
     )
     if backbone:
         plan = replace(plan, starts=("freeze", "finetune"), control=True)
@@ -209,7 +211,12 @@ def _counts(found: Survey) -> tuple[dict[str, int], dict[str, int], int]:
 
 
 def _fewer_repeats(plan: Plan) -> Plan:
-    return replace(plan, repeats=max(1, plan.repeats - 1))
+    return replace(plan, repeats=max(_fewest_repeats(plan.k), plan.repeats - 1))
+
+
+def _fewest_repeats(k: int) -> int:
+    """Of `k` folds, for any effect to be decided."""
+    return math.ceil(FEWEST_TRAININGS / k)
 
 
 def _no_extras(plan: Plan) -> Plan:
@@ -259,7 +266,7 @@ def _frozen_alone(plan: Plan) -> Plan:
 
 
 def _fewer_folds(plan: Plan) -> Plan:
-    return replace(plan, k=min(plan.k, 3))
+    return replace(plan, k=min(plan.k, FEWEST_TRAININGS))
 
 
 REDUCED = (

@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
@@ -350,6 +352,9 @@ def test_folds_are_as_many_as_the_rarest_class_allows(tmp_path):
     assert plan.test == {"a": 8, "b": 1} and plan.dev == {"a": 32, "b": 4} and plan.k == 3
     many = survey.survey(photographs(tmp_path / "many", {"a": 40, "b": 40}, (16, 16)))
     assert proposal.plan_for(many).k == 5 and proposal.plan_for(many).repeats == 3
+    table = pd.concat([many.table] * 80, ignore_index=True)
+    plan = proposal.plan_for(replace(many, table=table.assign(mark=table.index)))
+    assert plan.images > proposal.MANY and (plan.k, plan.repeats) == (4, 1)  # enough to decide
 
 
 def test_a_test_part_is_used_where_there_is_one(tmp_path):
@@ -424,7 +429,7 @@ def test_a_study_of_photographs_fits_the_time(images, minutes):
 
     less = proposal.fitted(plan, seconds, 60 * minutes)
     assert seconds(less) <= 60 * minutes < seconds(plan)
-    assert less.k >= 3 and "augment" in less.techniques
+    assert less.k * less.repeats >= 4 and "augment" in less.techniques  # or nothing is decided
     limit = less.dev_per_class
     assert limit is None or less.test_per_class <= limit <= each - each // 5
     # A backbone sees least of small images, and learns nothing in a handful of steps.
