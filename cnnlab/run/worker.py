@@ -28,7 +28,7 @@ from cnnlab.processes import end_with_parent
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.records import Diverged, Record
 from cnnlab.run import device
-from cnnlab.run.job import Job, Planned, trained_by
+from cnnlab.run.job import RESIZING, Job, Planned, trained_by
 
 # In what TensorFlow says of memory that ran out, besides RESOURCE_EXHAUSTED.
 FULL = re.compile("out of memory|OOM when|RESOURCE_EXHAUSTED|Dst tensor is not initialized", re.I)
@@ -104,16 +104,18 @@ def train(
         len(pool.classes),
         groups=pool.manifest["group"].to_numpy(),
     )
-    trainer = importlib.import_module(trained_by(job.recipe))
+    trainer = importlib.import_module(by := trained_by(job.recipe))
     try:
         if trainer is fit:
             fitted = fit.fit(job.recipe, data, planned.seed, checkpoint=checkpoint, on_epoch=tell)
         else:
-            start = _weights(material.backbone) if job.recipe.phases else {}
-            rest = (planned.seed, start, _features(job), checkpoint, tell)
-            fitted = trainer.train(job.recipe, data, *rest)
+            start, folder = {}, None
+            if job.recipe.phases:
+                start, folder = _weights(material.backbone), _features(job)
+            fitted = trainer.train(job.recipe, data, planned.seed, start, folder, checkpoint, tell)
     except _NotFinite as stop:
-        cure = _cure(job.recipe, stop.phase)
+        stretched = trainer.stretches(job.recipe)[0] if by == RESIZING else job.recipe
+        cure = _cure(stretched, stop.phase)
         return Diverged(planned.trial, planned.mark, str(stop.loss), cure, past), None
     except Exception as error:
         if not _is_lack_of_memory(error):

@@ -29,12 +29,12 @@ def train(
     data: Data,
     seed: int,
     backbone: Weights,
-    folder: Path,
+    folder: Path | None,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Entry], None] | None = None,
 ) -> Fitted:
-    """As `cnnlab.train.phases.train`, each stretch a phase; `backbone` is empty for a recipe that
-    starts from random weights.
+    """As `cnnlab.train.phases.train`, each stretch a phase; for a recipe that starts from random
+    weights `backbone` is empty and `folder` not used.
 
     The last stretch, and so the network that is returned, is of whole images. (The loop is that of
     `phases.train`, which stays as it is for as long as the records of committed studies hold.)

@@ -390,6 +390,18 @@ def test_a_trial_that_diverges_ends_there_is_told_and_is_not_tried_again(steep, 
     assert again == [] and [*watcher.diverged_] == [*KEYS] and len(started) == 1
 
 
+def test_of_smaller_images_first_both_stretches_are_trained_and_may_diverge(job, steep, tmp_path):
+    parts = []
+    for each in (job, steep):
+        recipe = each.recipe.augmenting("progressive_resizing", share=0.5, scale=0.5)
+        resized = replace(each, recipe=recipe)
+        parts.append(Part(resized, resized.plan()[:1], tmp_path / each.name))
+    (record,) = run_all(parts, Several(), workers=1)["v"]
+    assert [entry["phase"] for entry in record.history] == [1, 1, 2]
+    (left,) = records.diverged(tmp_path / "steep")
+    assert "lower the learning rate (1e+20)" in left.cure
+
+
 def test_what_diverged_is_trained_where_the_recipe_is_another(job, steep, tmp_path, undisturbed):
     run_it(steep, tmp_path)
     mended = replace(job, name="steep")
