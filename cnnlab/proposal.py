@@ -43,9 +43,9 @@ TECHNIQUES = ("augment", "dropout", "l2")
 # Stages besides those of variants take, with the figures that they draw, about as long as so many
 # starts of a stage.
 OTHER = 30.0
-# How often all images go through a network besides: once for each variant that is drawn, and to
-# know what is unlike them.
-ALL_SEEN = 2
+# How often all images go through the final network. (Through that of each variant that is drawn they
+# go once.)
+FINAL_PASSES = 2
 # Of the time there is, what a plan may take by its estimate: machines are seldom quiet.
 MARGIN = 0.75
 
@@ -215,7 +215,7 @@ def _fewer_repeats(plan: Plan) -> Plan:
 
 
 def _fewest_repeats(k: int) -> int:
-    """Of `k` folds, for any effect to be decided."""
+    """How many repeats of `k` folds it takes for any effect to be decided."""
     return math.ceil(FEWEST_TRAININGS / k)
 
 
@@ -355,7 +355,7 @@ def seconds(plan: Plan, measured: Measured) -> float:
                 total += machine.worker + cost.first + rounds(plan.k * plan.repeats) * part
         longest = max(longest, cost.first + cost.seconds(n, epochs, looks, n))
     whole = measured.cost("finetune" if plan.backbone else SCRATCH, plan.size)
-    total += (len(plan.drawn) + ALL_SEEN) * n * whole.look
+    total += (len(plan.drawn) + FINAL_PASSES) * n * whole.look
     if plan.backbone:
         total += machine.worker
     return total + machine.worker + longest
