@@ -43,8 +43,8 @@ TECHNIQUES = ("augment", "dropout", "l2")
 # Stages besides those of variants take, with the figures that they draw, about as long as so many
 # starts of a stage.
 OTHER = 30.0
-# How often all images go through the final network. (Through that of each variant that is drawn they
-# go once.)
+# How often all images go through the final network; they go once through that of each variant that
+# is drawn.
 FINAL_PASSES = 2
 # Of the time there is, what a plan may take by its estimate: machines are seldom quiet.
 MARGIN = 0.75
