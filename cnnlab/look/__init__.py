@@ -10,6 +10,15 @@ from cnnlab.look.features import feature_figure, overview_figure
 from cnnlab.look.figure import Picture, montage, save
 from cnnlab.look.gradcam import Case, cases, grad_cam, grad_cam_figure, prediction_figure, telling
 from cnnlab.look.kernels import kernel_figure, kernels, near_zero_share, relative_change
+from cnnlab.look.masks import (
+    class_iou_figure,
+    extremes_figure,
+    masks_figure,
+    pixels_figure,
+    region_cam,
+    region_figure,
+    targets_figure,
+)
 from cnnlab.look.peaks import Peaks, peaks, peaks_figure, reach
 from cnnlab.look.sheets import Sheet, feature_sheets, kernel_sheets, save_sheet
 from cnnlab.look.view import Probe, View, drawn, figures, layers_of, sheets, view
@@ -22,8 +31,10 @@ __all__ = [
     "Sheet",
     "View",
     "cases",
+    "class_iou_figure",
     "confusion_figure",
     "drawn",
+    "extremes_figure",
     "feature_figure",
     "feature_maps",
     "feature_sheets",
@@ -37,17 +48,22 @@ __all__ = [
     "kernels",
     "layers",
     "layers_of",
+    "masks_figure",
     "montage",
     "near_zero_share",
     "overview_figure",
     "peaks",
     "peaks_figure",
+    "pixels_figure",
     "prediction_figure",
     "reach",
+    "region_cam",
+    "region_figure",
     "relative_change",
     "save",
     "save_sheet",
     "sheets",
+    "targets_figure",
     "telling",
     "view",
 ]

@@ -232,7 +232,7 @@ def prediction_figure(
             left = MARGIN + i * (grid.width + GAP)
             write(figure, left, 88, text, SMALL, room=grid.width + GAP - 6)
         plain = resize(displayed(image)[None], grid.height, grid.width)[0]
-        tiles = [plain, *(_blend(image, heat, grid) for *_, heat in answers)]
+        tiles = [plain, *(blend(image, heat, grid) for *_, heat in answers)]
         draw_tiles(figure, MARGIN, 114, np.stack(tiles), grid, GAP, framed=True)
     others = "; ".join(f"{name} {share:.1%}" for name, share, _ in answers)
     return Picture(figure, f"{title}, what speaks for each class by Grad-CAM at {layer}: {others}")
@@ -254,10 +254,10 @@ def _group(figure: Figure, name: str, group: list[Case], left: int, top: int, gr
         write_lines(figure, x, top + 20 * (2 - len(lines)), lines, 20, size=SMALL, room=room)
     rows = {
         "image": [displayed(case.image) for case in group],
-        "for the answer": [_blend(case.image, case.heat, grid) for case in group],
+        "for the answer": [blend(case.image, case.heat, grid) for case in group],
     }
     if name == "wrong":
-        rows["for the truth"] = [_blend(case.image, case.truth_heat, grid) for case in group]
+        rows["for the truth"] = [blend(case.image, case.truth_heat, grid) for case in group]
     for i, (text, tiles) in enumerate(rows.items()):
         y = top + HEAD + i * (grid.height + 8)
         room = left - MARGIN - 8
@@ -265,7 +265,7 @@ def _group(figure: Figure, name: str, group: list[Case], left: int, top: int, gr
         draw_tiles(figure, left, y, np.stack(tiles), grid, GAP, framed=True)
 
 
-def _blend(image: np.ndarray, heat: np.ndarray, grid: Grid) -> np.ndarray:
+def blend(image: np.ndarray, heat: np.ndarray, grid: Grid) -> np.ndarray:
     """The image in grey under its heat, as RGB of the tile's size."""
     grey = resize(displayed(image).mean(2)[None], grid.height, grid.width)[0]
     share = np.asarray(heat, np.float32) / (heat.max() or 1)
