@@ -24,12 +24,13 @@ from cnnlab import consistency
 from cnnlab.compare.options import Compare, Decide, Design, Final
 from cnnlab.data.options import KINDS, Data, Folds
 from cnnlab.errors import UserError
-from cnnlab.plugins import Options
+from cnnlab.plugins import Options, one_of
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.options import Backbone, Sizes, Train
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.recipe.variants import Sections
 from cnnlab.run.options import Execution
+from cnnlab.tasks import TASKS
 
 FILE = Path("params.yaml")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
@@ -62,6 +63,7 @@ class Params(Options):
     """The whole file."""
 
     study: Name
+    task: one_of("task", TASKS.names()) = "classification"  # as before there were others
     seed: int = Field(ge=0, lt=2**31)
     data: Data
     folds: Folds
@@ -81,7 +83,7 @@ class Params(Options):
     @property
     def sections(self) -> Sections:
         """Those that recipes are made from."""
-        return Sections(self.model, self.train, self.techniques, self.backbone)
+        return Sections(self.model, self.train, self.techniques, self.backbone, self.task)
 
 
 def variant(name: str, path: Path = FILE) -> list[str]:

@@ -20,7 +20,7 @@ def main() -> None:
     seed, model, train, techniques, backbone = params.load(
         "seed", "model", "train", "techniques", "backbone"
     )
-    sections = Sections(model, train, techniques, backbone)
+    sections = Sections(model, train, techniques, backbone, task)
     dev = pool.read(paths.PREPARED / "dev")
     # The first image of as many classes as there is room for.
     _, firsts = np.unique(dev.labels, return_index=True)

@@ -326,7 +326,7 @@ def _sizes(study: Study, sizes) -> None:
             if records.diverged(folder):
                 continue
             few = records.read_all(folder)
-            images = per_class or round(few[0].n_train / few[0].probabilities.shape[1])
+            images = per_class or round(few[0].n_train / few[0].outputs.shape[1])
             outcomes = Outcomes.of(records.cells(few), name)
             each = outcomes.of_each(study.metric.values).mean(axis=2)
             values.setdefault(images, {})[name] = each
@@ -360,7 +360,7 @@ def _write_plots(study: Study) -> None:
     values = study.compared.values[study.options.metric]
     best = study.compared.outcomes[comparison.best(values, study.real, m)]
     classes = np.array(study.dev.classes)
-    first = best.probabilities[0, 0].argmax(axis=1)  # of the first repeat: each image once
+    first = best.outputs[0, 0].argmax(axis=1)  # of the first repeat: each image once
     table = pd.DataFrame({"actual": classes[best.labels], "predicted": classes[first]})
     _csv(table, paths.PLOTS / "confusion.csv", [])
 

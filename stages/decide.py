@@ -35,7 +35,7 @@ def main() -> None:
     if not wanted:
         return
 
-    sections = Sections(model, train, techniques, backbone)
+    sections = Sections(model, train, techniques, backbone, task)
     splits = folds.make(dev.manifest, split.k, most, seed)
 
     def job(name: str, repeats: int) -> Job:

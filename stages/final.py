@@ -47,7 +47,7 @@ def main() -> None:
     candidates = pd.read_csv(paths.RECOMMENDED, dtype=text, keep_default_na=False)
     chosen = candidates[candidates["recommended"]].iloc[0]
     dev, test = pool.read(paths.PREPARED / "dev"), _test()
-    sections = Sections(model, train, techniques, backbone)
+    sections = Sections(model, train, techniques, backbone, task)
     recipe = sections.recipe(chosen["techniques"].split())
     outcomes = _outcomes(chosen["name"])
     groups = np.array([dev.groups[image] for image in outcomes.image_id.tolist()])
@@ -146,7 +146,7 @@ def _both_ways(job: Job, name: str, asked: bool, execution) -> tuple:
         held_out = job.pool.images[[rows[image] for image in record.image_id.tolist()]]
         for grid, flips in zip(grids, (False, True), strict=True):
             said = probabilities(network, held_out, flips)
-            grid.append([replace(record, probabilities=said)])
+            grid.append([replace(record, outputs=said)])
     return tuple(Outcomes.of([grid], name) for grid in grids)
 
 
@@ -172,7 +172,7 @@ def _unlike(network, name: str, dev: pool.Pool, test: pool.Pool, alarms: float, 
 def _answers(outcomes: Outcomes, calibration: Calibration, test: pool.Pool, raw, predicted) -> dict:
     """What `calibration_figure` draws: out of fold and on test, as trained and calibrated."""
     labels = outcomes.labels
-    of_fold = {"as trained": outcomes.probabilities, "calibrated": calibration.after_probabilities}
+    of_fold = {"as trained": outcomes.outputs, "calibrated": calibration.after_probabilities}
     grids = {
         f"out of fold, {how}": [[[_answer(labels, m) for m in repeat]] for repeat in values]
         for how, values in of_fold.items()
@@ -183,7 +183,7 @@ def _answers(outcomes: Outcomes, calibration: Calibration, test: pool.Pool, raw,
 
 
 def _answer(labels, probabilities) -> SimpleNamespace:
-    return SimpleNamespace(labels=labels, probabilities=probabilities)
+    return SimpleNamespace(labels=labels, outputs=probabilities)
 
 
 def _job(recipe, dev: pool.Pool, seed: int, execution) -> Job:

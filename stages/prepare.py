@@ -9,10 +9,10 @@ import shutil
 import pandas as pd
 
 from cnnlab import params, paths
-from cnnlab.data import decode, pool, prepare
+from cnnlab.data import decode, masks, pool, prepare
 from cnnlab.data.cache import Cache
 from cnnlab.data.images import THUMB, Settings
-from cnnlab.data.sources import SOURCES, Finding
+from cnnlab.data.sources import SOURCES, Finding, Source
 from cnnlab.errors import UserError
 from cnnlab.processes import cores
 from cnnlab.progress import bar
@@ -23,7 +23,7 @@ ABOUT = ["source", "label", "split", "problem", "width", "height", "mode", "form
 
 
 def main() -> None:
-    data, seed = params.load("data", "seed")
+    task, data, seed = params.load("task", "data", "seed")
     place = data.remote or data.raw
     source = _opened(data.source, place, data.bad.policy)
     decode.start_early(len(source.table), cores())
@@ -65,7 +65,7 @@ def main() -> None:
         caches.append(pools["pretrain"][1])
         findings += more
     counts = {name: len(part) for name, (part, *_) in pools.items()}
-    learnt = _write_pools(pools, shape, data.pretrain.task)
+    learnt = _write_pools(pools, shape, data.pretrain.task, _Truth(task, source, data.resize))
     for opened in caches:
         opened.close()
     used = drawn.set_index("row")["split"]
@@ -95,10 +95,26 @@ def _opened(name, place, policy):
     return source
 
 
-def _write_pools(pools, shape, task) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class _Truth:
+    """What images have besides a label."""
+
+    task: str
+    source: Source
+    resize: str
+
+    def of(self, part: pd.DataFrame, shape) -> dict:
+        """What `pool.write` takes besides of such images."""
+        if self.source.mask is None:
+            return {}
+        made = masks.of(self.source, part, shape, self.resize)
+        return {"masks": made, "task": (self.task, self.source.classes)}
+
+
+def _write_pools(pools, shape, learnt_task, truth) -> list[str]:
     """Write data/prepared/POOL of each; returns the classes that a backbone learns."""
     height, width, channels = shape
-    if task == "rotation" and height != width:
+    if learnt_task == "rotation" and height != width:
         raise UserError(
             f"params.yaml: data.image_size = null: images of {width}x{height} pixels, which "
             "data.pretrain.task = rotation turns by 90 degrees; give a size"
@@ -110,9 +126,10 @@ def _write_pools(pools, shape, task) -> list[str]:
             pixels = progress.each(prepare.in_channels(cache.pixels(part["id"]), channels))
             kept = part["digest"].where(part["channels"] == channels, "")  # of grey made colour
             part = part.assign(digest=kept)
-            if name == "pretrain" and task == "rotation":
+            if name == "pretrain" and learnt_task == "rotation":
                 part, pixels = prepare.turned(part, first_free), prepare.in_turns(pixels)
-            pool.write(paths.PREPARED / name, pixels, part, shape, scale)
+            also = truth.of(part, shape) if name != "pretrain" else {}
+            pool.write(paths.PREPARED / name, pixels, part, shape, scale, **also)
             if name == "pretrain":
                 learnt = sorted(set(part["label"]), key=pool.natural)
     return learnt

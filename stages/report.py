@@ -33,7 +33,7 @@ def main() -> None:
     data = json.loads(paths.DATA_FACTS.read_text())
     effects = report.read_table(paths.REPORTS / "ablation.csv")
     curves = report.read_table(paths.CURVES / "curves.csv")
-    sections = Sections(model, train, techniques, backbone)
+    sections = Sections(model, train, techniques, backbone, task)
     recipes = {name: sections.recipe(on) for name, on in variants.every.items()}
     final = report.included(paths.FINAL_REPORT.read_text()) if paths.FINAL_REPORT.exists() else ""
     facts = {

@@ -38,7 +38,7 @@ def main() -> None:
             "compare",
         )
     )
-    sections = Sections(model, train, techniques, backbone)
+    sections = Sections(model, train, techniques, backbone, task)
     wanted = [name for on in variants.every.values() for name in on]
     studied = [t for t in dict.fromkeys(wanted) if t not in (*starts(), PLACEBO)]
     why, acting, left_out = _screened(sections, studied, bool(variants.transfer))

@@ -17,7 +17,7 @@ def main(variant: str) -> None:
     study, seed, execution, model, train, techniques, backbone, sizes = params.load(
         "study", "seed", "execution", "model", "train", "techniques", "backbone", "sizes"
     )
-    names, sections = params.variant(variant), Sections(model, train, techniques, backbone)
+    names, sections = params.variant(variant), Sections(model, train, techniques, backbone, task)
     recipe = sections.recipe(names)
     for note in sections.notes(names):
         print(f"{variant}: {note}", file=sys.stderr)

@@ -37,7 +37,7 @@ def main() -> None:
     # The trials whose networks are kept.
     firsts = {name: of_variant[0] for name, of_variant in trials.items()}
     probe = _probe(dev, firsts, options.images)
-    sections = Sections(model, train, techniques, backbone)
+    sections = Sections(model, train, techniques, backbone, task)
     recipes = {name: sections.recipe(variants.every[name]) for name in shown}
     shutil.rmtree(paths.FIGURES, ignore_errors=True)
     paths.FIGURES.mkdir(parents=True)
@@ -50,7 +50,7 @@ def main() -> None:
         for name, record in firsts.items():
             network = records.load_model(paths.RUNS / name / records.MODEL)
             start = _start(recipes[name], record, dev)
-            views[name] = look.view(network, start, record.probabilities, probe)
+            views[name] = look.view(network, start, record.outputs, probe)
             if not variants.every[name]:
                 affinities += _affinities(name, network, probe, sections, techniques, seed)
             progress.advance(note=name)

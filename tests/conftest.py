@@ -111,7 +111,7 @@ def record():
             preactivations={"conv1": np.full((2, 2), fold, np.float32)},
             image_id=np.arange(4) + 4 * fold,
             labels=np.array([0, 1, 2, 0]),
-            probabilities=probabilities,
+            outputs=probabilities,
         )
 
     return make

@@ -140,7 +140,7 @@ def guess(trial, images, labels, rng):
         preactivations={"conv1_1": rng.random((2, 2)).astype(np.float32)},
         image_id=images.to_numpy(),
         labels=labels,
-        probabilities=shares,
+        outputs=shares,
     )
 
 

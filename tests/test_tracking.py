@@ -36,7 +36,7 @@ def answering(record, pool):
         record,
         image_id=pool.manifest["image_id"].to_numpy()[rows],
         labels=labels,
-        probabilities=(np.eye(3)[predicted] * 0.7 + 0.1).astype(np.float32),
+        outputs=(np.eye(3)[predicted] * 0.7 + 0.1).astype(np.float32),
     )
 
 
@@ -269,7 +269,7 @@ def test_intervals_hold_what_is_possible(record):
             record("x", 0, fold, accuracy=1 - wrong / 50),
             image_id=np.arange(50) + 50 * fold,
             labels=labels,
-            probabilities=(np.eye(3)[predicted] * 0.97 + 0.01).astype(np.float32),
+            outputs=(np.eye(3)[predicted] * 0.97 + 0.01).astype(np.float32),
         )
         of_fold.measured.update(dead_units=loss, weight_norm=5 * loss)
         trials.append(of_fold)

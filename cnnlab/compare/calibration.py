@@ -42,7 +42,7 @@ class Calibration:
     least: float  # probability, after that, of a class in a set
     before: Worth  # as trained; its sets have a limit of their own
     after: Worth  # each fold with temperature and limit from the other folds
-    after_probabilities: NDArray[np.float64]  # as `Outcomes.probabilities`, likewise
+    after_probabilities: NDArray[np.float64]  # as `Outcomes.outputs`, likewise
 
 
 def scaled(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
@@ -124,7 +124,7 @@ def calibrate(outcomes: Outcomes, groups: NDArray, coverage: float) -> Calibrati
     every = np.ones(outcomes.fold.shape, bool)
     before, plain = _crossed(outcomes, group, coverage, scale=False)
     after, shares = _crossed(outcomes, group, coverage, scale=True)
-    labels, raw = _taken(outcomes, outcomes.probabilities, every)
+    labels, raw = _taken(outcomes, outcomes.outputs, every)
     temperature = fit_temperature(labels, raw)
     if after.nll >= before.nll or temperature == 1:
         temperature, after, shares = 1.0, before, plain
@@ -135,17 +135,17 @@ def calibrate(outcomes: Outcomes, groups: NDArray, coverage: float) -> Calibrati
 
 def _crossed(outcomes: Outcomes, group: NDArray[np.int64], coverage: float, scale: bool):
     """The worth of all predictions, and their probabilities, with what other folds tell."""
-    shares = np.empty(outcomes.probabilities.shape, np.float64)
+    shares = np.empty(outcomes.outputs.shape, np.float64)
     chosen = np.empty(shares.shape, bool)
     for repeat, folds in enumerate(outcomes.fold):
         for fold in np.unique(folds):
             rest = np.zeros(outcomes.fold.shape, bool)
             rest[repeat] = folds != fold
-            labels, raw = _taken(outcomes, outcomes.probabilities, rest)
+            labels, raw = _taken(outcomes, outcomes.outputs, rest)
             temperature = fit_temperature(labels, raw) if scale else 1.0
             true = scaled(raw, temperature)[np.arange(len(labels)), labels]
             least = least_probability(true, coverage, len(np.unique(group[rest[repeat]])))
-            for member, values in enumerate(outcomes.probabilities[repeat]):
+            for member, values in enumerate(outcomes.outputs[repeat]):
                 held = scaled(values[folds == fold], temperature)
                 shares[repeat, member, folds == fold] = held
                 chosen[repeat, member, folds == fold] = sets(held, least)

@@ -67,7 +67,7 @@ def too_often_wrong(table: pd.DataFrame) -> str:
 
 def losses(outcomes: Outcomes, classes: Sequence[str]) -> pd.DataFrame:
     """A row an image, with COLUMNS: by the probabilities averaged over repeats and members."""
-    each = outcomes.probabilities.mean(axis=1, dtype=np.float64)  # (repeats, images, classes)
+    each = outcomes.outputs.mean(axis=1, dtype=np.float64)  # (repeats, images, classes)
     each /= each.sum(axis=2, keepdims=True)
     labels, mean = outcomes.labels, each.mean(axis=0)
     own = np.arange(len(classes)) == labels[:, None]

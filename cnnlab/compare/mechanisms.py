@@ -69,11 +69,11 @@ def _last(record: Record) -> Mapping[str, float]:
 
 
 def _ece(record: Record) -> float:
-    return METRICS["ece"].score(record.labels, record.probabilities.astype(np.float64))
+    return METRICS["ece"].score(record.labels, record.outputs.astype(np.float64))
 
 
 def _confidence(record: Record) -> float:
-    return float(record.probabilities.max(axis=1).mean())
+    return float(record.outputs.max(axis=1).mean())
 
 
 def _wobble(record: Record) -> float:
@@ -258,7 +258,7 @@ def _disagreement(grid: Grid) -> float:
 
 
 def _of_cell(cell: Sequence[Record]) -> float:
-    predicted = np.array([r.probabilities.argmax(axis=1) for r in cell])
+    predicted = np.array([r.outputs.argmax(axis=1) for r in cell])
     pairs = np.triu_indices(len(predicted), 1)
     differ = (predicted[pairs[0]] != predicted[pairs[1]]).mean()
     wrong = (predicted != cell[0].labels).mean()

@@ -1,7 +1,8 @@
 """From what networks predicted for held-out images to values of single images.
 
 A variant's answers are a grid, `[repeat][fold][member]`, of objects with `image_id` int (n,),
-`labels` int (n,) and `probabilities` float (n, classes), such as records. `Outcomes` are the same
+`labels` int (n,) and `outputs` float (n, ...), such as records: probabilities (n, classes), or
+what else the task keeps of what a network says of an image. `Outcomes` are the same
 in the order of images.
 """
 
@@ -19,12 +20,15 @@ from cnnlab.compare.inference import Split
 from cnnlab.compare.metrics import Values
 
 
+ROUNDING = 1e-3  # of the sum of a row of probabilities, at most
+
+
 class Answer(Protocol):
     """What one network predicted for the images of one fold."""
 
     image_id: NDArray[np.int64]
     labels: NDArray[np.int64]
-    probabilities: NDArray[np.floating]
+    outputs: NDArray[np.floating]
 
 
 Grid = Sequence[Sequence[Sequence[Answer]]]
@@ -38,18 +42,18 @@ class Outcomes:
     image_id: NDArray[np.int64]  # (images,)
     labels: NDArray[np.int64]  # (images,)
     fold: NDArray[np.int64]  # (repeats, images)
-    probabilities: NDArray[np.floating]  # (repeats, members, images, classes)
+    outputs: NDArray[np.floating]  # (repeats, members, images, ...)
 
     @classmethod
     def of(cls, grid: Grid, name: str) -> Outcomes:
         """The outcomes of a variant called `name`. Raises Incomparable, naming it and the place,
-        where an image is not held out once a repeat, or a probability is not finite."""
+        where an image is not held out once a repeat, or an output is not finite."""
         first = [cell[0] for cell in grid[0]]
         ids = np.sort(np.concatenate([answer.image_id for answer in first]))
         labels = np.empty(len(ids), np.int64)
         fold = np.full((len(grid), len(ids)), -1)
-        members, classes = len(grid[0][0]), first[0].probabilities.shape[1]
-        probabilities = np.full((len(grid), members, len(ids), classes), np.nan, np.float32)
+        members, each = len(grid[0][0]), first[0].outputs.shape[1:]
+        outputs = np.full((len(grid), members, len(ids), *each), np.nan, np.float32)
         for (repeat, number), cell in (
             ((r, f), cell) for r, row in enumerate(grid) for f, cell in enumerate(row)
         ):
@@ -66,30 +70,30 @@ class Outcomes:
                     raise Incomparable(f"{place} was evaluated on other images than repeat 0")
                 if (fold[repeat, where] != before).any():
                     raise Incomparable(f"{place} was evaluated on images of another fold")
-                if not np.isfinite(answer.probabilities).all():
-                    raise Incomparable(f"{place} holds probabilities that are not finite")
+                if not np.isfinite(answer.outputs).all():
+                    raise Incomparable(f"{place} holds outputs that are not finite")
                 labels[where], fold[repeat, where] = answer.labels, number
-                probabilities[repeat, member, where] = answer.probabilities
-        if np.isnan(probabilities).any():
+                outputs[repeat, member, where] = answer.outputs
+        if np.isnan(outputs).any():
             raise Incomparable(f"variant {name}: not every image is held out once a repeat")
-        return cls(ids, labels, fold, probabilities)
+        return cls(ids, labels, fold, outputs)
 
     def of_each(self, values: Values) -> NDArray[np.float64]:
         """A value of each image, by each member: float64 (repeats, images, members)."""
         return np.stack(
             [
                 np.stack([values(self.labels, _sound(p)) for p in repeat], axis=1)
-                for repeat in self.probabilities
+                for repeat in self.outputs
             ]
         )
 
     def together(self, values: Values) -> NDArray[np.float64]:
-        """The same of the members' averaged probabilities, (repeats, images): it costs as many
+        """The same of the members' averaged outputs, (repeats, images): it costs as many
         trainings, and passes at prediction, as there are members."""
         return np.stack(
             [
                 values(self.labels, np.mean([_sound(p) for p in repeat], axis=0))
-                for repeat in self.probabilities
+                for repeat in self.outputs
             ]
         )
 
@@ -101,16 +105,16 @@ def split_of(outcomes: Mapping[str, Outcomes], groups: Mapping[int, object]) -> 
     another. They may differ in how many repeats they have.
     """
     longest = max(outcomes.values(), key=lambda o: len(o.fold))
-    shape = longest.probabilities.shape[1:]
+    shape = longest.outputs.shape[1:]
     for name, o in outcomes.items():
         if not np.array_equal(o.image_id, longest.image_id):
             raise Incomparable(f"variant {name} was evaluated on other images than another")
         if not np.array_equal(o.fold, longest.fold[: len(o.fold)]):
             raise Incomparable(f"variant {name} was evaluated in other folds than another")
-        if o.probabilities.shape[1:] != shape:
+        if o.outputs.shape[1:] != shape:
             raise Incomparable(
-                f"variant {name}: {o.probabilities.shape[1]} members and "
-                f"{o.probabilities.shape[3]} classes, another: {shape[0]} and {shape[2]}"
+                f"variant {name}: {o.outputs.shape[1]} members and "
+                f"{o.outputs.shape[3]} outputs, another: {shape[0]} and {shape[2]}"
             )
     group = [groups[image] for image in longest.image_id.tolist()]
     return Split(longest.fold, np.unique(group, return_inverse=True)[1])
@@ -119,11 +123,12 @@ def split_of(outcomes: Mapping[str, Outcomes], groups: Mapping[int, object]) -> 
 def pooled(grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Labels (n,) and probabilities (n, classes) of all answers, one after another."""
     answers = [a for row in grid for cell in row for a in cell]
-    probabilities = np.concatenate([_sound(a.probabilities) for a in answers])
+    probabilities = np.concatenate([_sound(a.outputs) for a in answers])
     return np.concatenate([a.labels for a in answers]), probabilities
 
 
-def _sound(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """float64 whose rows sum to 1: float32 misses it by its rounding."""
-    values = np.asarray(probabilities, np.float64)
-    return values / values.sum(axis=1, keepdims=True)
+def _sound(outputs: NDArray[np.floating]) -> NDArray[np.float64]:
+    """float64; rows of probabilities sum to 1, which those of float32 miss by their rounding."""
+    values = np.asarray(outputs, np.float64)
+    sums = values.sum(axis=1, keepdims=True)
+    return values / np.where(np.abs(sums - 1) < ROUNDING, sums, 1)

@@ -48,7 +48,7 @@ def changed(
     mistakes = np.zeros((images, len(classes)), int)
     for with_it, without in pairs:
         guesses = [
-            outcomes[v].probabilities.mean(axis=1).argmax(axis=2) for v in (with_it, without)
+            outcomes[v].outputs.mean(axis=1).argmax(axis=2) for v in (with_it, without)
         ]
         for one, other in zip(*guesses, strict=False):  # of the repeats that both have
             right, right_without = one == first.labels, other == first.labels

@@ -32,12 +32,17 @@ from PIL.TiffImagePlugin import TiffImageFile
 from cnnlab.data import formats, tiff
 
 
-def _pad(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+def pad(
+    picture: Image.Image,
+    size: tuple[int, int],
+    way: Image.Resampling = Image.Resampling.BILINEAR,
+    beside: int = 0,
+) -> Image.Image:
     """As ImageOps.pad does it, which leaves nothing of a very thin picture."""
     shares = picture.width / picture.height / (size[0] / size[1])
     thin = (max(1, round(size[0] * min(1, shares))), max(1, round(size[1] * min(1, 1 / shares))))
-    small = picture.resize(thin, Image.Resampling.BILINEAR)
-    padded = Image.new(picture.mode, size)
+    small = picture.resize(thin, way)
+    padded = Image.new(picture.mode, size, beside)
     padded.paste(small, (round((size[0] - thin[0]) / 2), round((size[1] - thin[1]) / 2)))
     return padded
 
@@ -45,7 +50,7 @@ def _pad(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 RESIZE = {
     "squash": lambda picture, size: picture.resize(size, Image.Resampling.BILINEAR),
     "crop": lambda picture, size: ImageOps.fit(picture, size, Image.Resampling.BILINEAR),
-    "pad": _pad,
+    "pad": pad,
 }
 
 TURN = {  # EXIF orientation -> what makes the picture upright

@@ -12,7 +12,9 @@ with one row an image, in the same order:
     digest    hash of the pixels
 
 and, where the originals had more than 8 bits, `scale.json`: the value that became black, and how
-many there are from there to white.
+many there are from there to white. Where pixels have classes of their own, `masks.npy`, uint8 (n,
+height, width), holds their numbers, and `task.json` the task and the names of the classes; the
+label is then the class, other than the background, that covers most of the image.
 
 A pool a split, so that a stage which has no business with the test images cannot open them.
 """
@@ -24,7 +26,7 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +46,7 @@ class Pool:
     rows: np.ndarray | None  # which of the folder's images, int (n,); None: all
     manifest: pd.DataFrame  # of these images
     classes: tuple[str, ...]  # names in the order of the network's outputs
+    task: str = "classification"
 
     @functools.cached_property
     def images(self) -> np.ndarray:
@@ -51,8 +54,18 @@ class Pool:
         mapped = np.load(self.folder / "images.npy", mmap_mode="r", allow_pickle=False)
         return mapped if self.rows is None else mapped[self.rows]
 
+    @functools.cached_property
+    def masks(self) -> np.ndarray | None:
+        """uint8 (n, height, width), the class number of each pixel, likewise; None where only
+        images have classes."""
+        path = self.folder / "masks.npy"
+        if not path.exists():
+            return None
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped if self.rows is None else mapped[self.rows]
+
     def __getstate__(self) -> dict:
-        return {k: v for k, v in self.__dict__.items() if k != "images"}
+        return {k: v for k, v in self.__dict__.items() if k not in ("images", "masks")}
 
     @property
     def labels(self) -> np.ndarray:
@@ -93,10 +106,14 @@ def write(
     manifest: pd.DataFrame,
     shape: tuple[int, int, int] | None = None,
     scale: tuple[float, float] | None = None,
+    masks: np.ndarray | None = None,
+    task: tuple[str, Sequence[str]] | None = None,
 ) -> None:
     """Write a pool, one image after another, and the digest of each, where the manifest lacks it.
 
     `images`: uint8, in the order of the manifest, as an array or one by one, then all of `shape`.
+    `masks`: uint8 (n, height, width), with the `task` that they are for and the names of their
+    classes; digests are then of both.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shape = images.shape[1:] if shape is None else shape
@@ -110,6 +127,11 @@ def write(
                 raise ValueError(f"image {image.dtype} {image.shape}; expected: uint8 {shape}")
             file.write(np.ascontiguousarray(image))
             digests.append(about or digest(image))
+    if masks is not None:
+        np.save(folder / "masks.npy", masks)
+        (folder / "task.json").write_text(json.dumps({"task": task[0], "classes": [*task[1]]}) + "\n")
+        both = zip(digests, masks, strict=True)
+        digests = [hashlib.sha256(d.encode() + m.tobytes()).hexdigest()[:16] for d, m in both]
     manifest.assign(digest=digests)[COLUMNS].to_csv(folder / "manifest.csv", index=False)
     if scale:
         (folder / "scale.json").write_text(json.dumps(scale) + "\n")
@@ -133,5 +155,9 @@ def read(folder: Path) -> Pool:
         ) from None
     if list(manifest.columns) != COLUMNS or len(manifest) != len(images):
         raise UserError(f"{folder}: manifest.csv and images.npy do not belong together")
+    about = folder / "task.json"
+    if about.exists():
+        said = json.loads(about.read_text())
+        return Pool(folder, None, manifest, tuple(said["classes"]), said["task"])
     classes = tuple(sorted(manifest["label"].unique(), key=natural))
     return Pool(folder, None, manifest, classes)

@@ -17,6 +17,9 @@ from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.options import Backbone, Train
 from cnnlab.recipe.recipe import Insert, Recipe
 from cnnlab.recipe.techniques import TECHNIQUES, starts
+from cnnlab.tasks import TASKS
+
+CLASSIFICATION = "classification"  # by which backbones learn
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Sections:
     train: Train
     techniques: Any  # name -> hyperparameters
     backbone: Backbone
+    task: str = CLASSIFICATION  # a module of cnnlab.tasks
 
     def recipe(self, names: Iterable[str]) -> Recipe:
         """The recipe of a variant with these techniques, besides those of `train.techniques`.
@@ -53,11 +57,11 @@ class Sections:
         """The recipe by which the study's own backbone is trained. Raises UserError as `recipe`
         does, for `backbone.techniques`."""
         base = replace(self._base(self._backbone_model), epochs=self.backbone.epochs)
-        _, lost = _effective(self._apply(base, self.backbone.techniques), ())
+        _, lost = _effective(self._apply(base, self.backbone.techniques), (), CLASSIFICATION)
         if lost:
             raise UserError(f"would do nothing: {'; '.join(lost)}")
         every = {*self.train.techniques, *self.backbone.techniques}
-        return _effective(self._apply(base, every), ())[0]
+        return _effective(self._apply(base, every), (), CLASSIFICATION)[0]
 
     def everywhere(self) -> Recipe:
         """The recipe of `train.techniques` alone, in the study's network from random weights.
@@ -87,12 +91,13 @@ class Sections:
             raise UserError(f"{' and '.join(begins)}: a variant has one start at most")
         base = self._base(self._backbone_model if begins else self.model)
         recipe = self._apply(base, names)
+        _refuse_others(recipe, self.task)
         if not recipe.phases:
-            return _effective(recipe, ())
+            return _effective(recipe, (), self.task)
         learnt = [i for i in self.pretraining().inserts if i.at != "dense" and not i.random]
         if self.backbone.features is not None and any(p.head_only for p in recipe.phases):
             recipe = replace(recipe, features=self.backbone.features)
-        return _effective(recipe, learnt)
+        return _effective(recipe, learnt, self.task)
 
     def _apply(self, recipe: Recipe, names: Iterable[str]) -> Recipe:
         """`recipe` with techniques applied, in the order of their names, so that two ways of
@@ -119,13 +124,21 @@ def _turn(name: str) -> tuple[bool, str]:
     return name in TECHNIQUES and getattr(TECHNIQUES[name], "LAST", False), name
 
 
-def _effective(recipe: Recipe, learnt: Sequence[Insert]) -> tuple[Recipe, list[str]]:
+def _refuse_others(recipe: Recipe, task: str) -> None:
+    """Raise UserError where a technique of the recipe does not serve the task."""
+    for name in recipe.techniques:
+        serves = getattr(TECHNIQUES[name], "SERVES", (task,))
+        if task not in serves:
+            raise UserError(f"technique {name} does not serve {task}, only {', '.join(serves)}")
+
+
+def _effective(recipe: Recipe, learnt: Sequence[Insert], task: str) -> tuple[Recipe, list[str]]:
     """`recipe` without the parts that have no effect, and what those are.
 
     `learnt`: layers of the backbone that it has learnt with, which stay in it.
     """
     lost: dict[str, str] = {}
-    places = NETS[recipe.net].places(recipe.net_options)
+    places = TASKS[task].places(NETS[recipe.net].places(recipe.net_options))
     learning = any(not p.head_only and p.batchnorm == "learning" for p in recipe.phases)
     known = {(i.at, i.layer) for i in learnt}
     inserts = []

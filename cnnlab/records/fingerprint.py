@@ -17,21 +17,30 @@ ROOT = Path(__file__).parents[2]  # of the package
 LIBRARIES = ["tensorflow", "keras", "numpy"]
 FIT = "cnnlab.train.fit"  # which every trial runs
 PHASES = "cnnlab.train.phases"  # which those do that start from a backbone
+SAME = Path(__file__).with_name("same.json")  # see `code`
 # They name things and complain, and compute nothing.
 NO_PART = {"cnnlab", "cnnlab.errors", "cnnlab.plugins"}
 
 
 def fingerprint(
-    recipe: Recipe, seed: int, train: list[str], held_out: list[str], start: str, device: str
+    recipe: Recipe,
+    seed: int,
+    train: list[str],
+    held_out: list[str],
+    start: str,
+    device: str,
+    task: str = "classification",
 ) -> str:
     """Hash of all that can change a trial's result, and of nothing else.
 
     `train`, `held_out`: digest and label of each image, in order. `start`: digest of the weights it
-    begins from, empty for random ones. `device`: the kind that it is computed on. Includes the code
+    begins from, empty for random ones. `device`: the kind that it is computed on. `task`: a module
+    of cnnlab.train.tasks. Includes the code
     that takes part, and what that imports (a technique's file only where the recipe uses it;
     comments, docstrings and what it claims aside), and the versions of the libraries that compute.
     """
     modules = [PHASES if recipe.phases else FIT, f"cnnlab.recipe.nets.{recipe.net}"]
+    modules.append(f"cnnlab.train.tasks.{task}")
     modules += [f"cnnlab.recipe.techniques.{name}" for name in recipe.techniques]
     parts = {
         "recipe": json.loads(recipe.json()),
@@ -54,7 +63,13 @@ def versions() -> dict[str, str]:
 
 def code(modules: Iterable[str]) -> dict[str, str]:
     """Digest of the code of these modules and of all of this package that they import, at any
-    depth; modules that are looked up by name at run time are not followed."""
+    depth; modules that are looked up by name at run time are not followed.
+
+    Code that was rewritten and shown to compute the same to the bit keeps the digest that it had:
+    `same.json` says so, module -> digest -> the earlier one, or null for what was part of another
+    module. So trials stay valid.
+    """
+    same = json.loads(SAME.read_text())
     digests: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
@@ -62,7 +77,8 @@ def code(modules: Iterable[str]) -> dict[str, str]:
         if module not in digests and module not in NO_PART:
             digests[module] = _digest(module)
             waiting += _imports(module)
-    return digests
+    known = {name: same.get(name, {}).get(digest, digest) for name, digest in digests.items()}
+    return {name: digest for name, digest in known.items() if digest is not None}
 
 
 def _file(module: str) -> Path:
@@ -108,4 +124,4 @@ def _digest(module: str) -> str:
 def _is_claim(node: ast.stmt) -> bool:
     """Whether a statement says what a technique is for, and computes nothing."""
     targets = node.targets if isinstance(node, ast.Assign) else []
-    return any(isinstance(t, ast.Name) and t.id in ("CLAIM", "EVIDENCE") for t in targets)
+    return any(isinstance(t, ast.Name) and t.id in ("CLAIM", "EVIDENCE", "SERVES") for t in targets)

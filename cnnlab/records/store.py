@@ -42,7 +42,7 @@ def write(folder: Path, record: Record) -> None:
         arrays,
         image_id=record.image_id,
         labels=record.labels,
-        probabilities=record.probabilities,
+        probabilities=record.outputs,
         **{_WATCHED + name: values for name, values in record.preactivations.items()},
     )
     write_bytes(path.with_suffix(".npz"), timeless(arrays.getvalue()))
@@ -81,7 +81,7 @@ def read(folder: Path, key: str) -> Record:
                 },
                 image_id=arrays["image_id"],
                 labels=arrays["labels"],
-                probabilities=arrays["probabilities"],
+                outputs=arrays["probabilities"],
             )
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise _no_record(path, error) from None

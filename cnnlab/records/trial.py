@@ -36,16 +36,20 @@ class Record:
     preactivations: dict[str, np.ndarray]  # conv -> float32 (evaluations, 2): mean, sd on a probe
     image_id: np.ndarray  # int (n,): the held-out images
     labels: np.ndarray  # int (n,)
-    probabilities: np.ndarray  # float32 (n, classes), out of fold
+    outputs: np.ndarray  # float32 (n, ...), out of fold: as the task's `outputs` gives them
 
     @property
     def final(self) -> dict[str, float]:
-        """Of the network as it is kept: accuracy, nll, train_accuracy, train_nll, the clean gap
-        (train_accuracy - accuracy) and what `cnnlab.train.quantities` says of it; without
-        accuracy, nll and gap where no image was held out."""
-        if "accuracy" not in self.measured:
-            return dict(self.measured)
-        return {**self.measured, "gap": self.measured["train_accuracy"] - self.measured["accuracy"]}
+        """Of the network as it is kept: the task's scores (accuracy and nll of classes), the same
+        of training images (train_accuracy, train_nll), the clean gap between both of the first of
+        them (train_accuracy - accuracy), and what `cnnlab.train.quantities` says of it; without
+        scores of held-out images and gap where there were none."""
+        measured = self.measured
+        of_training = [name.removeprefix("train_") for name in measured if name[:6] == "train_"]
+        score = next((name for name in of_training if name in measured), None)
+        if score is None:
+            return dict(measured)
+        return {**measured, "gap": measured[f"train_{score}"] - measured[score]}
 
     def summary(self) -> dict:
         """The JSON part of the record."""

@@ -72,7 +72,8 @@ class Job:
                 for member in range(self.members):
                     t = Trial(self.name, int(repeat), int(number), member)
                     seed = trial_seed(self.seed, t, self.recipe.stream)
-                    mark = fingerprint(self.recipe, seed, *content, start, self.device)
+                    how = self.device, self.pool.task
+                    mark = fingerprint(self.recipe, seed, *content, start, *how)
                     planned.append(Planned(t, seed, mark, train, held_out))
         return planned
 

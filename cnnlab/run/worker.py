@@ -41,6 +41,7 @@ class Material:
 
     job: Job
     images: np.ndarray  # uint8 (pool, height, width, channels)
+    masks: np.ndarray | None  # uint8 (pool, height, width), where pixels have classes
     backbone: bytes | None  # the file's content
 
     @classmethod
@@ -54,11 +55,11 @@ class Material:
         images, as those of one backbone share that."""
         jobs = list(jobs)
         pools = {id(job.pool): job.pool for job in jobs}
-        images = {key: np.asarray(pool.images) for key, pool in pools.items()}
+        pixels = {key: (np.asarray(pool.images), pool.masks) for key, pool in pools.items()}
         paths = {job.backbone for job in jobs if job.backbone}
         backbones = {path: path.read_bytes() for path in paths}
         return {
-            job.name: cls(job, images[id(job.pool)], backbones.get(job.backbone)) for job in jobs
+            job.name: cls(job, *pixels[id(job.pool)], backbones.get(job.backbone)) for job in jobs
         }
 
 
@@ -75,6 +76,7 @@ def train(
     """
     from cnnlab.train import fit  # imports TensorFlow
     from cnnlab.train.input import Data
+    from cnnlab.train.tasks import LEARNING
 
     job, pool = material.job, material.job.pool
     fit.set_up(job.recipe.threads, job.recipe.deterministic)
@@ -82,15 +84,17 @@ def train(
     # Where no image is held out the network is shown some that it trains on; what it scores there
     # is left out.
     held_out = planned.held_out if len(planned.held_out) else planned.train[:SHOWN]
-    left_out = () if len(planned.held_out) else ("accuracy", "nll")
 
     def honest(entry: dict[str, float]) -> dict[str, float]:
+        scores = {name for name in entry if f"train_{name}" in entry}
+        left_out = () if len(planned.held_out) else scores
         return {name: value for name, value in entry.items() if name not in left_out}
 
     past: list[dict[str, float]] = []
 
     def tell(entry: dict[str, float]) -> None:
-        losses = (entry[name] for name in ("objective", "train_nll", "nll") if name in entry)
+        loss = LEARNING[pool.task].LOSS
+        losses = (entry[name] for name in ("objective", f"train_{loss}", loss) if name in entry)
         if bad := [loss for loss in losses if not math.isfinite(loss)]:
             raise _NotFinite(bad[0], int(entry.get("phase", 0)))
         past.append(honest(entry))
@@ -103,6 +107,8 @@ def train(
         held_out,
         len(pool.classes),
         groups=pool.manifest["group"].to_numpy(),
+        learning=LEARNING[pool.task],
+        masks=material.masks,
     )
     trainer = importlib.import_module(by := trained_by(job.recipe))
     try:
@@ -132,7 +138,7 @@ def train(
         preactivations=fitted.preactivations,
         image_id=pool.manifest["image_id"].to_numpy()[planned.held_out],
         labels=pool.labels[planned.held_out],
-        probabilities=fitted.probabilities[: len(planned.held_out)],
+        outputs=fitted.outputs[: len(planned.held_out)],
     )
     return record, fitted.model
 

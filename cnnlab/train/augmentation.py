@@ -30,16 +30,24 @@ def augment(
     are for ops that take turns instead of drawing. Warps come first, multiplied together so that
     pixels are resampled once (bilinear); then colours, in the recipe's order.
     """
+    matrix = warp(recipe, images, seed, rows, epoch)
+    if matrix is not None:
+        images = resample(images, matrix, _FILL[recipe.fill_mode])
+    for op, op_seed, strength in _ops(recipe, seed, "recolour"):
+        images = op.recolour(op_seed, images, **strength)
+    return images
+
+
+def warp(
+    recipe: Recipe, images: tf.Tensor, seed: tf.Tensor, rows: tf.Tensor, epoch: tf.Tensor
+) -> tf.Tensor | None:
+    """Where `augment`, given the same, takes each output pixel from: all warps multiplied together,
+    float32 (n, 3, 3); None where the recipe has none."""
     n, aspect = tf.shape(images)[0], images.shape[2] / images.shape[1]
     warps = [op.warp(drawn, n, aspect, **kw) for op, drawn, kw in _ops(recipe, seed, "warp")]
     for op, _, strength in _ops(recipe, seed, "warp_in_turn"):
         warps.append(op.warp_in_turn(rows, epoch, aspect, **strength))
-    if warps:
-        matrix = functools.reduce(tf.matmul, warps)
-        images = _resample(images, matrix, _FILL[recipe.fill_mode])
-    for op, op_seed, strength in _ops(recipe, seed, "recolour"):
-        images = op.recolour(op_seed, images, **strength)
-    return images
+    return functools.reduce(tf.matmul, warps) if warps else None
 
 
 def mix(
@@ -58,8 +66,11 @@ def _ops(recipe: Recipe, seed: tf.Tensor, kind: str) -> Iterator[tuple[ModuleTyp
             yield TECHNIQUES[name], seed + tf.constant([0, i], tf.int32) * 7919, strength
 
 
-def _resample(images: tf.Tensor, matrix: tf.Tensor, fill: str) -> tf.Tensor:
-    """Each output pixel taken from where `matrix` (centred half-size units) says."""
+def resample(
+    images: tf.Tensor, matrix: tf.Tensor, fill: str, way: str = "BILINEAR", beyond: float = 0.0
+) -> tf.Tensor:
+    """Each output pixel taken from where `matrix` (centred half-size units) says. `fill`, `way`:
+    as TensorFlow calls them; `beyond`: the value outside of the image, with the fill "CONSTANT"."""
     height, width = images.shape[1], images.shape[2]
     # pixel index -> centred units: u = (x - (size - 1) / 2) / (size / 2)
     sx, sy = width / 2, height / 2
@@ -71,7 +82,7 @@ def _resample(images: tf.Tensor, matrix: tf.Tensor, fill: str) -> tf.Tensor:
         images=images,
         transforms=tf.reshape(pixels, [-1, 9])[:, :8],
         output_shape=[height, width],
-        interpolation="BILINEAR",
+        interpolation=way,
         fill_mode=fill,
-        fill_value=0.0,
+        fill_value=beyond,
     )

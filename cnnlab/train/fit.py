@@ -15,14 +15,14 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab import scoring
-from cnnlab.recipe.network import Network, Weights, network, put, set_random
+from cnnlab.recipe.network import Network, Weights, put, set_random
 from cnnlab.recipe.recipe import Phase, Recipe
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.seeds import derive
@@ -65,7 +65,7 @@ class Fitted:
 
     model: keras.Model  # shared with the next fit of this recipe: use or save it before that
     history: list[Entry]  # one entry an epoch
-    probabilities: np.ndarray  # float32 (n_held_out, classes), inference mode
+    outputs: np.ndarray  # float32 (n_held_out, ...): what the task keeps of what it says of each
     final: Entry  # scores of the network as it is kept, and what `quantities` says of it
     preactivations: dict[
         str, np.ndarray
@@ -87,14 +87,15 @@ def fit(
     `start`: layer name -> the weights that it begins from; others begin as the seed says. `phase`:
     which of the recipe's phases, from 1; 0 for a recipe without. `on_epoch` is called with each
     entry of the history: `epoch` (from 1), `objective` (mean training loss with penalties, dropout
-    and augmentation on), and where the network was evaluated, which the last epoch always is, for
-    clean training images and held-out ones `train_accuracy`, `train_nll`, `accuracy`, `nll`
-    (natural logarithm); with early stopping also `stopping_nll`, of the held-back images. With a
-    `checkpoint` training goes on from the last epoch that it holds, to the same result to the bit.
+    and augmentation on), and where the network was evaluated, which the last epoch always is, the
+    scores of the task for clean training images and held-out ones: `train_accuracy`, `train_nll`,
+    `accuracy`, `nll` (natural logarithm) of classes; with early stopping also `stopping_nll`, of
+    the held-back images. With a `checkpoint` training goes on from the last epoch that it holds, to
+    the same result to the bit.
     """
     train, held_back = _split(data, recipe, seed)
     steps = -(-len(train) // recipe.batch_size)
-    net = _compiled(recipe, phase, data.shape, data.classes, steps)
+    net = _compiled(recipe, phase, data.shape, data.classes, steps, data.learning)
     net.reset(seed, start or {})
     course = _Course(net, data, train, held_back, checkpoint, on_epoch or (lambda entry: None))
     course.resume()
@@ -114,8 +115,8 @@ class _Course:
         self.checkpoint, self.on_epoch = checkpoint, on_epoch
         self.history: list[Entry] = []
         self.watched: list[np.ndarray] = []  # of each evaluation, (layers, 2)
-        self.kept: list[np.ndarray] = []  # the best weights, or the snapshots' probabilities
-        self.latest: list[np.ndarray] = []  # probabilities of training and held-out images
+        self.kept: list[np.ndarray] = []  # the best weights, or the snapshots' outputs
+        self.latest: list[np.ndarray] = []  # outputs for training and held-out images
         # Spread over the training images, and first of all that are asked in an evaluation.
         probe = np.linspace(0, len(train) - 1, min(PROBE, at_once(data.shape))).astype(int)
         self.probe = len(np.unique(probe))
@@ -138,9 +139,8 @@ class _Course:
         entry = {"epoch": epoch, "objective": objective}
         with self.net.averaged():
             if self.held_back is not None:
-                entry["stopping_nll"] = self._scores(
-                    self.held_back, self.net.probabilities(self.data, self.held_back)
-                )["nll"]
+                scores = self._scores(self.held_back, self.net.outputs(self.data, self.held_back))
+                entry["stopping_nll"] = scores[self.data.learning.LOSS]
             self.history.append(entry)
             last = epoch == self.net.epochs or self._past_best()
             if last or epoch % self.recipe.evaluate_every == 0:
@@ -160,7 +160,7 @@ class _Course:
         return {f"train_{name}": value for name, value in on_train.items()} | held_out
 
     def _answers(self) -> tuple[list[np.ndarray], np.ndarray]:
-        """Probabilities of training and held-out images, and moments of pre-activations."""
+        """Outputs for training and held-out images, and moments of pre-activations."""
         answers, moments = self.net.looked_at(self.data, self.asked, self.probe)
         on_train = np.empty_like(answers[: len(self.train)])
         on_train[self.places] = answers[: len(self.train)]
@@ -173,25 +173,24 @@ class _Course:
         if self.held_back is not None:
             self.net.weights = self.kept
             self.latest, _ = self._answers()
-        shares = self.latest
+        outputs = self.latest
         if self.recipe.snapshots:
-            shares = [np.mean(self.kept[i::2], axis=0) for i in (0, 1)]
-        on_train, final = self._both_scores(shares)
+            outputs = [np.mean(self.kept[i::2], axis=0) for i in (0, 1)]
+        on_train, final = self._both_scores(outputs)
         final |= {f"train_{name}": value for name, value in on_train.items()}
         some = self.data.raw(self.data.held_out[: at_once(self.data.shape)])
         final |= quantities.of(self.net.model, clean(some))
         stacked = np.array(self.watched, np.float32)
         preactivations = {name: stacked[:, i] for i, name in enumerate(self.net.activations)}
         final["preactivation_drift"] = quantities.drift(preactivations)
-        return Fitted(self.net.model, self.history, shares[1], final, preactivations)
+        return Fitted(self.net.model, self.history, outputs[1], final, preactivations)
 
-    def _both_scores(self, shares: list[np.ndarray]) -> tuple[Entry, Entry]:
-        return self._scores(self.train, shares[0]), self._scores(self.data.held_out, shares[1])
+    def _both_scores(self, outputs: list[np.ndarray]) -> tuple[Entry, Entry]:
+        return self._scores(self.train, outputs[0]), self._scores(self.data.held_out, outputs[1])
 
-    def _scores(self, rows: np.ndarray, shares: np.ndarray) -> Entry:
-        """Accuracy and negative log likelihood of (n, classes) probabilities."""
-        labels = self.data.labels[rows]
-        return {"accuracy": scoring.accuracy(labels, shares), "nll": scoring.nll(labels, shares)}
+    def _scores(self, rows: np.ndarray, outputs: np.ndarray) -> Entry:
+        """The task's scores of outputs for rows of the pool."""
+        return self.data.learning.scores(self.data.labels[rows], outputs)
 
     def _best(self) -> int:
         """The epoch at which the held-back images were predicted best; the first of equals."""
@@ -202,7 +201,7 @@ class _Course:
         return stopping is not None and len(self.history) - self._best() >= stopping.patience
 
     def _keep(self, epoch: int) -> None:
-        """Keep the weights that early stopping goes back to, or a snapshot's probabilities."""
+        """Keep the weights that early stopping goes back to, or a snapshot's outputs."""
         if self.held_back is not None and self._best() == epoch:
             self.kept = self.net.weights
         if self.recipe.snapshots:
@@ -238,11 +237,17 @@ class _Compiled:
     """A network compiled for one phase of a recipe, and how to start it anew."""
 
     def __init__(
-        self, recipe: Recipe, phase: Phase | None, shape: tuple[int, ...], classes: int, steps: int
+        self,
+        recipe: Recipe,
+        phase: Phase | None,
+        shape: tuple[int, ...],
+        classes: int,
+        steps: int,
+        learning: ModuleType,
     ):
-        self.recipe = recipe
+        self.recipe, self.learning = recipe, learning
         self.epochs = phase.epochs if phase else recipe.epochs
-        made = network(recipe, shape, classes)
+        made = self.learning.network(recipe, shape, classes)
         self.model = made.model
         rates = _let_move(made, phase) if phase else {}
         rate = phase.learning_rate if phase else recipe.learning_rate
@@ -263,22 +268,22 @@ class _Compiled:
         image = len(shape) == 3
         drawn, kind = ([], tf.uint8) if image else ([None], tf.float32)
         raw = tf.TensorSpec([None, *drawn, *shape], kind)
-        rows, labels = tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.int32)
+        rows, targets = tf.TensorSpec([None], tf.int64), self.learning.spec(shape)
         weights, number = tf.TensorSpec([classes], tf.float32), tf.TensorSpec([], tf.int64)
         # Of some ops, such as the gradient of max pooling, XLA has no deterministic form.
         xla = bool(gpu_memory()) and not recipe.deterministic
-        kinds = [raw, labels, weights, rows, number, number]
+        kinds = [raw, targets, weights, rows, number, number]
         plain = functools.partial(tf.function, autograph=False)  # which takes long to translate
-        self._take = plain(_take, input_signature=[raw, labels, rows], jit_compile=xla)
+        self._take = plain(_take, input_signature=[raw, targets, rows], jit_compile=xla)
         self._step = plain(self._learn, jit_compile=xla)
         self._batch = plain(self._of_batch, reduce_retracing=True)
         self._epoch = plain(self._epoch_in_memory, input_signature=kinds)
-        self._softmax = plain(self._answers, input_signature=[raw], jit_compile=xla)
-        self._look = plain(self._answers_and_moments, input_signature=[raw, number])
+        self._say = plain(self._answers, input_signature=[raw, targets], jit_compile=xla)
+        self._look = plain(self._answers_and_moments, input_signature=[raw, targets, number])
 
     def epochs_of(self, data: Data, train: np.ndarray, seed: int) -> Callable[[int], float]:
         """What trains for an epoch, given its number from 0, and returns the mean loss."""
-        pool, labels = resident(data.inputs), tf.constant(data.labels, tf.int32)
+        pool = resident(data)
         weights, rows = class_weights(self.recipe, data, train), tf.constant(train, tf.int64)
         drawn = tf.constant(seed, tf.int64)
         starts = np.arange(0, len(train), self.recipe.batch_size)
@@ -287,7 +292,7 @@ class _Compiled:
         def epoch(number: int) -> float:
             at = tf.constant(number, tf.int64)
             if pool is not None:
-                losses = self._epoch(pool, labels, weights, rows, drawn, at)
+                losses = self._epoch(*pool, weights, rows, drawn, at)
             else:
                 batches = read(data, order(rows, drawn, at), self.recipe.batch_size).enumerate()
                 losses = [self._batch(*b, weights, (drawn, at, step)) for step, b in batches]
@@ -295,22 +300,22 @@ class _Compiled:
 
         return epoch
 
-    def _epoch_in_memory(self, pool, labels, weights, rows, seed, epoch):
+    def _epoch_in_memory(self, pool, targets, weights, rows, seed, epoch):
         """The loss of each step, float32 (steps,)."""
         ordered, size = order(rows, seed, epoch), self.recipe.batch_size
 
         def step(number):
             now = ordered[number * size : (number + 1) * size]
             return self._of_batch(
-                now, *self._take(pool, labels, now), weights, (seed, epoch, number)
+                now, *self._take(pool, targets, now), weights, (seed, epoch, number)
             )
 
         numbers = tf.range(self._steps, dtype=tf.int64)
         return tf.map_fn(step, numbers, parallel_iterations=1, fn_output_signature=tf.float32)
 
-    def _of_batch(self, rows, raw, labels, weights, at):
+    def _of_batch(self, rows, raw, targets, weights, at):
         """Learn from a batch; its mean loss."""
-        return self._step(*batch(self.recipe, rows, raw, labels, weights, at))
+        return self._step(*batch(self.recipe, rows, raw, targets, weights, at, self.learning))
 
     def _learn(self, x, y, w):
         """One step; the mean loss with penalties."""
@@ -318,7 +323,7 @@ class _Compiled:
 
         def here():
             with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(w * self._losses(y, self.model(x, training=True)))
+                loss = self.learning.mean(w, self._losses(y, self.model(x, training=True)))
                 loss = tf.add_n([loss, *(tf.cast(term, loss.dtype) for term in self.model.losses)])
                 scaled = self.optimizer.scale_loss(loss)
             return loss, tape.gradient(scaled, variables)
@@ -332,22 +337,23 @@ class _Compiled:
         return loss
 
     def _losses(self, targets, logits):
-        """Of each image, float32 (n,)."""
+        """Of each image, float32 (n,), or of each label of it, (n, ...)."""
         if self.recipe.loss:
             name, options = self.recipe.loss
             return TECHNIQUES[name].loss(targets, logits, **options)
         return keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
 
-    def _answers(self, raw):
-        return _shares(self.model(clean(raw), training=False))
+    def _answers(self, raw, targets):
+        return self.learning.outputs(self.model(clean(raw), training=False), targets)
 
-    def _answers_and_moments(self, raw, count):
-        """Probabilities, and of the first `count` inputs mean and standard deviation of what goes
+    def _answers_and_moments(self, raw, targets, count):
+        """Outputs, and of the first `count` inputs mean and standard deviation of what goes
         into each activation, float32 (layers, 2)."""
         logits, *maps = keras.tree.flatten(self._inside(clean(raw), training=False))
         probes = [tf.cast(m[:count], tf.float32) for m in maps]
         pairs = [[tf.reduce_mean(m), tf.math.reduce_std(m)] for m in probes]
-        return _shares(logits), tf.stack(pairs) if pairs else tf.zeros([0, 2])
+        said = self.learning.outputs(logits, targets)
+        return said, tf.stack(pairs) if pairs else tf.zeros([0, 2])
 
     def reset(self, seed: int, start: Weights) -> None:
         """Put every variable to what a network built afresh from `seed` and `start` has."""
@@ -393,34 +399,32 @@ class _Compiled:
         yield
         self.weights = current
 
-    def probabilities(self, data: Data, rows: np.ndarray) -> np.ndarray:
-        """Class probabilities (n, classes) of rows of the pool, in inference mode."""
-        parts = [self._softmax(self._raw(data, part)) for part in _parts(data, rows)]
+    def outputs(self, data: Data, rows: np.ndarray) -> np.ndarray:
+        """What the task keeps of what the network says of rows of the pool, float32 (n, ...)."""
+        parts = [self._say(*self._raw(data, part)) for part in _parts(data, rows)]
         return np.concatenate([part.numpy() for part in parts])
 
     def looked_at(self, data: Data, rows: np.ndarray, probe: int) -> tuple[np.ndarray, np.ndarray]:
-        """Class probabilities of rows of the pool, and of the first `probe` of them, which go
+        """Outputs for rows of the pool, and of the first `probe` of them, which go
         through at once, mean and standard deviation of what goes into each activation, float32
         (layers, 2)."""
         first, *others = _parts(data, rows)
-        answers, moments = self._look(self._raw(data, first), tf.constant(probe, tf.int64))
-        parts = [answers, *(self._softmax(self._raw(data, part)) for part in others)]
+        answers, moments = self._look(*self._raw(data, first), tf.constant(probe, tf.int64))
+        parts = [answers, *(self._say(*self._raw(data, part)) for part in others)]
         return np.concatenate([part.numpy() for part in parts]), moments.numpy()
 
-    def _raw(self, data: Data, rows: np.ndarray) -> tf.Tensor:
-        pool = resident(data.inputs)
+    def _raw(self, data: Data, rows: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows of the inputs as they are kept, and of the targets."""
+        pool = resident(data)
         if pool is None:
-            return data.raw(rows)
-        return self._take(pool, tf.constant(data.labels, tf.int32), tf.constant(rows, tf.int64))[0]
+            kind = self.learning.spec(data.shape).dtype
+            return data.raw(rows), tf.constant(data.targets[rows], kind)
+        return self._take(*pool, tf.constant(rows, tf.int64))
 
 
-def _take(pool, labels, rows):
+def _take(pool, targets, rows):
     """Rows of a pool that is where training computes."""
-    return tf.gather(pool, rows), tf.gather(labels, rows)
-
-
-def _shares(logits):
-    return tf.nn.softmax(tf.cast(logits, tf.float32))
+    return tf.gather(pool, rows), tf.gather(targets, rows)
 
 
 def _parts(data: Data, rows: np.ndarray) -> list[np.ndarray]:
@@ -430,9 +434,9 @@ def _parts(data: Data, rows: np.ndarray) -> list[np.ndarray]:
 
 
 @functools.lru_cache(maxsize=1)
-def _compiled(recipe: Recipe, phase: int, shape, classes: int, steps: int) -> _Compiled:
+def _compiled(recipe: Recipe, phase: int, *how) -> _Compiled:
     keras.backend.clear_session()
-    return _Compiled(recipe, recipe.phases[phase - 1] if phase else None, shape, classes, steps)
+    return _Compiled(recipe, recipe.phases[phase - 1] if phase else None, *how)
 
 
 def _let_move(made: Network, phase: Phase) -> dict[str, float]:

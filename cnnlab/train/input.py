@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import tensorflow as tf
 
 from cnnlab.recipe.recipe import Recipe
-from cnnlab.train.augmentation import augment, mix
+from cnnlab.train.augmentation import augment, mix, warp
+from cnnlab.train.tasks import classification
 
 RESIDENT = 256 * 2**20  # bytes; a larger pool is read from its file, batch by batch: same results
 PIXELS = 2**19  # of the images that a network sees at once outside training
@@ -31,6 +33,13 @@ class Data:
     held_out: np.ndarray  # rows, int (n_held_out,); evaluated, never learnt from
     classes: int
     groups: np.ndarray | None = None  # (pool,); images of one group never part company
+    learning: ModuleType = classification  # a module of cnnlab.train.tasks
+    masks: np.ndarray | None = None  # class of each pixel, uint8 (pool, height, width)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What the network learns to say of each input, (pool, ...)."""
+        return self.learning.targets(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,8 +87,9 @@ def order(rows: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
 def class_weights(recipe: Recipe, data: Data, train: np.ndarray) -> tf.Tensor:
     """Of each class in the loss, float32 (classes,): 1, or with `recipe.balanced` as much as makes
     all weigh the same."""
-    counts = np.bincount(data.labels[train], minlength=data.classes).clip(1)
-    balanced = len(train) / (np.count_nonzero(counts) * counts)
+    seen = data.learning.seen(data, train)
+    counts = np.bincount(seen, minlength=data.classes).clip(1)
+    balanced = len(seen) / (np.count_nonzero(counts) * counts)
     return tf.constant(balanced if recipe.balanced else np.ones(data.classes), tf.float32)
 
 
@@ -87,24 +97,29 @@ def batch(
     recipe: Recipe,
     rows: tf.Tensor,
     raw: tf.Tensor,
-    labels: tf.Tensor,
+    targets: tf.Tensor,
     weights: tf.Tensor,
     at: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    learning: ModuleType = classification,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """What a network learns from at one step: inputs, targets (n, classes), and each one's weight.
+    """What a network learns from at one step: inputs, the truth (n, ..., classes), and the weight
+    of each label in it, (n, ...).
 
-    `rows`: numbers of the inputs, int64 (n,); `raw`: these rows of `Data.inputs`; `labels`: int
-    (n,); `weights`: of the classes; `at`: seed, epoch and step, which decide all draws.
+    `rows`: numbers of the inputs, int64 (n,); `raw`, `targets`: these rows of `Data.inputs` and
+    `Data.targets`; `weights`: of the classes; `at`: seed, epoch and step, which decide all draws.
     """
     classes, fold_in = weights.shape[0], tf.random.experimental.stateless_fold_in
     seed, epoch, step = at
     draw = tf.cast(fold_in(fold_in(tf.stack([seed, 1]), epoch), step), tf.int32)
-    y = tf.one_hot(labels, classes)
+    images, moving = tf.cast(raw, tf.float32), learning.moved
+    if moving and raw.dtype == tf.uint8:
+        targets = moving(targets, warp(recipe, images, draw, rows, epoch))
+    y = tf.one_hot(targets, classes)
     w = tf.linalg.matvec(y, weights)
     y = (1 - recipe.label_smoothing) * y + recipe.label_smoothing / classes
     if raw.dtype != tf.uint8:
         return _one_draw(raw, draw), y, w
-    x = augment(recipe, tf.cast(raw, tf.float32), draw, rows, epoch)
+    x = augment(recipe, images, draw, rows, epoch)
     x, y = mix(recipe, x, y, draw)
     return x, y, w
 
@@ -121,30 +136,37 @@ def _one_draw(features: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.cond(draws > 0, picked, lambda: features[:, 0])
 
 
-_kept: list = [None, None]  # the inputs that were used last, and their tensor
+_kept: dict[str, tuple] = {}  # inputs and targets that were used last, each with its tensor
 
 
-def resident(inputs: np.ndarray) -> tf.Tensor | None:
-    """The inputs as a tensor where training computes; None where they are too large for that."""
-    if inputs.nbytes > (SHARE * gpu_memory() or RESIDENT):
+def resident(data: Data) -> tuple[tf.Tensor, tf.Tensor] | None:
+    """Inputs and targets as tensors where training computes; None where they are too large for
+    that."""
+    if data.inputs.nbytes > (SHARE * gpu_memory() or RESIDENT):
         return None
-    if _kept[0] is not inputs:
-        _kept[:] = inputs, tf.constant(inputs)
-    return _kept[1]
+    kinds = {"inputs": data.inputs.dtype, "targets": data.learning.spec(data.shape).dtype}
+    for name, kind in kinds.items():
+        array = getattr(data, name)
+        if name not in _kept or _kept[name][0] is not array:
+            _kept[name] = array, tf.constant(array, kind)
+    return _kept["inputs"][1], _kept["targets"][1]
 
 
 def read(data: Data, rows: np.ndarray, size: int) -> tf.data.Dataset:
-    """Rows of inputs that stay in their file, in batches: (rows, raw, labels); the next ones are
+    """Rows of inputs that stay in their file, in batches: (rows, raw, targets); the next ones are
     read while a network learns from these."""
 
     def fetch(chosen):
-        pixels = tf.numpy_function(
-            lambda r: data.inputs[r], [chosen], data.inputs.dtype, stateful=False
+        spec = data.learning.spec(data.shape)
+        raw, truth = tf.numpy_function(
+            lambda r: (data.inputs[r], data.targets[r].astype(spec.dtype.as_numpy_dtype)),
+            [chosen],
+            (data.inputs.dtype, spec.dtype),
+            stateful=False,
         )
-        pixels = tf.ensure_shape(pixels, [None, *data.inputs.shape[1:]])
-        return chosen, pixels, tf.gather(labels, chosen)
+        raw = tf.ensure_shape(raw, [None, *data.inputs.shape[1:]])
+        return chosen, raw, tf.ensure_shape(truth, spec.shape)
 
-    labels = tf.constant(data.labels, tf.int32)
     options = tf.data.Options()
     options.autotune.enabled = False  # it would stall at the end of each epoch
     numbers = tf.data.Dataset.from_tensor_slices(rows).batch(size)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlab.recipe.network import Weights, network, put, weights_of
+from cnnlab.recipe.network import Weights, put, weights_of
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.train import features, quantities
 from cnnlab.train.fit import Checkpoint, Entry, Fitted, Saved, fit
@@ -63,13 +63,13 @@ def train(
 
 def body_weights(recipe: Recipe, data: Data, backbone: Weights) -> Weights:
     """Those of the weights that belong to the body of the recipe's network."""
-    body = network(recipe, data.shape, data.classes).body
+    body = data.learning.network(recipe, data.shape, data.classes).body
     return {layer.name: backbone[layer.name] for layer in body.layers if layer.name in backbone}
 
 
 def _whole(recipe: Recipe, data: Data, weights: Weights, done: Fitted) -> Fitted:
     """What was found of the head alone, with the whole network and what is measured of that."""
-    model = network(recipe, data.shape, data.classes).model
+    model = data.learning.network(recipe, data.shape, data.classes).model
     put(model, weights)
     some = data.raw(data.held_out[: at_once(data.shape)])
     return replace(done, model=model, final=done.final | quantities.of(model, clean(some)))

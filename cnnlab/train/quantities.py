@@ -68,6 +68,8 @@ def drift(preactivations: Mapping[str, np.ndarray]) -> float:
 
 
 def _last_units(model: keras.Model, inputs: tf.Tensor) -> np.ndarray:
-    """float32 (n, units) that the logits are made from, in inference mode."""
+    """float32 (n, units) that the logits are made from, in inference mode; of a map each place
+    counts."""
     inner = keras.Model(model.inputs[0], model.get_layer("logits").input)
-    return np.asarray(inner(inputs, training=False), np.float32)
+    units = np.asarray(inner(inputs, training=False), np.float32)
+    return units.reshape(-1, units.shape[-1])

@@ -25,7 +25,7 @@ def rising(
     """
     plain = {"schedule": None, "snapshots": False, "stopping": None, "ema": None}
     recipe = replace(recipe, **plain, mean_from=None, features=None)
-    net = _compiled(recipe, len(recipe.phases), data.shape, data.classes, len(rates))
+    net = _compiled(recipe, len(recipe.phases), data.shape, data.classes, len(rates), data.learning)
     net.reset(seed, start or {})
     weights, rows = class_weights(recipe, data, data.train), tf.constant(data.train, tf.int64)
     drawn, size = tf.constant(seed, tf.int64), recipe.batch_size
@@ -36,6 +36,6 @@ def rising(
             ordered = order(rows, drawn, epoch).numpy()
         now = ordered[int(step) * size : (int(step) + 1) * size]
         net.optimizer.learning_rate = float(rate)
-        labels = tf.constant(data.labels[now], tf.int32)
-        batch = (tf.constant(now), data.raw(now), labels)
+        targets = tf.constant(data.targets[now], data.learning.spec(data.shape).dtype)
+        batch = (tf.constant(now), data.raw(now), targets)
         yield float(net._batch(*batch, weights, (drawn, epoch, step)))

@@ -95,7 +95,7 @@ def test_calibration_mends_what_is_too_sure_and_says_so():
     assert found.after.nll < found.before.nll and found.after.ece < found.before.ece / 2
     assert found.after.covered == pytest.approx(0.9, abs=0.03)
     assert 1 <= found.after.size < CLASSES
-    assert found.after_probabilities.shape == made.probabilities.shape
+    assert found.after_probabilities.shape == made.outputs.shape
 
 
 def test_what_makes_nothing_better_is_not_done():
@@ -111,8 +111,8 @@ def test_no_fold_has_a_part_in_what_it_is_judged_by():
     made = outcomes()
     held = made.fold[0] == 0
     turned = np.where(held, (made.labels + 1) % CLASSES, made.labels)
-    other = replace(made, labels=turned, fold=made.fold[:1], probabilities=made.probabilities[:1])
-    made = replace(made, fold=made.fold[:1], probabilities=made.probabilities[:1])
+    other = replace(made, labels=turned, fold=made.fold[:1], outputs=made.outputs[:1])
+    made = replace(made, fold=made.fold[:1], outputs=made.outputs[:1])
     one, two = (c.calibrate(o, o.image_id, 0.9).after_probabilities for o in (made, other))
     np.testing.assert_array_equal(one[0, 0, held], two[0, 0, held])
     assert not np.array_equal(one[0, 0, ~held], two[0, 0, ~held])

@@ -30,7 +30,7 @@ def grid(record):
             shares = np.exp(lean) / np.exp(lean).sum(axis=1, keepdims=True)
             one = record(name, r, f, m)
             return replace(
-                one, image_id=ids, labels=labels, probabilities=shares.astype(np.float32)
+                one, image_id=ids, labels=labels, outputs=shares.astype(np.float32)
             )
 
         return [

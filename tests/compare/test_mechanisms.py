@@ -37,7 +37,7 @@ def grids(record):
                 measured={**one.measured, **measured},
                 image_id=np.arange(IMAGES) + IMAGES * ((f + r) % FOLDS),
                 labels=labels,
-                probabilities=shares,
+                outputs=shares,
             )
 
         return [[[made(r, f)] for f in range(FOLDS)] for r in range(REPEATS)]
@@ -152,7 +152,7 @@ def test_a_wobble_is_the_change_between_the_last_evaluations(record):
 def test_confidence_and_calibration_come_from_the_probabilities(record):
     one = record()
     shares = np.float32([[0.9, 0.1, 0], [0.2, 0.6, 0.2], [0, 0.3, 0.7], [0.8, 0.1, 0.1]])
-    sure = replace(one, probabilities=shares, labels=np.array([0, 1, 2, 0]))
+    sure = replace(one, outputs=shares, labels=np.array([0, 1, 2, 0]))
     assert mechanisms.QUANTITIES["confidence"].of(sure) == pytest.approx(0.75)
     assert mechanisms.QUANTITIES["ece"].of(sure) == pytest.approx(0.25)  # all right
 
@@ -178,7 +178,7 @@ def test_members_that_err_differently_are_better_together(record):
         shares[np.arange(IMAGES), guess] = 0.9
         ids = np.arange(IMAGES) + IMAGES * fold
         made = record(member=member, fold=fold)
-        return replace(made, probabilities=shares, labels=labels, image_id=ids)
+        return replace(made, outputs=shares, labels=labels, image_id=ids)
 
     grid = [[[net(f, 0, f % 2), net(f, 1, 2 + f % 2)] for f in range(FOLDS)]]
     (row,) = rows_of({"base": grid}, {}, [])

@@ -14,7 +14,7 @@ from cnnlab.compare.scores import Outcomes, pooled, split_of
 class Answer:
     image_id: np.ndarray
     labels: np.ndarray
-    probabilities: np.ndarray
+    outputs: np.ndarray
 
 
 def grid_of(seed=0, repeats=2, folds=3, members=2, n=5, classes=3):
@@ -43,13 +43,13 @@ def test_outcomes_are_the_answers_in_the_order_of_images():
     found = Outcomes.of(grid, "x")
     np.testing.assert_array_equal(found.image_id, 10 + np.arange(15))
     np.testing.assert_array_equal(found.labels, np.arange(15) % 3)
-    assert found.probabilities.shape == (2, 2, 15, 3) and found.fold.shape == (2, 15)
+    assert found.outputs.shape == (2, 2, 15, 3) and found.fold.shape == (2, 15)
     for r, row in enumerate(grid):
         for f, cell in enumerate(row):
             for m, answer in enumerate(cell):
                 rows = answer.image_id - 10
                 assert (found.fold[r, rows] == f).all()
-                np.testing.assert_array_equal(found.probabilities[r, m, rows], answer.probabilities)
+                np.testing.assert_array_equal(found.outputs[r, m, rows], answer.outputs)
 
 
 def test_members_have_values_each_and_together():
@@ -60,9 +60,9 @@ def test_members_have_values_each_and_together():
     cell = grid[1][2]
     rows = cell[0].image_id - 10
     for member, answer in enumerate(cell):
-        expected = values(answer.labels, answer.probabilities.astype(float))
+        expected = values(answer.labels, answer.outputs.astype(float))
         np.testing.assert_allclose(each[1, rows, member], expected, atol=1e-6)
-    mean = (cell[0].probabilities.astype(float) + cell[1].probabilities) / 2
+    mean = (cell[0].outputs.astype(float) + cell[1].outputs) / 2
     together = outcomes.together(values)
     assert together.shape == (2, 15)
     np.testing.assert_allclose(together[1, rows], values(cell[0].labels, mean), atol=1e-6)
@@ -75,7 +75,7 @@ def test_a_metric_of_a_repeat_is_that_of_all_its_images_together():
     for name, metric in METRICS.items():
         each = outcomes.of_each(metric.values)
         for repeat in (0, 1):
-            expected = metric.score(outcomes.labels, outcomes.probabilities[repeat, 0])
+            expected = metric.score(outcomes.labels, outcomes.outputs[repeat, 0])
             assert each[repeat].mean() == pytest.approx(expected, abs=1e-6), name
 
 
@@ -112,7 +112,7 @@ def test_variants_share_a_split_and_the_longest_tells_it():
         (grid_of(1, folds=2), "variant b was evaluated on other images than another"),
         (grid_of(1, n=4), "variant b was evaluated on other images than another"),
         (grid_of(1)[::-1], "variant b was evaluated in other folds than another"),
-        (grid_of(1, members=1), "variant b: 1 members and 3 classes, another: 2 and 3"),
+        (grid_of(1, members=1), "variant b: 1 members and 3 outputs, another: 2 and 3"),
     ],
 )
 def test_variants_that_cannot_be_compared_are_named(other, message):
@@ -128,7 +128,7 @@ def broken(change):
 
 
 def not_finite(grid):
-    grid[1][2][0].probabilities[3, 1] = np.nan
+    grid[1][2][0].outputs[3, 1] = np.nan
 
 
 def other_image(grid):
@@ -141,14 +141,14 @@ def one_member_less(grid):
 
 def one_image_less(grid):
     answer = grid[1][0][0]
-    for name in ("image_id", "labels", "probabilities"):
+    for name in ("image_id", "labels", "outputs"):
         setattr(answer, name, getattr(answer, name)[1:])
 
 
 def one_image_less_of_all(grid):
     for member in (0, 1):
         answer = grid[1][0][member]
-        for name in ("image_id", "labels", "probabilities"):
+        for name in ("image_id", "labels", "outputs"):
             setattr(answer, name, getattr(answer, name)[1:])
 
 
@@ -163,7 +163,7 @@ def member_of_another_fold(grid):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (not_finite, "variant b: repeat 1, fold 2, member 0 holds prob"),
+        (not_finite, "variant b: repeat 1, fold 2, member 0 holds outputs"),
         (other_image, "variant b: repeat 1, fold 2, member 1 was evaluated on other images"),
         (one_member_less, "variant b: repeat 1, fold 1 has 1 members, another 2"),
         (one_image_less, "variant b: repeat 1, fold 0, member 1 was evaluated on images of anoth"),

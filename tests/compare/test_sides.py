@@ -20,7 +20,7 @@ def outcomes(*guesses, members=1):
         image_id=np.arange(images) * 10,
         labels=np.arange(images) % 3,
         fold=np.zeros((repeats, images), int),
-        probabilities=np.repeat(shares[:, None], members, axis=1).astype(np.float32),
+        outputs=np.repeat(shares[:, None], members, axis=1).astype(np.float32),
     )
 
 

@@ -82,7 +82,7 @@ class Answer:
     def __init__(self, seed):
         rng = np.random.default_rng(seed)
         self.labels = rng.integers(0, 3, 40)
-        self.probabilities = rng.dirichlet([0.3, 0.3, 0.3], 40).astype(np.float32)
+        self.outputs = rng.dirichlet([0.3, 0.3, 0.3], 40).astype(np.float32)
         self.image_id = np.arange(40)
 
 

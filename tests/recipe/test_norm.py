@@ -161,7 +161,7 @@ def test_a_network_learns_what_it_does_with_keras_own_layers(monkeypatch, fused,
 
     def trained(seed):
         fitted = fit(recipe, data, seed)
-        return [*(v.numpy() for v in fitted.model.variables), fitted.probabilities]
+        return [*(v.numpy() for v in fitted.model.variables), fitted.outputs]
 
     ours = trained(1)
     assert len(fused) >= 4

@@ -86,7 +86,7 @@ def test_a_writer_that_is_killed_leaves_no_record(tmp_path, record, monkeypatch,
     """Neither half of one, nor one made of the halves of two."""
     if before is not None:
         records.write(tmp_path, record(accuracy=before, mark="old"))
-    new = replace(record(), probabilities=np.ones((4, 3), np.float32) / 3)
+    new = replace(record(), outputs=np.ones((4, 3), np.float32) / 3)
     really = store.write_bytes
 
     def write(path, content):
@@ -101,7 +101,7 @@ def test_a_writer_that_is_killed_leaves_no_record(tmp_path, record, monkeypatch,
     if (tmp_path / "r0_f0_m0.json").exists():  # then it is the old one, whole
         old = records.read(tmp_path, "r0_f0_m0")
         assert old.fingerprint == "old"
-        np.testing.assert_array_equal(old.probabilities, record().probabilities)
+        np.testing.assert_array_equal(old.outputs, record().outputs)
     records.prune(tmp_path, {"r0_f0_m0"})
     assert not [name for name in files(tmp_path) if name.startswith(".")]
 

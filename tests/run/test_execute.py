@@ -85,8 +85,8 @@ def test_each_dev_image_is_held_out_once(job, undisturbed):
     held_out = np.concatenate([r.image_id for r in done])
     assert sorted(held_out) == sorted(job.pool.manifest["image_id"])
     for r in done:
-        assert r.probabilities.shape == (len(r.image_id), 2)
-        np.testing.assert_allclose(r.probabilities.sum(1), 1, atol=1e-5)
+        assert r.outputs.shape == (len(r.image_id), 2)
+        np.testing.assert_allclose(r.outputs.sum(1), 1, atol=1e-5)
 
 
 def test_two_workers_leave_the_same_bytes_as_one(job, undisturbed, tmp_path):
@@ -203,7 +203,7 @@ def test_without_held_out_images_it_learns_from_all_and_claims_nothing(job, tmp_
     for entry in [*told, *record.history, record.final]:
         assert not {"accuracy", "nll", "gap"} & set(entry)
     assert record.n_train == 24 and "train_accuracy" in record.final
-    assert len(record.image_id) == len(record.labels) == len(record.probabilities) == 0
+    assert len(record.image_id) == len(record.labels) == len(record.outputs) == 0
     (again,), watcher = run_it(everything, tmp_path)
     assert watcher.kept == ["r0_f0_m0"] and again.summary() == record.summary()
 
@@ -365,7 +365,7 @@ def test_a_placebo_has_other_results_where_nothing_but_seeds_differs(both):
         assert plain.n_train == placebo.n_train and len(plain.history) == len(placebo.history)
         assert plain.seed != placebo.seed and plain.fingerprint != placebo.fingerprint
         assert plain.final != placebo.final
-        assert np.abs(plain.probabilities - placebo.probabilities).max() > 1e-3
+        assert np.abs(plain.outputs - placebo.outputs).max() > 1e-3
 
 
 # Trials that diverge.
@@ -409,7 +409,7 @@ def test_what_diverged_is_trained_where_the_recipe_is_another(job, steep, tmp_pa
     assert watcher.trained == [*KEYS] and records.diverged(tmp_path) == []
     expected, _ = run_it(job, undisturbed)
     for record, other in zip(done, expected, strict=True):
-        assert np.array_equal(record.probabilities, other.probabilities)
+        assert np.array_equal(record.outputs, other.outputs)
 
 
 def test_a_variant_that_diverges_takes_no_other_with_it(job, steep, tmp_path, both):

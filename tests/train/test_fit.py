@@ -14,6 +14,7 @@ from cnnlab.train import fit as fitting
 from cnnlab.train import input as inputs
 from cnnlab.train.fit import fit
 from cnnlab.train.input import Data
+from cnnlab.train.tasks import classification
 from tests import made_up
 from tests.made_up import data as some_data
 
@@ -34,12 +35,12 @@ def same(a, b):
 def test_same_seed_same_bits_and_a_reused_net_leaks_nothing(recipe):
     data = some_data()
     first = fit(recipe, data, seed=1)
-    start, probabilities = weights(first), first.probabilities
+    start, probabilities = weights(first), first.outputs
     other = fit(recipe, data, seed=2)  # the compiled net is used again
     assert not same(start, weights(other))
     again = fit(recipe, data, seed=1)
     assert same(start, weights(again))
-    assert np.array_equal(probabilities, again.probabilities)
+    assert np.array_equal(probabilities, again.outputs)
     assert again.history == first.history
 
 
@@ -141,13 +142,13 @@ def test_snapshots_vote():
     seen = []
 
     def watch(entry):
-        net = fitting._compiled(made, 0, (8, 8, 1), 3, 4)
-        seen.append(net.probabilities(data, data.held_out))
+        net = fitting._compiled(made, 0, (8, 8, 1), 3, 4, classification)
+        seen.append(net.outputs(data, data.held_out))
 
     again = fit(made, data, seed=1, on_epoch=watch)
-    np.testing.assert_allclose(again.probabilities, (seen[1] + seen[3]) / 2, atol=1e-6)
-    np.testing.assert_array_equal(fitted.probabilities, again.probabilities)
-    assert fitted.final["nll"] == scoring.nll(data.labels[data.held_out], fitted.probabilities)
+    np.testing.assert_allclose(again.outputs, (seen[1] + seen[3]) / 2, atol=1e-6)
+    np.testing.assert_array_equal(fitted.outputs, again.outputs)
+    assert fitted.final["nll"] == scoring.nll(data.labels[data.held_out], fitted.outputs)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_what_techniques_carry_along_survives_an_interruption(tmp_path, name):
     resumed = fit(made, data, 1, checkpoint=checkpoint)
     assert same(expected, weights(resumed))
     assert resumed.history == whole.history and resumed.final == whole.final
-    np.testing.assert_array_equal(resumed.probabilities, whole.probabilities)
+    np.testing.assert_array_equal(resumed.outputs, whole.outputs)
     for layer, values in whole.preactivations.items():
         np.testing.assert_array_equal(resumed.preactivations[layer], values)
 
@@ -244,7 +245,7 @@ def test_mixed_precision_learns_with_float32_weights_and_goes_on_from_a_checkpoi
     assert compute["conv1_1"] == precision.removeprefix("mixed_") and compute["logits"] == "float32"
     assert {w.dtype for w in weights(fitted)} == {np.dtype("float32")}
     assert fitted.history[-1]["accuracy"] > 0.8
-    assert fitted.probabilities.dtype == np.float32
+    assert fitted.outputs.dtype == np.float32
     expected = weights(fitted)
     checkpoint = Checkpoint(tmp_path, Trial("v", 0, 0, 0), "mark", seconds=0)
     fit(replace(mixed, epochs=7), data, 1, checkpoint=checkpoint)
@@ -295,7 +296,7 @@ def test_augmentation_and_dropout_are_off_at_inference():
     first, second = (fitted.model.predict(images, verbose=0) for _ in range(2))
     assert np.array_equal(first, second)
     odds = np.exp(first) / np.exp(first).sum(1, keepdims=True)
-    np.testing.assert_allclose(odds, fitted.probabilities, atol=1e-5)
+    np.testing.assert_allclose(odds, fitted.outputs, atol=1e-5)
 
 
 def test_a_net_of_one_conv_and_no_hidden_layer_is_watched_too():
@@ -312,13 +313,13 @@ def test_an_image_of_probability_0_has_one_negative_log_likelihood_everywhere():
     still = replace(on(early_stopping={"share": 0.25, "patience": 1}), learning_rate=1e-30)
     fitted = fit(replace(still, optimizer="sgd"), data, seed=1, start=sure)
     labels = data.labels[data.held_out]
-    assert fitted.probabilities[labels > 0][:, 1:].max() == 0 and (labels > 0).any()
+    assert fitted.outputs[labels > 0][:, 1:].max() == 0 and (labels > 0).any()
     entry = fitted.history[-1]
     expected = -np.log(scoring.LEAST) * np.mean(labels > 0)
     assert entry["nll"] == pytest.approx(expected, rel=1e-6)
-    assert entry["nll"] == fitted.final["nll"] == scoring.nll(labels, fitted.probabilities)
-    assert entry["nll"] == METRICS["nll"].score(labels, fitted.probabilities)
-    assert entry["accuracy"] == METRICS["accuracy"].score(labels, fitted.probabilities)
+    assert entry["nll"] == fitted.final["nll"] == scoring.nll(labels, fitted.outputs)
+    assert entry["nll"] == METRICS["nll"].score(labels, fitted.outputs)
+    assert entry["accuracy"] == METRICS["accuracy"].score(labels, fitted.outputs)
     held_back = fitting._split(data, still, 1)[1]
     wrong = np.mean(data.labels[held_back] > 0)
     assert entry["stopping_nll"] == pytest.approx(-np.log(scoring.LEAST) * wrong, rel=1e-6)
@@ -360,7 +361,7 @@ def test_history_holds_clean_scores_of_every_epoch():
     assert seen == fitted.history
     assert [entry["epoch"] for entry in seen] == [1, 2, 3]
     labels = data.labels[data.held_out]
-    accuracy = np.mean(fitted.probabilities.argmax(1) == labels)
+    accuracy = np.mean(fitted.outputs.argmax(1) == labels)
     assert seen[-1]["accuracy"] == accuracy
 
 
@@ -393,12 +394,12 @@ def test_what_xla_compiles_for_gpus_computes_the_same(monkeypatch):
     fast = replace(SECTIONS.recipe(["augment", "l2"]), deterministic=False)
     data = some_data()  # XLA draws other numbers: without dropout
     plain = fit(fast, data, seed=1)
-    expected, probabilities = weights(plain), plain.probabilities
+    expected, probabilities = weights(plain), plain.outputs
     fitting._compiled.cache_clear()
     monkeypatch.setattr(fitting, "gpu_memory", lambda: 1)
     compiled = fit(fast, data, seed=1)
     fitting._compiled.cache_clear()
-    np.testing.assert_allclose(compiled.probabilities, probabilities, atol=1e-3)
+    np.testing.assert_allclose(compiled.outputs, probabilities, atol=1e-3)
     for ours, theirs in zip(weights(compiled), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
@@ -408,7 +409,8 @@ def test_a_gpu_holds_more_and_is_asked_for_more_at_once(monkeypatch):
     assert (inputs.at_once(large), inputs.at_once(small)) == (10, 512)
     monkeypatch.setattr(inputs, "gpu_memory", lambda: 80 * 2**30)
     assert inputs.at_once(large) > 500 and inputs.at_once(small) == 4096
-    assert inputs.resident(np.zeros((4, 2**27), np.uint8)) is not None
+    large = Data(np.zeros((4, 2**27), np.uint8), np.zeros(4, int), *np.split(np.arange(4), 2), 2)
+    assert inputs.resident(large) is not None
     monkeypatch.setattr(inputs, "gpu_memory", lambda: 2**30)
-    assert inputs.resident(np.zeros((4, 2**27), np.uint8)) is None
-    inputs._kept[:] = None, None
+    assert inputs.resident(large) is None
+    inputs._kept.clear()

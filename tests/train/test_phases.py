@@ -13,6 +13,7 @@ from cnnlab.records import Checkpoint, Trial
 from cnnlab.train import features, phases
 from cnnlab.train import fit as fitting
 from cnnlab.train.fit import fit
+from cnnlab.train.tasks import classification
 from tests import made_up
 from tests.made_up import data as some_data
 
@@ -86,7 +87,7 @@ def test_weights_and_statistics_move_as_the_phases_say(backbone, tmp_path, name,
     assert [entry["phase"] for entry in fitted.history] == numbers
     head = weights_of(fitted.model)["logits"][0]
     assert head.shape[1] == 3  # the backbone's was of 2 classes
-    assert fitted.probabilities.shape == (8, 3)
+    assert fitted.outputs.shape == (8, 3)
 
 
 @pytest.mark.parametrize(("learning", "expected"), [(0.3, 1), (0.4, 2)])
@@ -121,6 +122,7 @@ def test_the_peak_of_one_cycle_is_a_multiple_of_every_phase_s_learning_rate():
                 (8, 8, 1),
                 3,
                 4,
+                classification,
             )
             schedule = net.optimizer._learning_rate
             rates = [float(schedule(step)) for step in range(0, 400, 40)]
@@ -154,7 +156,7 @@ def test_stored_features_give_what_images_give(backbone, tmp_path):
         stored: phases.train(recipe("freeze", stored=stored, epochs=2), data, 1, backbone, tmp_path)
         for stored in (None, 0)
     }
-    np.testing.assert_allclose(by[0].probabilities, by[None].probabilities, atol=1e-4)
+    np.testing.assert_allclose(by[0].outputs, by[None].outputs, atol=1e-4)
     assert by[0].final.keys() == by[None].final.keys()
     for name, value in by[None].final.items():
         if name != "preactivation_drift":  # of the head alone
@@ -207,8 +209,8 @@ def test_the_head_learns_from_augmented_draws_and_is_shown_the_clean_image(backb
     )
     logits = drawn.model(data.inputs[data.held_out].astype(np.float32), training=False).numpy()
     odds = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(odds, drawn.probabilities, atol=1e-4)
-    assert not np.allclose(clean.probabilities, drawn.probabilities, atol=1e-4)
+    np.testing.assert_allclose(odds, drawn.outputs, atol=1e-4)
+    assert not np.allclose(clean.outputs, drawn.outputs, atol=1e-4)
 
 
 class Stops(Exception):
