@@ -62,6 +62,7 @@ TURN = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+TURNED = (5, 6, 7, 8)  # those that swap width and height
 
 EXIF = {b"Exif", b"eXIf", b"EXIF"}  # begin its block in JPEG, PNG and WebP
 
@@ -71,7 +72,7 @@ THUMB = 32  # pixels a side, of what near duplicates are found by; smaller image
 _VERSION = 5
 
 # What Pillow raises for files that are damaged, cut off or made to do harm.
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     EOFError,
     ValueError,
@@ -165,7 +166,7 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
             return _read(less(), kind, settings)
         except Image.UnidentifiedImageError:
             problem = problem or f"{kind}: damaged, cut off or of a sort that is not read"
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             problem = problem or f"{kind}: {' '.join(str(error).split()) or type(error).__name__}"
     remedy = "convert it to PNG"
     if kind == "TIFF":
@@ -173,9 +174,31 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
             return _read_deep(content, settings)
         except ImportError:
             remedy = formats.OTHER_TIFF
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             problem += f" ({' '.join(str(error).split())})"
     raise BadImage(f"{problem}; if other programs read it: {remedy}")
+
+
+def header(content: bytes, megapixels: float) -> tuple[int, int, str]:
+    """Width and height in pixels, upright, and Pillow's mode, by a file's first bytes, as many as
+    its header takes. Raises BadImage, for more than so many million pixels too."""
+    kind = formats.kind(content)
+    if kind is None:
+        raise BadImage("not an image of a known format" if content else "empty file")
+    if remedy := formats.remedy(kind):
+        raise BadImage(f"{kind}, which is not read here: {remedy}")
+    try:
+        with warnings.catch_warnings(action="ignore"), _any_size(), _open(content, kind) as image:
+            (width, height), mode, turn = image.size, image.mode, _turn(image)
+    except Exception as error:  # Pillow raises nearly all there are for damaged files
+        if kind == "TIFF":  # of a sort that tifffile may read
+            raise BadImage("TIFF: of a sort that is not read, or damaged") from None
+        said = " ".join(str(error).split())
+        said = "damaged or cut off" if "cannot identify" in said else said or "damaged"
+        raise BadImage(f"{kind}: {said}") from None
+    if width * height > megapixels * 1e6:
+        raise BadImage(f"{width}x{height} pixels, more than {megapixels:g} million")
+    return (height, width, mode) if turn in TURNED else (width, height, mode)
 
 
 def _refuse_large(width: int, height: int, settings: Settings) -> None:
@@ -197,7 +220,7 @@ def _read(content: bytes, kind: str, settings: Settings) -> Decoded:
         turn = _turn(image)
         picture, values = _shallow(image, lower, settings.scale)
         upright = picture.transpose(TURN[turn]) if turn in TURN else picture
-        shape = shape[::-1] if turn in (5, 6, 7, 8) else shape
+        shape = shape[::-1] if turn in TURNED else shape
         image_of = _finish(_plain(upright), settings, shape, kind, mode)
         return image_of._replace(values=values, pictures=_pictures(image))
 
@@ -235,7 +258,7 @@ def _pictures(image: Image.Image) -> int:
     write them."""
     try:
         return 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-    except _UNREADABLE:  # later pictures may be damaged where the first is not
+    except UNREADABLE:  # later pictures may be damaged where the first is not
         return 1
 
 
@@ -247,7 +270,7 @@ def _turn(image: Image.Image) -> int:
     """The EXIF orientation; upright where EXIF is broken, which is no reason to lose an image."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except _UNREADABLE:
+    except UNREADABLE:
         return 1
 
 

@@ -7,15 +7,12 @@ says more: what is damaged behind its header, and what is nearly the same.
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import ExifTags, Image
 
 from cnnlab.data import formats, images, prepare
 from cnnlab.data.pool import natural
@@ -32,7 +29,6 @@ SAMPLED = 24  # images that are decoded, to see whether those in colour have any
 TINGE = 6  # of 255: a picture whose channels differ by less is grey
 NAMED = 3  # files that a line names
 TABLES = {".csv", ".tsv", ".parquet"}
-TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 @dataclass(frozen=True)
@@ -252,45 +248,12 @@ def _facts(
         return width, height, images.MODE[channels], content.nbytes, "", _mark(content)
     mark = _mark(content) if whole else None
     try:
-        return *_header(content), size or len(content), "", mark
+        return *images.header(content, MEGAPIXELS), size or len(content), "", mark
     except images.BadImage as error:
         if whole or formats.kind(content) is None:
             return None, None, None, size, str(error), None
     (content,) = source.read([key])  # such as WebP, or a header behind much else
     return _facts(source, key, content, True, size)
-
-
-def _header(content: bytes) -> tuple[int, int, str]:
-    """Width and height, upright, and Pillow's mode. Raises BadImage."""
-    kind = formats.kind(content)
-    if kind is None:
-        raise images.BadImage("not an image of a known format" if content else "empty file")
-    if remedy := formats.remedy(kind):
-        raise images.BadImage(f"{kind}, which is not read here: {remedy}")
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            image = Image.open(io.BytesIO(content), formats=[formats.PILLOW.get(kind, kind)])
-        width, height = image.size
-        turn = _turn(image)
-    except Exception as error:  # Pillow raises nearly all there are for damaged files
-        if kind == "TIFF":  # of a sort that tifffile may read
-            raise images.BadImage("TIFF: of a sort that is not read, or damaged") from None
-        said = " ".join(str(error).split())
-        said = "damaged or cut off" if "cannot identify" in said else said or "damaged"
-        raise images.BadImage(f"{kind}: {said}") from None
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-    if width * height > MEGAPIXELS * 1e6:
-        raise images.BadImage(f"{width}x{height} pixels, more than {MEGAPIXELS} million")
-    return (height, width, image.mode) if turn in TURNED else (width, height, image.mode)
-
-
-def _turn(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a broken EXIF is no reason to lose an image
-        return 1
 
 
 def _mark(content: bytes | np.ndarray) -> str:

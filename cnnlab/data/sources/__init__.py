@@ -19,6 +19,7 @@ from cnnlab.errors import UserError
 from cnnlab.plugins import Registry
 
 SOURCES = Registry(__name__, needs="open_source")
+VOID = 255  # in masks: a pixel of which nobody says what it is; neither learnt nor judged
 
 
 class Finding(NamedTuple):
@@ -44,6 +45,14 @@ class Source:
     `parallel`: `read` may be called in other processes, where it is unpickled.
     `order`: for each row a number; to read in this order is fastest. None: any.
     `findings`: what was seen while looking for images.
+
+    Sources with masks, for segmentation, also give:
+    `classes`: names of the class numbers in masks, first that of the background; then `label` is
+    the one of the others that covers most pixels of the image, the background where none does.
+    `mask`: one of `keys` -> class numbers uint8 (height, width), of the size of the image as it is
+    read, upright; VOID where nobody says. Raises UserError that names the file, what it held and
+    what is allowed.
+    Both are None where images have no masks.
     """
 
     table: pd.DataFrame
@@ -52,6 +61,8 @@ class Source:
     parallel: bool = False
     order: Sequence[int] | None = None
     findings: list[Finding] = field(default_factory=list)
+    classes: tuple[str, ...] | None = None
+    mask: Callable[[Any], np.ndarray] | None = None
 
 
 def of_array(table: pd.DataFrame, images: np.ndarray, findings: Sequence[Finding] = ()) -> Source:
