@@ -17,8 +17,8 @@ IMAGES, DRAWS = 6, 9
 
 
 def main() -> None:
-    seed, model, train, techniques, backbone = params.load(
-        "seed", "model", "train", "techniques", "backbone"
+    task, seed, model, train, techniques, backbone = params.load(
+        "task", "seed", "model", "train", "techniques", "backbone"
     )
     sections = Sections(model, train, techniques, backbone, task)
     dev = pool.read(paths.PREPARED / "dev")

@@ -4,69 +4,29 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from cnnlab import params, paths, records, tracking
-from cnnlab.compare import comparison, designs, mechanisms, sides, tables
+from cnnlab.compare import comparison, mechanisms, tables
 from cnnlab.compare.growth import GROWTH_COLUMNS, growth
-from cnnlab.compare.metrics import METRICS
-from cnnlab.compare.options import Compare
 from cnnlab.compare.recommend import recommend
-from cnnlab.compare.scores import Grid, Outcomes
+from cnnlab.compare.scores import Outcomes
 from cnnlab.compare.sizes import SIZE_COLUMNS, size_rows
 from cnnlab.data import pool
 from cnnlab.look import effects as look
-from cnnlab.look.classes import classes_figure
-from cnnlab.look.figure import save
 from cnnlab.look.mechanisms import mechanisms_figure, preactivations_figure
-from cnnlab.look.sides import Changed, sides_figure
 from cnnlab.look.sizes import sizes_figure
 from cnnlab.recipe.techniques import TECHNIQUES, starts
-from cnnlab.records import Record
 from cnnlab.records.trial import in_words
 from stages import run
+from stages._study import Study
+from stages._write import csv, pictures
+from stages.tasks import PARTS
 
 GROWTH_SEED = 0  # of the draws behind the intervals of curves
-
-
-@dataclass(frozen=True)
-class Study:
-    """What the tables and figures are made from; dicts are by variant."""
-
-    name: str
-    options: Compare
-    techniques: Mapping[str, list[str]]
-    trials: Mapping[str, list[Record]]  # of all repeats, those of `decide` too
-    grids: Mapping[str, Grid]
-    costs: Mapping[str, float]  # of training
-    dev: pool.Pool
-    compared: comparison.Comparison
-
-    @property
-    def metric(self):
-        """The primary one."""
-        return METRICS[self.options.metric]
-
-    @property
-    def primary(self) -> list[dict]:
-        """The effects on it."""
-        return self.compared.of(self.options.metric)
-
-    @property
-    def real(self) -> list[str]:
-        """The variants that may be the best: not the placebo, unless all hold it."""
-        real = [name for name, on in self.techniques.items() if designs.PLACEBO not in on]
-        return real or list(self.techniques)
-
-    @property
-    def headlines(self) -> list:
-        """The contrasts that answer first."""
-        contrasts = self.compared.contrasts
-        first = tables.watched({c.kind for c in contrasts})
-        return [c for c in contrasts if c.kind in first]
 
 
 def main() -> None:
@@ -105,16 +65,15 @@ def main() -> None:
     _write_tables(whole)
     _estimates(whole, contrasts, looks)
     _draw(whole)
-    _classes(whole)
-    _sides(whole)
+    PARTS[dev.task].compared(whole)
     _mechanisms(whole)
     _sizes(whole, sizes)
     _write_plots(whole)
     _recommend(whole, final)
     marks = {name: tracking.mark(of_variant) for name, of_variant in first.items()}
     rows = [{"name": name, "mark": mark} for name, mark in marks.items()]
-    _csv(rows, paths.RECORDS, ["name", "mark"])
-    _csv(_failed(variants.every, sizes), paths.FAILED, ["name", "why"])
+    csv(rows, paths.RECORDS, ["name", "mark"])
+    csv(_failed(variants.every, sizes), paths.FAILED, ["name", "why"])
     tracking.log_figures(study, marks, paths.COMPARE)
 
 
@@ -143,8 +102,8 @@ def _write_tables(study: Study) -> None:
         }
         values[metric] = {name: compared.split.spread(each) for name, each in of_fold.items()}
     rows = tables.variant_rows(values, study.techniques, compared.split, rules, compared.members)
-    _csv(rows, paths.COMPARE / "ablation_scores.csv", tables.VARIANT_COLUMNS)
-    _csv(compared.effects, paths.REPORTS / "ablation.csv", tables.EFFECT_COLUMNS)
+    csv(rows, paths.COMPARE / "ablation_scores.csv", tables.VARIANT_COLUMNS)
+    csv(compared.effects, paths.REPORTS / "ablation.csv", tables.EFFECT_COLUMNS)
     means = {row["name"]: row[options.metric] for row in rows}
     text = json.dumps(_headline(study, means), indent=2, ensure_ascii=False)
     (paths.REPORTS / "ablation.json").write_text(text + "\n")
@@ -183,7 +142,7 @@ def _estimates(study: Study, contrasts, looks) -> None:
             row = {"estimate": name, "kind": kind, "effects": len(of_kind), "decided": decided}
             rows.append(row | {"significant": int(of_kind["clear"].sum())})
     columns = ["estimate", "kind", "effects", "decided", "significant"]
-    _csv(rows, paths.COMPARE / "estimates.csv", columns)
+    csv(rows, paths.COMPARE / "estimates.csv", columns)
 
 
 def _recommend(study: Study, final) -> None:
@@ -193,7 +152,7 @@ def _recommend(study: Study, final) -> None:
     rules = replace(rules, probability=final.probability)
     values = {name: study.compared.values[metric][name] for name in study.real}
     rows = recommend(final.rule, values, study.techniques, study.costs, study.compared.split, rules)
-    _csv(rows, paths.RECOMMENDED, [])
+    csv(rows, paths.RECOMMENDED, [])
 
 
 def _draw(study: Study) -> None:
@@ -211,9 +170,6 @@ def _draw(study: Study) -> None:
             {name: split.means(values[name]) for name in study.grids},
             {name: intervals[name][1:] for name in study.grids},
         ),
-        "calibration": look.calibration_figure(
-            f"{title}: how far confidence can be believed", study.grids
-        ),
         "cost": look.cost_figure(
             f"{title}: {metric.title} against the cost of training", metric, intervals, costs
         ),
@@ -227,60 +183,9 @@ def _draw(study: Study) -> None:
         figures["views"] = look.effects_figure(heading, metric, primary, others)
         heading = f"{title}: main effects and two-way interactions"
         figures["interactions"] = look.interactions_figure(heading, metric, primary)
-    _save({f"ablation_{name}": picture for name, picture in figures.items() if picture})
-
-
-def _classes(study: Study) -> None:
-    """Which classes gain and which lose, as a table and a figure."""
-    rules = comparison.rules_of("accuracy", study.options)
-    outcomes = next(iter(study.compared.outcomes.values()))
-    right = study.compared.values["accuracy"]
-    rows = tables.class_rows(
-        study.headlines, right, outcomes.labels, study.dev.classes, study.compared.split, rules
+    pictures(
+        {f"ablation_{name}": picture for name, picture in figures.items() if picture}, paths.COMPARE
     )
-    _csv(rows, paths.COMPARE / "classes.csv", tables.CLASS_COLUMNS)
-    if rows:
-        title = f"{study.name}: which classes gain, which lose"
-        _save({"classes": classes_figure(title, METRICS["accuracy"], rows)})
-
-
-def _sides(study: Study) -> None:
-    """Images that changed sides, as a table and a figure a technique."""
-    figures, every = {}, []
-    row_of = {image: row for row, image in enumerate(study.dev.manifest["image_id"])}
-
-    def shown(table: pd.DataFrame, way: str) -> list[Changed]:
-        other = "lost" if way == "gained" else "gained"
-        first = table[table[way] > table[other]].sort_values(way, ascending=False, kind="stable")
-        return [
-            Changed(
-                np.asarray(study.dev.images[row_of[row["image_id"]]]),
-                row["label"],
-                row["mistaken_for"],
-                row[way],
-                row["of"],
-            )
-            for row in first.to_dict("records")
-        ]
-
-    for contrast in study.headlines:
-        pairs = sides.pairs_of(contrast, study.techniques, starts())
-        if not pairs:
-            continue
-        outcomes = study.compared.outcomes
-        table = sides.changed(contrast.name, pairs, outcomes, study.dev.classes)
-        every.append(table)
-        name, _, other = contrast.name.partition(" - ")  # two starts, or a pair of variants
-        figures[f"sides_{contrast.name.replace(' ', '')}"] = sides_figure(
-            f"{study.name}: images that changed sides by {contrast.name}",
-            f"with {other}" if other else f"without {name}",
-            f"with {name}",
-            shown(table, "gained"),
-            shown(table, "lost"),
-        )
-    table = pd.concat(every) if every else pd.DataFrame(columns=sides.COLUMNS)
-    _csv(table, paths.COMPARE / "sides.csv", sides.COLUMNS)
-    _save(figures)
 
 
 def _mechanisms(study: Study) -> None:
@@ -289,7 +194,7 @@ def _mechanisms(study: Study) -> None:
     compared, grids = study.compared, study.grids
     rules = comparison.rules_of(study.options.metric, study.options)
     rows = mechanisms.mechanism_rows(compared, claims, grids, rules)
-    _csv(rows, paths.COMPARE / "mechanisms.csv", mechanisms.COLUMNS)
+    csv(rows, paths.COMPARE / "mechanisms.csv", mechanisms.COLUMNS)
     by_name = {(c.name, c.kind): c for c in compared.contrasts}
     rows = [row for row in rows if (row["technique"], row["kind"]) in by_name]
     figures, values = {}, []
@@ -312,7 +217,7 @@ def _mechanisms(study: Study) -> None:
     if rows:
         title = f"{study.name}: do techniques do what theory says?"
         figures["mechanisms"] = mechanisms_figure(title, rows, values)
-    _save(figures)
+    pictures(figures, paths.COMPARE)
 
 
 def _sizes(study: Study, sizes) -> None:
@@ -335,45 +240,30 @@ def _sizes(study: Study, sizes) -> None:
     rules = comparison.rules_of(study.options.metric, study.options)
     rows = size_rows(values, study.compared.split, rules)
     table = pd.DataFrame(rows, columns=SIZE_COLUMNS)
-    _csv(table, paths.COMPARE / "sizes.csv", SIZE_COLUMNS)
+    csv(table, paths.COMPARE / "sizes.csv", SIZE_COLUMNS)
     more = growth(values, trained, study.compared.split, rules, study.options.draws, GROWTH_SEED)
     table = pd.DataFrame(more.rows, columns=GROWTH_COLUMNS)
-    _csv(table, paths.COMPARE / "growth.csv", GROWTH_COLUMNS)
+    csv(table, paths.COMPARE / "growth.csv", GROWTH_COLUMNS)
     if rows:
         title = f"{study.name}: variants against the size of the training set"
-        _save({"sizes": sizes_figure(title, study.metric, rows, more.lines, trained)})
+        pictures(
+            {"sizes": sizes_figure(title, study.metric, rows, more.lines, trained)}, paths.COMPARE
+        )
 
 
 def _write_plots(study: Study) -> None:
-    """What `dvc plots` shows: effects, learning curves of each variant, one confusion matrix."""
+    """What `dvc plots` shows: effects, and learning curves of each variant."""
     m = study.metric
     shown = [
         {"effect": f"{row['technique']} ({row['kind']})", "change": row["effect"] * m.scale}
         for row in study.primary
     ]
-    _csv(shown, paths.PLOTS / "effects.csv", ["effect", "change"])
+    csv(shown, paths.PLOTS / "effects.csv", ["effect", "change"])
     for name, of_variant in study.trials.items():
         curves = pd.concat(pd.DataFrame(r.history) for r in of_variant).drop(columns="objective")
         path = paths.PLOTS / "curves" / f"{name}.csv"
         path.parent.mkdir(exist_ok=True)
-        _csv(curves.groupby("epoch", as_index=False).mean(), path, [])
-    values = study.compared.values[study.options.metric]
-    best = study.compared.outcomes[comparison.best(values, study.real, m)]
-    classes = np.array(study.dev.classes)
-    first = best.outputs[0, 0].argmax(axis=1)  # of the first repeat: each image once
-    table = pd.DataFrame({"actual": classes[best.labels], "predicted": classes[first]})
-    _csv(table, paths.PLOTS / "confusion.csv", [])
-
-
-def _save(figures: Mapping) -> None:
-    """Write pictures as reports/compare/NAME.png."""
-    for name, picture in figures.items():
-        save(picture, paths.COMPARE / f"{name}.png")
-
-
-def _csv(rows, path, columns: list[str]) -> None:
-    table = pd.DataFrame(rows) if len(rows) else pd.DataFrame(columns=columns)
-    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+        csv(curves.groupby("epoch", as_index=False).mean(), path, [])
 
 
 if __name__ == "__main__":

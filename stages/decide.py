@@ -20,7 +20,9 @@ def main() -> None:
     study, seed, split, execution, model, train, techniques, backbone = params.load(
         "study", "seed", "folds", "execution", "model", "train", "techniques", "backbone"
     )
-    design, variants, options, decide = params.load("design", "variants", "compare", "decide")
+    task, design, variants, options, decide = params.load(
+        "task", "design", "variants", "compare", "decide"
+    )
     dev, most = pool.read(paths.PREPARED / "dev"), decide.max_repeats
     every = records.without_diverged(variants.every, paths.RUNS)
 

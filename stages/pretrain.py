@@ -22,7 +22,7 @@ def main() -> None:
         "data.pretrain.task",
     )
     paths.BACKBONE.mkdir(parents=True, exist_ok=True)
-    recipe = Sections(model, train, techniques, backbone, task).pretraining()
+    recipe = Sections(model, train, techniques, backbone).pretraining()
     images = pool.read(paths.PREPARED / "pretrain")
     if backbone.weights != "pretrain":
         _import(recipe, images.images.shape[1:], backbone)

@@ -19,16 +19,11 @@ from stages import run
 
 
 def main() -> None:
-    study, options, folds, views, model, train, techniques, backbone, variants = params.load(
-        "study",
-        "compare",
-        "folds",
-        "visualize",
-        "model",
-        "train",
-        "techniques",
-        "backbone",
-        "variants",
+    study, options, folds, views, variants = params.load(
+        "study", "compare", "folds", "visualize", "variants"
+    )
+    task, model, train, techniques, backbone = params.load(
+        "task", "model", "train", "techniques", "backbone"
     )
     data = json.loads(paths.DATA_FACTS.read_text())
     effects = report.read_table(paths.REPORTS / "ablation.csv")

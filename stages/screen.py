@@ -24,19 +24,11 @@ START = "freeze"
 
 
 def main() -> None:
-    study, seed, repeats, execution, model, train, techniques, backbone, variants, options = (
-        params.load(
-            "study",
-            "seed",
-            "folds.repeats",
-            "execution",
-            "model",
-            "train",
-            "techniques",
-            "backbone",
-            "variants",
-            "compare",
-        )
+    study, seed, repeats, execution, variants, options = params.load(
+        "study", "seed", "folds.repeats", "execution", "variants", "compare"
+    )
+    task, model, train, techniques, backbone = params.load(
+        "task", "model", "train", "techniques", "backbone"
     )
     sections = Sections(model, train, techniques, backbone, task)
     wanted = [name for on in variants.every.values() for name in on]

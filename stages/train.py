@@ -14,8 +14,9 @@ from stages import run
 
 
 def main(variant: str) -> None:
-    study, seed, execution, model, train, techniques, backbone, sizes = params.load(
-        "study", "seed", "execution", "model", "train", "techniques", "backbone", "sizes"
+    study, seed, execution, sizes = params.load("study", "seed", "execution", "sizes")
+    task, model, train, techniques, backbone = params.load(
+        "task", "model", "train", "techniques", "backbone"
     )
     names, sections = params.variant(variant), Sections(model, train, techniques, backbone, task)
     recipe = sections.recipe(names)

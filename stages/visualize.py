@@ -27,8 +27,9 @@ ALIKE = 32  # images on which networks before and after training are compared
 
 
 def main() -> None:
-    study, seed, model, train, techniques, backbone, variants, options = params.load(
-        "study", "seed", "model", "train", "techniques", "backbone", "variants", "visualize"
+    study, seed, variants, options = params.load("study", "seed", "variants", "visualize")
+    task, model, train, techniques, backbone = params.load(
+        "task", "model", "train", "techniques", "backbone"
     )
     dev = pool.read(paths.PREPARED / "dev")
     ended = records.without_diverged(variants.every, paths.RUNS)

@@ -19,7 +19,6 @@ from cnnlab.compare.contrasts import Incomparable
 from cnnlab.compare.inference import Split
 from cnnlab.compare.metrics import Values
 
-
 ROUNDING = 1e-3  # of the sum of a row of probabilities, at most
 
 

@@ -47,9 +47,7 @@ def changed(
     gained, lost, total = np.zeros(images, int), np.zeros(images, int), 0
     mistakes = np.zeros((images, len(classes)), int)
     for with_it, without in pairs:
-        guesses = [
-            outcomes[v].outputs.mean(axis=1).argmax(axis=2) for v in (with_it, without)
-        ]
+        guesses = [outcomes[v].outputs.mean(axis=1).argmax(axis=2) for v in (with_it, without)]
         for one, other in zip(*guesses, strict=False):  # of the repeats that both have
             right, right_without = one == first.labels, other == first.labels
             gained += right & ~right_without

@@ -129,7 +129,8 @@ def write(
             digests.append(about or digest(image))
     if masks is not None:
         np.save(folder / "masks.npy", masks)
-        (folder / "task.json").write_text(json.dumps({"task": task[0], "classes": [*task[1]]}) + "\n")
+        named = {"task": task[0], "classes": [*task[1]]}
+        (folder / "task.json").write_text(json.dumps(named) + "\n")
         both = zip(digests, masks, strict=True)
         digests = [hashlib.sha256(d.encode() + m.tobytes()).hexdigest()[:16] for d, m in both]
     manifest.assign(digest=digests)[COLUMNS].to_csv(folder / "manifest.csv", index=False)

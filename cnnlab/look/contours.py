@@ -29,8 +29,8 @@ from cnnlab.look.figure import (
     resize,
     write,
 )
+from cnnlab.overlap import VOID
 
-VOID = 255  # the class number of pixels that are not evaluated
 VOID_WORDS = "void: not evaluated"
 # Of classes 1, 2, ...: the colours of Okabe and Ito (2008) that are not black, then three that are
 # as far from these, for readers with protanopia and deuteranopia too, as these are from each other.

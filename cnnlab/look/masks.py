@@ -19,7 +19,6 @@ from PIL import Image
 from cnnlab.compare.metrics import plain
 from cnnlab.look.capture import forward
 from cnnlab.look.contours import (
-    VOID,
     Lines,
     checked,
     colour_of,
@@ -54,6 +53,7 @@ from cnnlab.look.figure import (
 from cnnlab.look.gradcam import COLOURS as HEAT
 from cnnlab.look.gradcam import blend
 from cnnlab.look.sizes import COLOURS, MARKS
+from cnnlab.overlap import VOID
 
 if TYPE_CHECKING:
     import keras

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import keras
 
 from cnnlab.recipe import blocks
-from cnnlab.recipe.network import Network, _has_kernel
 from cnnlab.recipe.nets import NETS
+from cnnlab.recipe.network import Network, _has_kernel
 from cnnlab.recipe.norm import fuse
 from cnnlab.recipe.recipe import Recipe
 

@@ -29,9 +29,7 @@ def grid(record):
             lean = rng.gumbel(size=(IMAGES, 3)) + 4 * share * np.eye(3)[labels]
             shares = np.exp(lean) / np.exp(lean).sum(axis=1, keepdims=True)
             one = record(name, r, f, m)
-            return replace(
-                one, image_id=ids, labels=labels, outputs=shares.astype(np.float32)
-            )
+            return replace(one, image_id=ids, labels=labels, outputs=shares.astype(np.float32))
 
         return [
             [[made(r, f, m) for m in range(members)] for f in range(FOLDS)] for r in range(repeats)

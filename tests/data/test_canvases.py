@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from cnnlab.data.sources import SOURCES, VOID, canvases
+from cnnlab.data.sources import SOURCES, canvases
 from cnnlab.data.sources.canvases import EACH, INK, NAMES, SIDE, SIZES
+from cnnlab.overlap import VOID
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
-from cnnlab.data.sources import SOURCES, VOID, coco_masks
+from cnnlab.data.sources import SOURCES, coco_masks
 from cnnlab.data.sources.coco_masks import Bad, lengths, region
 from cnnlab.errors import UserError
+from cnnlab.overlap import VOID
 from tests.data.test_mask_folder import PACKINGS, picture, stored, write
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 from cnnlab.data.images import Settings, decode
 from cnnlab.data.prepare import LOST
-from cnnlab.data.sources import SOURCES, VOID, _masks
+from cnnlab.data.sources import SOURCES, _masks
 from cnnlab.errors import UserError
+from cnnlab.overlap import VOID
 
 PACKINGS = ["folder", "tar", "tar.gz", "zip"]
 

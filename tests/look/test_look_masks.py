@@ -18,9 +18,10 @@ from cnnlab.look import (
     region_figure,
     targets_figure,
 )
-from cnnlab.look.contours import PALETTE, VOID, colour_of, contours, entries
+from cnnlab.look.contours import PALETTE, colour_of, contours, entries
 from cnnlab.look.masks import COLUMNS, MOST, MOST_TARGETS, PANELS, VARIANTS
 from cnnlab.look.sizes import COLOURS
+from cnnlab.overlap import VOID
 from tests.look.layout import nothing_collides, png, words
 
 RNG = np.random.default_rng(0)

@@ -19,7 +19,6 @@ from cnnlab.errors import UserError
 from cnnlab.plugins import Registry
 
 SOURCES = Registry(__name__, needs="open_source")
-VOID = 255  # in masks: a pixel of which nobody says what it is; neither learnt nor judged
 
 
 class Finding(NamedTuple):
@@ -50,8 +49,8 @@ class Source:
     `classes`: names of the class numbers in masks, first that of the background; then `label` is
     the one of the others that covers most pixels of the image, the background where none does.
     `mask`: one of `keys` -> class numbers uint8 (height, width), of the size of the image as it is
-    read, upright; VOID where nobody says. Raises UserError that names the file, what it held and
-    what is allowed.
+    read, upright; `cnnlab.overlap.VOID` where nobody says. Raises UserError that names the file,
+    what it held and what is allowed.
     Both are None where images have no masks.
     """
 

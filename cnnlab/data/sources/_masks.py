@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from cnnlab.data import images
-from cnnlab.data.sources import VOID, Finding, _splits
+from cnnlab.data.sources import Finding, _splits
 from cnnlab.data.sources._files import Files
+from cnnlab.overlap import VOID
 
 BACKGROUND = "background"
 MOST = VOID  # classes: their numbers, and VOID, have to fit into 8 bits

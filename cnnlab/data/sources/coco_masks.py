@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cnnlab.data.sources import VOID, Source, _masks, refused, shown, tidy
+from cnnlab.data.sources import Source, _masks, refused, shown, tidy
 from cnnlab.data.sources._files import Files, is_hidden, look
 from cnnlab.data.sources._files import images as image_names
+from cnnlab.overlap import VOID
 
 LAYOUT = "a JSON as COCO's with the lists images, annotations and categories, beside the images"
 FIRST = "instances"  # begins the name of the JSON that counts, where there are others

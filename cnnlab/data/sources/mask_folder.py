@@ -28,10 +28,11 @@ import pandas as pd
 from PIL import Image
 
 from cnnlab.data import formats, images
-from cnnlab.data.sources import VOID, Source, _masks, refused, shown, tidy
+from cnnlab.data.sources import Source, _masks, refused, shown, tidy
 from cnnlab.data.sources._files import Files, is_hidden, look
 from cnnlab.data.sources._files import images as image_names
 from cnnlab.data.sources.image_table import READERS
+from cnnlab.overlap import VOID
 
 LAYOUT = (
     "images/ with images and masks/ with a .png of the same name for each, optionally below train/"

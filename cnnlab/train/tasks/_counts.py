@@ -8,4 +8,6 @@ def counts(shares, masks, classes):
     nll = -tf.reduce_sum(truth * tf.math.log(tf.maximum(shares, 1e-7)), [1, 2, 3])
     pixels = tf.reduce_sum(known, [1, 2])
     both, p, t = (tf.reduce_sum(x, [1, 2]) for x in (truth * said, said, truth))
-    return tf.concat([both, p, t, both * 0 - 1, (nll / tf.maximum(pixels, 1))[:, None], pixels[:, None]], 1)
+    return tf.concat(
+        [both, p, t, both * 0 - 1, (nll / tf.maximum(pixels, 1))[:, None], pixels[:, None]], 1
+    )

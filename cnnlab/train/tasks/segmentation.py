@@ -52,6 +52,6 @@ def outputs(logits, targets):
 
 
 def scores(labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    """Intersection over union, mean over an image's classes, then over images; and the cross-entropy
-    of a pixel."""
+    """Intersection over union, mean over an image's classes, then over images, and the
+    cross-entropy of a pixel."""
     return {"iou": float(np.mean(iou_of_each(outputs))), "pixel_nll": pixel_nll(outputs)}
