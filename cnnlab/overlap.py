@@ -1,9 +1,15 @@
 """How well predicted regions of images overlap the true ones, from counts of pixels.
 
-The counts of an image with `classes` classes are a row of 4 * classes + 2 numbers: pixels of each
-class that are in truth and prediction, pixels predicted, true pixels; the boundary F1 of each class
-(-1 where it is in neither); the mean cross-entropy of a pixel, in nats; how many pixels count.
-Pixels that are `VOID` count nowhere.
+`outputs`: float (n, 4 * classes + 2), counts of each image's judged pixels. In this order
+
+- for each class the pixels of it that are predicted so, those that are predicted so, and those of
+  it in truth: three blocks of `classes` columns;
+- for each class boundary F1 in 0..1 (Csurka et al. 2013, see `cnnlab.train.tasks`), or -1 where the
+  class is neither in truth nor predicted: a fourth block;
+- the mean cross-entropy of a pixel (nats), and the number of pixels.
+
+Pixels of which the truth is not known count nowhere. So an image without any other has no say: its
+value is the mean of the others'.
 """
 
 from __future__ import annotations
@@ -13,47 +19,59 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-VOID = 255  # the class number of pixels of which nobody says what they are
+VOID = 255  # in a mask: what the pixel is, nobody says
 
 
-class Counts(NamedTuple):
-    """Rows of counts taken apart, float64; the first four (n, classes), the others (n,)."""
+class Parts(NamedTuple):
+    """The columns of `outputs` by what they hold, float64."""
 
-    both: NDArray[np.float64]
-    predicted: NDArray[np.float64]
-    true: NDArray[np.float64]
-    boundary: NDArray[np.float64]
-    nll: NDArray[np.float64]
-    pixels: NDArray[np.float64]
-
-
-def counts_of(outputs: NDArray[np.floating]) -> Counts:
-    """The counts that rows (n, 4 * classes + 2) are."""
-    rows = np.asarray(outputs, np.float64)
-    classes = (rows.shape[1] - 2) // 4
-    blocks = (rows[:, i * classes : (i + 1) * classes] for i in range(4))
-    return Counts(*blocks, rows[:, -2], rows[:, -1])
+    shared: NDArray[np.float64]  # (n, classes): pixels of a class that are predicted so
+    predicted: NDArray[np.float64]  # (n, classes)
+    true: NDArray[np.float64]  # (n, classes)
+    boundary: NDArray[np.float64]  # (n, classes): F1, or -1
+    nll: NDArray[np.float64]  # (n,)
+    pixels: NDArray[np.float64]  # (n,)
 
 
-def iou_of_each(outputs: NDArray[np.floating], first: int = 0) -> NDArray[np.float64]:
-    """Of each image, in [0, 1]: intersection over union, the mean over the classes from number
-    `first` on that are in truth or prediction; 1 where none is. float64 (n,)."""
-    c = counts_of(outputs)
-    return mean_over_classes(c.both, c.predicted + c.true - c.both, first)
+def parts(outputs: NDArray[np.floating]) -> Parts:
+    """What (n, 4 * classes + 2) columns hold. Raises ValueError for any other number of them."""
+    classes, rest = divmod(outputs.shape[1] - 2, 4)
+    if classes < 1 or rest:
+        raise ValueError(f"{outputs.shape[1]} columns; there are 4 * classes + 2")
+    outputs = np.asarray(outputs, np.float64)  # sums over images are beyond float32
+    return Parts(*np.split(outputs[:, :-2], 4, axis=1), outputs[:, -2], outputs[:, -1])
 
 
-def mean_over_classes(
-    part: NDArray[np.float64], whole: NDArray[np.float64], first: int = 0
-) -> NDArray[np.float64]:
-    """Of each row the mean of part / whole, over the columns from `first` on with a whole above 0;
-    1 where there are none. float64 (n,)."""
-    part, whole = part[:, first:], whole[:, first:]
-    there = whole > 0
-    shares = np.divide(part, whole, out=np.zeros_like(part), where=there)
-    seen = there.sum(axis=1)
-    return np.where(seen > 0, shares.sum(axis=1) / np.maximum(seen, 1), 1.0)
+def iou(labels, outputs):
+    """The mean over classes that are in truth or predicted of the share that both have of what
+    either has (Jaccard index), in [0, 1]."""
+    p = parts(outputs)
+    either = p.true + p.predicted - p.shared
+    return of_judged(mean_where(ratio(p.shared, either), either > 0), p)
 
 
-def pixel_nll(outputs: NDArray[np.floating]) -> float:
-    """Mean over images of the mean cross-entropy of a pixel, in nats."""
-    return float(counts_of(outputs).nll.mean())
+def pixel_nll(labels, outputs):
+    """The mean negative log probability of a pixel's true class, nats."""
+    p = parts(outputs)
+    return of_judged(p.nll, p)
+
+
+def ratio(top, below):
+    """top / below; 0 where there is nothing below."""
+    return np.divide(top, below, out=np.zeros_like(below), where=below > 0)
+
+
+def mean_where(values, there):
+    """The mean over the last axis of what is there; 1 where nothing is: nothing was missed."""
+    number = there.sum(axis=-1)
+    return np.where(number, np.sum(values * there, axis=-1) / np.maximum(number, 1), 1.0)
+
+
+def of_judged(values, p: Parts):
+    """Values of which the mean is that over images with judged pixels (of none: 0), as float64
+    (n,)."""
+    judged = p.pixels > 0
+    if judged.all() or not judged.any():
+        return values * judged
+    whole, weight = values[judged].mean(), judged / judged.mean()  # 1 on average
+    return whole + weight * (values - whole)

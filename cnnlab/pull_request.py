@@ -26,8 +26,9 @@ from ruamel.yaml.error import YAMLError
 
 from cnnlab import params, paths, report
 from cnnlab.compare.change import Change, Known, changes
-from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.metrics import METRICS
 from cnnlab.errors import UserError
+from cnnlab.metric import Metric
 from cnnlab.report.words import Words, amount
 
 MARK = "<!-- cnnlab: what this pull request does to the study -->"  # a forge's comment is found by

@@ -26,6 +26,7 @@ REGISTRIES = {
     "cnnlab.recipe.nets": "cnnlab.recipe.nets",
     "cnnlab.recipe.techniques": "cnnlab.recipe.techniques",
     "cnnlab.run.execute": "cnnlab.run.backends",
+    "cnnlab.tasks": "cnnlab.tasks",
 }
 
 

@@ -15,7 +15,7 @@ FLOORS = [
         *("scoring", "seeds"),
     },
     {"data"},
-    {"recipe", "records"},
+    {"recipe", "records", "tasks"},
     {"train"},
     {"compare", "run"},
     {"look", "logged", "moved", "served", "tracking"},

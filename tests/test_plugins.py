@@ -16,9 +16,11 @@ from cnnlab.plugins import Registry, chosen
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.run.execute import BACKENDS
+from cnnlab.tasks import TASKS
 from tests import made_up
 
 REGISTRIES = {"sources": SOURCES, "nets": NETS, "techniques": TECHNIQUES, "backends": BACKENDS}
+REGISTRIES["tasks"] = TASKS
 PLUGINS = [(r, n) for r, registry in REGISTRIES.items() for n in registry.names()]
 # What the docstring of each package asks a file to define, and with what parameters.
 ASKED = {
@@ -30,6 +32,7 @@ ASKED = {
     },
     "techniques": {"apply": ["recipe", "options"]},
     "backends": {"train": ["work"]},
+    "tasks": {"places": ["of_net"]},
 }
 NEW = '''
 """A technique: paints a square. Mechanism: none (Nobody 2020)."""

@@ -11,9 +11,9 @@ import pytest
 from cnnlab import paths
 from cnnlab.compare.calibration import Calibration, Worth
 from cnnlab.compare.judgement import judge
-from cnnlab.compare.metrics import METRICS
 from cnnlab.recipe.recipe import Phase
 from cnnlab.report import final as report
+from cnnlab.tasks.classification import METRICS
 
 M = METRICS["accuracy"]
 ROPE = "1 point"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnlab import scoring
-from cnnlab.compare.metrics import METRICS
+from cnnlab.tasks.classification import METRICS
 
 LABELS = np.array([0, 1, 2, 1])
 SHARES = np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.4, 0.2, 0.4]])

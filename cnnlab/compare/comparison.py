@@ -10,10 +10,11 @@ import numpy as np
 from cnnlab.compare.contrasts import Contrast, aliased, averaged, ensemble
 from cnnlab.compare.designs import effects, sets_of
 from cnnlab.compare.inference import Split
-from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.metrics import METRICS, metrics_of, task_of
 from cnnlab.compare.options import Compare, Design
 from cnnlab.compare.scores import Grid, Outcomes, split_of
 from cnnlab.compare.tables import Looks, Members, Rules, Values, effect_rows
+from cnnlab.metric import Metric
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,20 @@ def compare(
     options: Compare,
     groups: Mapping[int, object],
     looks: Looks | None = None,
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str] | None = None,
 ) -> Comparison:
     """Score every variant by every metric and estimate every contrast, the primary metric first.
 
     A variant's score is the mean of its members'. Where there are several, each variant's ensemble
     is compared with that, one contrast of kind "ensemble" each. `groups`: image_id -> group.
-    `looks`: at the primary metric, where repeats were added. Raises Incomparable for answers that
-    cannot be compared.
+    `looks`: at the primary metric, where repeats were added. `metrics`: those besides; None: all of
+    its task. Raises Incomparable for answers that cannot be compared.
     """
     outcomes = {name: Outcomes.of(grid, name) for name, grid in grids.items()}
     split = split_of(outcomes, groups)
     several = [name for name, grid in grids.items() if len(grid[0][0]) > 1]
     contrasts = [*contrasts, *map(ensemble, several)]
+    metrics = metrics_of(task_of(options.metric)) if metrics is None else metrics
     values, members, rows = {}, {}, []
     for name in dict.fromkeys([options.metric, *metrics]):
         of_each = METRICS[name].values

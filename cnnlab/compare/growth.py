@@ -45,8 +45,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab.compare.inference import Split
-from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.tables import Rules
+from cnnlab.metric import Metric
 
 GROWTH_COLUMNS = ["variant", "images", "sizes", "floor", "scale", "exponent", "mean", "doubled"]
 GROWTH_COLUMNS += ["doubled_low", "doubled_high", "gain", "gain_low", "gain_high", "minus", "worth"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnlab.compare.inference import cluster_bootstrap
-from cnnlab.compare.metrics import METRICS
+from cnnlab.tasks.classification import METRICS
 
 CLASS_COLUMNS = ["class", "images", "recall", "low", "high", "precision", "f1", "mistaken_for"]
 
@@ -18,7 +18,7 @@ CLASS_COLUMNS = ["class", "images", "recall", "low", "high", "precision", "f1", 
 class Judgement:
     """Answers of one network to images of known classes, and what they amount to."""
 
-    metrics: dict[str, float]  # those of METRICS, in their units
+    metrics: dict[str, float]  # those of the task, in their units
     low: float  # of the interval of accuracy
     high: float
     method: str  # of that interval

@@ -25,10 +25,11 @@ import numpy as np
 
 from cnnlab.compare.contrasts import Contrast, averaged, differences
 from cnnlab.compare.inference import holm
-from cnnlab.compare.metrics import METRICS, ece, right
+from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.scores import Grid
 from cnnlab.records.trial import Record
 from cnnlab.scoring import nll_of_each
+from cnnlab.tasks.classification import ece, right
 
 if TYPE_CHECKING:
     from cnnlab.compare.comparison import Comparison

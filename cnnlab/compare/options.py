@@ -20,6 +20,9 @@ class Design(Options):
     placebo: bool
 
 
+ROPE = (float | None, Field(default=None, ge=0))  # a study states those of its task's metrics
+
+
 class Compare(Options):
     metric: one_of("metric", METRICS)
     estimate: Literal["crossed", "corrected_t"]
@@ -27,7 +30,7 @@ class Compare(Options):
     confidence: float = Field(ge=0.5, le=0.999)
     alpha: float = Field(ge=0.001, le=0.5)
     probability: float = Field(gt=0.5, le=0.999)
-    rope: create_model("Rope", __base__=Options, **dict.fromkeys(METRICS, (float, Field(ge=0))))
+    rope: create_model("Rope", __base__=Options, **dict.fromkeys(METRICS, ROPE))
     order: int = Field(ge=1, le=5)
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     draws: int = Field(ge=100, le=1_000_000)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cnnlab.compare.contrasts import Incomparable
 from cnnlab.compare.inference import Split
-from cnnlab.compare.metrics import Values
+from cnnlab.metric import Values
 
 ROUNDING = 1e-3  # of the sum of a row of probabilities, at most
 

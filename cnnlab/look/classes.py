@@ -11,7 +11,6 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cnnlab.compare.metrics import Metric
 from cnnlab.look.effects import (
     VERDICTS,
     change,
@@ -41,6 +40,7 @@ from cnnlab.look.figure import (
     write,
     write_lines,
 )
+from cnnlab.metric import Metric
 
 MOST = 24  # classes
 COLUMNS = 6  # panels a row

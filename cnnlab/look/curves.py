@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from cnnlab.compare.metrics import Metric
 from cnnlab.look.figure import (
     GREY,
     MARGIN,
@@ -24,6 +23,7 @@ from cnnlab.look.figure import (
     wrapped,
     write,
 )
+from cnnlab.metric import Metric
 
 HELD_OUT, TRAINING = "#0969da", "#bc4c00"
 BAND = 0.18  # opacity

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cnnlab.compare.designs import KINDS
-from cnnlab.compare.metrics import METRICS, Metric, reliability
+from cnnlab.compare.metrics import METRICS, reliability
 from cnnlab.compare.scores import Grid, pooled
 from cnnlab.look.figure import (
     BODY,
@@ -33,6 +33,7 @@ from cnnlab.look.figure import (
     write,
     write_lines,
 )
+from cnnlab.metric import Metric
 
 
 class Mark(NamedTuple):

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from cnnlab.compare.mechanisms import QUANTITIES
-from cnnlab.compare.metrics import plain
 from cnnlab.look.figure import (
     GREY,
     INK,
@@ -25,6 +24,7 @@ from cnnlab.look.figure import (
     write,
     write_lines,
 )
+from cnnlab.metric import plain
 
 COLOURS = {"yes": "#1a7f37", "no": "#cf222e", "not shown": GREY}
 COLUMNS, GAP, HIGH, HEAD, AXIS = 3, 26, 150, 96, 74  # pixels

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from cnnlab.compare.growth import Line
-from cnnlab.compare.metrics import Metric
 from cnnlab.look.figure import (
     INK,
     MARGIN,
@@ -22,6 +21,7 @@ from cnnlab.look.figure import (
     house_style,
     write,
 )
+from cnnlab.metric import Metric
 
 COLOURS = ["#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#9a6700"]
 MARKS = "osD^vP"

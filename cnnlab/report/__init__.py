@@ -14,10 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from cnnlab.compare.mechanisms import QUANTITIES
-from cnnlab.compare.metrics import METRICS, Metric, plain
-from cnnlab.compare.metrics import signed as signed_of
+from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.sizes import overtakes
 from cnnlab.compare.tables import watched
+from cnnlab.metric import Metric, plain
+from cnnlab.metric import signed as signed_of
 from cnnlab.report.words import (
     HELPS,
     HURTS,

@@ -15,8 +15,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.tables import watched
+from cnnlab.metric import Metric
 from cnnlab.report.words import COMPANY, OPEN, UNDECIDED, bounds, signed
 
 COLOURS = [f"var(--series{i})" for i in range(1, 9)]  # of `report.html.j2`

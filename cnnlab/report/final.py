@@ -15,10 +15,11 @@ import pandas as pd
 from cnnlab import paths, records, tracking
 from cnnlab.compare.calibration import Calibration, Worth
 from cnnlab.compare.judgement import Judgement
-from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.mirrored import Flips
 from cnnlab.compare.options import Compare, Final
 from cnnlab.data.pool import Pool
+from cnnlab.metric import Metric
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.options import Backbone
 from cnnlab.recipe.recipe import Recipe

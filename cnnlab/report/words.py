@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cnnlab.compare.metrics import METRICS, Metric
+from cnnlab.compare.metrics import METRICS
+from cnnlab.metric import Metric
 
 HELPS, HURTS, SAME, UNDECIDED = "helps", "hurts", "no practical difference", "undecided"
 OPEN = "too close to call"

@@ -8,9 +8,9 @@ import pytest
 from cnnlab.compare import comparison, designs
 from cnnlab.compare.contrasts import Incomparable, alone, ensemble, least_squares, pair
 from cnnlab.compare.inference import crossed
-from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.scores import Outcomes
 from cnnlab.compare.tables import Looks
+from cnnlab.tasks.classification import METRICS
 
 FOLDS, IMAGES = 4, 8  # images a fold
 GROUPS = {image: image for image in range(FOLDS * IMAGES)}

@@ -5,7 +5,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from cnnlab.compare.judgement import CLASS_COLUMNS, judge, wilson
-from cnnlab.compare.metrics import METRICS
+from cnnlab.tasks.classification import METRICS
 
 CLASSES = ["cat", "dog", "eel"]
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])  # no eel

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cnnlab.compare.contrasts import Incomparable
-from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.scores import Outcomes, pooled, split_of
+from cnnlab.tasks.classification import METRICS
 
 
 @dataclass

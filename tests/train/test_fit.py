@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from cnnlab import scoring
-from cnnlab.compare.metrics import METRICS
 from cnnlab.recipe.recipe import Phase
 from cnnlab.records import Checkpoint, Trial
+from cnnlab.tasks.classification import METRICS
 from cnnlab.train import fit as fitting
 from cnnlab.train import input as inputs
 from cnnlab.train.fit import fit

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.overlap import VOID, iou_of_each, pixel_nll
+from cnnlab.overlap import VOID, iou, pixel_nll
 from cnnlab.recipe.decoder import network as network  # to logits (n, height, width, classes)
 from cnnlab.train.augmentation import resample
 from cnnlab.train.tasks._counts import counts
@@ -54,4 +54,5 @@ def outputs(logits, targets):
 def scores(labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
     """Intersection over union, mean over an image's classes, then over images, and the
     cross-entropy of a pixel."""
-    return {"iou": float(np.mean(iou_of_each(outputs))), "pixel_nll": pixel_nll(outputs)}
+    each = {"iou": iou(labels, outputs), "pixel_nll": pixel_nll(labels, outputs)}
+    return {name: float(np.mean(values)) for name, values in each.items()}

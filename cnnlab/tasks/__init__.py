@@ -1,0 +1,25 @@
+"""Tasks: what networks of a study answer, and how the answers are measured; one file each.
+
+A task's `outputs` are what a trial keeps of each held-out image, float32 (n, columns); what the
+columns hold is said by the task's file. `labels` are int (n,), 0 .. classes - 1: the class by which
+images are stratified, which is the answer asked for where whole images are classified. A file,
+NumPy alone, defines
+
+- `METRICS`: name -> `cnnlab.metric.Metric`, the table's order. No two tasks share a name;
+- `MEASURED`: names of metrics, those that a trial measures while it trains, for learning curves;
+- `SCORE`: which of `MEASURED` is the primary one there;
+- `AVERAGED`: whether outputs of several networks for one image may be averaged to the outputs of
+  their ensemble: probabilities may, counts may not;
+- `places(of_net) -> tuple`: where techniques can put layers in a network of the task, of those
+  that its body has (see `cnnlab.recipe.nets`).
+
+A metric gives each image a value, of which it is the mean. For one that is no mean over images the
+values are the influence of each (`cnnlab.metric.influence`). Where it is not shown how well
+intervals made from these are calibrated (`make validate` shows it of macro F1 and the Matthews
+correlation), they are called approximate. Adding a metric is one entry in `METRICS` and its rope in
+params.yaml.
+"""
+
+from cnnlab.plugins import Registry
+
+TASKS = Registry(__name__, needs="METRICS")
