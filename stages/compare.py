@@ -231,7 +231,7 @@ def _sizes(study: Study, sizes) -> None:
             if records.diverged(folder):
                 continue
             few = records.read_all(folder)
-            images = per_class or round(few[0].n_train / few[0].outputs.shape[1])
+            images = per_class or round(few[0].n_train / study.dev.strata)
             outcomes = Outcomes.of(records.cells(few), name)
             each = outcomes.of_each(study.metric.values).mean(axis=2)
             values.setdefault(images, {})[name] = each

@@ -9,7 +9,7 @@ import shutil
 import pandas as pd
 
 from cnnlab import params, paths
-from cnnlab.data import decode, masks, pool, prepare
+from cnnlab.data import decode, pool, prepare
 from cnnlab.data.cache import Cache
 from cnnlab.data.images import THUMB, Settings
 from cnnlab.data.sources import SOURCES, Finding, Source
@@ -17,6 +17,7 @@ from cnnlab.errors import UserError
 from cnnlab.processes import cores
 from cnnlab.progress import bar
 from cnnlab.seeds import derive
+from cnnlab.tasks import TASKS
 from stages import run
 
 ABOUT = ["source", "label", "split", "problem", "width", "height", "mode", "format", "bytes"]
@@ -28,12 +29,12 @@ def main() -> None:
     source = _opened(data.source, place, data.bad.policy)
     decode.start_early(len(source.table), cores())
     table, classes = prepare.merged(source.table, data.classes)
-    table = prepare.select(table, classes, data.pretrain.taken)
-    left = set(table["label"]) - set(data.pretrain.taken)
-    if len(left) < 2:
+    table = prepare.select(table, classes, data.pretrain.taken, TASKS[task].LEAST)
+    left, least = set(table["label"]) - set(data.pretrain.taken), TASKS[task].LEAST
+    if len(left) < least:
         raise UserError(
             f"params.yaml: data.pretrain.classes = {data.pretrain.classes}: allowed: what leaves at"
-            f" least 2 classes to the study, not {sorted(left)}"
+            f" least {least} classes to the study, not {sorted(left)}"
         )
     draw = functools.partial(
         prepare.draw,
@@ -105,10 +106,8 @@ class _Truth:
 
     def of(self, part: pd.DataFrame, shape) -> dict:
         """What `pool.write` takes besides of such images."""
-        if self.source.mask is None:
-            return {}
-        made = masks.of(self.source, part, shape, self.resize)
-        return {"masks": made, "task": (self.task, self.source.classes)}
+        made = TASKS[self.task].truth(self.source, part, shape, self.resize)
+        return {} if made is None else {"truth": made, "task": (self.task, self.source.classes)}
 
 
 def _write_pools(pools, shape, learnt_task, truth) -> list[str]:

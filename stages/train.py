@@ -27,7 +27,7 @@ def main(variant: str) -> None:
     folder = paths.RUNS / variant
     folder.mkdir(parents=True, exist_ok=True)
     for size in (*few, None):
-        images = size and size * len(dev.classes)
+        images = size and size * dev.strata
         job = Job(
             name=f"{variant}_{size}" if size else variant,
             recipe=recipe.lengthened(images, sizes.steps) if images else recipe,

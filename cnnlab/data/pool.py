@@ -12,9 +12,9 @@ with one row an image, in the same order:
     digest    hash of the pixels
 
 and, where the originals had more than 8 bits, `scale.json`: the value that became black, and how
-many there are from there to white. Where pixels have classes of their own, `masks.npy`, uint8 (n,
-height, width), holds their numbers, and `task.json` the task and the names of the classes; the
-label is then the class, other than the background, that covers most of the image.
+many there are from there to white. Where a network learns more of an image than its label,
+`truth.npy` (n, ...) holds what that is, as the task's file in `cnnlab.tasks` says, and `task.json`
+the task and the names of the classes; labels then only say how images are stratified.
 
 A pool a split, so that a stage which has no business with the test images cannot open them.
 """
@@ -55,23 +55,28 @@ class Pool:
         return mapped if self.rows is None else mapped[self.rows]
 
     @functools.cached_property
-    def masks(self) -> np.ndarray | None:
-        """uint8 (n, height, width), the class number of each pixel, likewise; None where only
-        images have classes."""
-        path = self.folder / "masks.npy"
+    def truth(self) -> np.ndarray | None:
+        """What a network learns of each image besides its label, (n, ...), likewise; None where
+        that is all."""
+        path = self.folder / "truth.npy"
         if not path.exists():
             return None
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         return mapped if self.rows is None else mapped[self.rows]
 
     def __getstate__(self) -> dict:
-        return {k: v for k, v in self.__dict__.items() if k not in ("images", "masks")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("images", "truth")}
 
     @property
     def labels(self) -> np.ndarray:
         """Class numbers, int64 (n,)."""
         number = {name: i for i, name in enumerate(self.classes)}
         return self.manifest["label"].map(number).to_numpy(np.int64)
+
+    @property
+    def strata(self) -> int:
+        """How many different labels there are."""
+        return self.manifest["label"].nunique()
 
     @property
     def groups(self) -> dict[int, str]:
@@ -106,14 +111,14 @@ def write(
     manifest: pd.DataFrame,
     shape: tuple[int, int, int] | None = None,
     scale: tuple[float, float] | None = None,
-    masks: np.ndarray | None = None,
+    truth: np.ndarray | None = None,
     task: tuple[str, Sequence[str]] | None = None,
 ) -> None:
     """Write a pool, one image after another, and the digest of each, where the manifest lacks it.
 
     `images`: uint8, in the order of the manifest, as an array or one by one, then all of `shape`.
-    `masks`: uint8 (n, height, width), with the `task` that they are for and the names of their
-    classes; digests are then of both.
+    `truth`: (n, ...), what a network learns besides labels, with the `task` that it is for and the
+    names of its classes; digests are then of both.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shape = images.shape[1:] if shape is None else shape
@@ -127,11 +132,11 @@ def write(
                 raise ValueError(f"image {image.dtype} {image.shape}; expected: uint8 {shape}")
             file.write(np.ascontiguousarray(image))
             digests.append(about or digest(image))
-    if masks is not None:
-        np.save(folder / "masks.npy", masks)
+    if truth is not None:
+        np.save(folder / "truth.npy", truth)
         named = {"task": task[0], "classes": [*task[1]]}
         (folder / "task.json").write_text(json.dumps(named) + "\n")
-        both = zip(digests, masks, strict=True)
+        both = zip(digests, truth, strict=True)
         digests = [hashlib.sha256(d.encode() + m.tobytes()).hexdigest()[:16] for d, m in both]
     manifest.assign(digest=digests)[COLUMNS].to_csv(folder / "manifest.csv", index=False)
     if scale:

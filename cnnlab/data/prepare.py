@@ -75,12 +75,12 @@ def merged(
 
 
 def select(
-    table: pd.DataFrame, classes: list[str] | None, pretrain_classes: list[str]
+    table: pd.DataFrame, classes: list[str] | None, pretrain_classes: list[str], least: int = 2
 ) -> pd.DataFrame:
     """The rows of a source's table (see `Source`) whose classes are wanted.
 
     Adds the columns `row` (number in the source) and, where it is missing, `group` (the image
-    itself). `classes`: those to keep, None: all. Raises UserError naming a class that is not there
+    itself). `classes`: those to keep, None: all; `least`: as many are needed. Raises UserError naming a class that is not there
     or cannot be the name of one.
     """
     labels = sorted(set(table["label"]))
@@ -105,8 +105,8 @@ def select(
                 )
     table = _numbered(table)
     table = table[table["label"].isin(classes)] if classes else table
-    if table["label"].nunique() < 2:
-        raise UserError(f"params.yaml: data: needs at least 2 classes, found {labels}")
+    if table["label"].nunique() < least:
+        raise UserError(f"params.yaml: data: needs at least {least} classes, found {labels}")
     return table.reset_index(drop=True)
 
 

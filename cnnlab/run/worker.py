@@ -41,7 +41,7 @@ class Material:
 
     job: Job
     images: np.ndarray  # uint8 (pool, height, width, channels)
-    masks: np.ndarray | None  # uint8 (pool, height, width), where pixels have classes
+    truth: np.ndarray | None  # (pool, ...), as `Pool.truth`
     backbone: bytes | None  # the file's content
 
     @classmethod
@@ -55,12 +55,16 @@ class Material:
         images, as those of one backbone share that."""
         jobs = list(jobs)
         pools = {id(job.pool): job.pool for job in jobs}
-        pixels = {key: (np.asarray(pool.images), pool.masks) for key, pool in pools.items()}
+        read = {key: (np.asarray(pool.images), _array(pool.truth)) for key, pool in pools.items()}
         paths = {job.backbone for job in jobs if job.backbone}
         backbones = {path: path.read_bytes() for path in paths}
         return {
-            job.name: cls(job, *pixels[id(job.pool)], backbones.get(job.backbone)) for job in jobs
+            job.name: cls(job, *read[id(job.pool)], backbones.get(job.backbone)) for job in jobs
         }
+
+
+def _array(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else np.asarray(values)
 
 
 def train(
@@ -108,7 +112,7 @@ def train(
         len(pool.classes),
         groups=pool.manifest["group"].to_numpy(),
         learning=LEARNING[pool.task],
-        masks=material.masks,
+        truth=material.truth,
     )
     trainer = importlib.import_module(by := trained_by(job.recipe))
     try:

@@ -10,6 +10,10 @@ NumPy alone, defines
 - `SCORE`: which of `MEASURED` is the primary one there;
 - `AVERAGED`: whether outputs of several networks for one image may be averaged to the outputs of
   their ensemble: probabilities may, counts may not;
+- `LEAST`: how many different labels a study needs;
+- `truth(source, rows, shape, resize) -> array`: what a network learns of images besides their
+  labels, (n, ...), from a `cnnlab.data.sources.Source` for rows of its table, brought to the shape
+  of the images; None: nothing. Raises UserError where the source has none;
 - `places(of_net) -> tuple`: where techniques can put layers in a network of the task, of those
   that its body has (see `cnnlab.recipe.nets`).
 

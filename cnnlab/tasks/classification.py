@@ -16,6 +16,7 @@ from cnnlab.scoring import nll_of_each
 SCORE = "accuracy"
 MEASURED = ("accuracy", "nll")
 AVERAGED = True
+LEAST = 2
 
 BINS = 15  # of the calibration error
 
@@ -132,6 +133,10 @@ METRICS = {
     "brier": Metric("Brier score", False, 1, "of 2", "of 2", 3, brier, (0.0, 2.0)),
     "ece": Metric("calibration error", False, 100, "%", "points", 1, ece, SHARE, True),
 }
+
+
+def truth(source, rows, shape, resize):
+    return None
 
 
 def places(of_net):

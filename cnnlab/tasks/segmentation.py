@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+from cnnlab.data import masks
+from cnnlab.errors import UserError
 from cnnlab.metric import NATS, SHARE, Metric, influence
 from cnnlab.overlap import iou, mean_where, of_judged, parts, pixel_nll, ratio
 
 SCORE = "iou"
 MEASURED = ("iou", "pixel_nll")
 AVERAGED = False
+LEAST = 1
 
 
 def dice(labels, outputs):
@@ -63,6 +66,13 @@ METRICS = {
     "pixel_accuracy": Metric("pixel accuracy", True, 100, "%", "points", 1, pixel_accuracy, SHARE),
     "pixel_nll": Metric("NLL of pixels", False, 1, "nats", "nats", 3, pixel_nll, NATS),
 }
+
+
+def truth(source, rows, shape, resize):
+    """Masks, uint8 (n, height, width)."""
+    if source.mask is None:
+        raise UserError("params.yaml: data.source has no masks, which task: segmentation needs")
+    return masks.of(source, rows, shape, resize)
 
 
 def places(of_net):

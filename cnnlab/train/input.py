@@ -34,7 +34,7 @@ class Data:
     classes: int
     groups: np.ndarray | None = None  # (pool,); images of one group never part company
     learning: ModuleType = classification  # a module of cnnlab.train.tasks
-    masks: np.ndarray | None = None  # class of each pixel, uint8 (pool, height, width)
+    truth: np.ndarray | None = None  # (pool, ...): what is learnt of each besides the label
 
     @property
     def targets(self) -> np.ndarray:

@@ -18,7 +18,7 @@ LOSS = "pixel_nll"
 
 
 def targets(data):
-    return data.masks
+    return data.truth
 
 
 def spec(shape):
@@ -26,7 +26,7 @@ def spec(shape):
 
 
 def seen(data, train):
-    labels = data.masks[train]
+    labels = data.truth[train]
     return labels[labels != VOID].astype(np.int64)
 
 
