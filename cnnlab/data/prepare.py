@@ -80,7 +80,8 @@ def select(
     """The rows of a source's table (see `Source`) whose classes are wanted.
 
     Adds the columns `row` (number in the source) and, where it is missing, `group` (the image
-    itself). `classes`: those to keep, None: all; `least`: as many are needed. Raises UserError naming a class that is not there
+    itself). `classes`: those to keep, None: all; `least`: as many are needed. Raises UserError
+    naming a class that is not there
     or cannot be the name of one.
     """
     labels = sorted(set(table["label"]))
