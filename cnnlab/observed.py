@@ -150,7 +150,8 @@ class _Watcher:
     def epoch(self, trial: Trial, entry: dict[str, float]) -> None:
         epochs = self._epochs[trial.variant]
         where = f"repeat {trial.repeat} fold {trial.fold} epoch {entry['epoch']}/{epochs}"
-        score = f" accuracy {entry['accuracy']:.3f}" if "accuracy" in entry else ""
+        scores = [name for name in entry if f"train_{name}" in entry]
+        score = f" {scores[0]} {entry[scores[0]]:.3f}" if scores else ""
         self._progress.advance(note=self._named(trial, where + score))
         self._parents[trial.variant].epoch(trial, entry)
 

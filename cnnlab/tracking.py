@@ -45,10 +45,11 @@ import numpy as np
 
 from cnnlab import logged, moved, paths, records
 from cnnlab.compare import tables
-from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.metrics import METRICS, measured_in, task_of
 from cnnlab.compare.scores import Outcomes, split_of
 from cnnlab.data.pool import Pool
 from cnnlab.records import Diverged, Record, Trial
+from cnnlab.tasks import TASKS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,7 +70,6 @@ NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description
 LONGEST = 8000  # characters of a tag; MLflow cuts what is longer, wherever that is
 VIEW = "mlflow.sharedViewState"  # and a key: tag of an experiment, how its page shows runs
 VARIANTS = "variants"  # the key of the view of variants
-SHOWN_METRICS = ("accuracy", "nll", "train_accuracy")  # besides the primary one, in that view
 SHOWN = "cnnlab.figures"  # tag of a run: digest of the figures that it was given last
 ALONE = ("gradcam", "kernels", "overview", "peaks")  # folders of figures of one variant each
 # In a path of artifacts MLflow neither quotes these nor shows files with them: others look alike.
@@ -414,8 +414,10 @@ class Run:
             run_id, values = runs[name].info.run_id, runs[name].data.metrics
             models += [LoggedModelInput(m.model_id) for m in runs[name].outputs.model_outputs]
             link = f"[{name}](#/experiments/{self._experiment}/runs/{run_id})"
-            rows.append((-values["accuracy"], f"| {link} | {_interval(values)} |"))
-        head = f"| variant | accuracy (%), mean [{CONFIDENCE:.0%} CI] |\n|---|---|"
+            score, _ = measured_in(values)
+            rows.append((-values[score], f"| {link} | {_interval(values)} |"))
+        called = METRICS[next(iter(TASKS[task_of(metric)].MEASURED))].title
+        head = f"| variant | {called} (%), mean [{CONFIDENCE:.0%} CI] |\n|---|---|"
         above = fitting(answer.splitlines(), LONGEST // 2, "\n", "- and {} more") + f"\n\n{head}\n"
         best_first = [row for _, row in sorted(rows)]
         table = fitting(best_first, LONGEST - len(above), "\n", "| and {} more | |")
@@ -582,7 +584,8 @@ def _path(experiment: str) -> str:
 def _view(metric: str) -> str:
     """How MLflow's page of runs shows variants: what it calls a shared view, as JSON."""
     ends = ["low", "high", "sd"]
-    others = [name for name in SHOWN_METRICS if name != metric]
+    score, loss = TASKS[task_of(metric)].MEASURED
+    others = [name for name in (score, loss, f"train_{score}") if name != metric]
     columns = [metric, *(f"{metric}_{end}" for end in ends), *others]
     state = {
         "searchFilter": "tags.`cnnlab.kind` = 'variant'",
@@ -674,16 +677,18 @@ def summary(done: list[Record], groups: Mapping[int, object] | None = None) -> d
 def _description(kind: str, name: str, values: Mapping[str, float], trials: int) -> str:
     """What a parent run says of itself, in Markdown."""
     kind = {"decide": "Further repeats of", "screen": "Screening of"}.get(kind, kind.capitalize())
-    if "accuracy" not in values:  # no image was held out
+    if not any(f"train_{metric}" in values for metric in values):  # no image was held out
         return f"{kind} **{name}**: trained on all images that it is given; none was held out."
-    return f"{kind} **{name}**: accuracy {_interval(values)} % over {trials} trials, out of fold."
+    called = METRICS[measured_in(values)[0]].title
+    return f"{kind} **{name}**: {called} {_interval(values)} % over {trials} trials, out of fold."
 
 
 def _interval(values: Mapping[str, float]) -> str:
-    """The mean accuracy of a summary in percent, with its interval where it has one."""
-    text = f"{100 * values['accuracy']:.1f}"
-    if "accuracy_low" in values:
-        low, high = (100 * values[f"accuracy_{end}"] for end in ("low", "high"))
+    """The mean score of a summary in percent, with its interval where it has one."""
+    score, _ = measured_in(values)
+    text = f"{100 * values[score]:.1f}"
+    if f"{score}_low" in values:
+        low, high = (100 * values[f"{score}_{end}"] for end in ("low", "high"))
         text += f" [{low:.1f}, {high:.1f}]"
     return text
 

@@ -21,6 +21,7 @@ from cnnlab.look.mechanisms import mechanisms_figure, preactivations_figure
 from cnnlab.look.sizes import sizes_figure
 from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.records.trial import in_words
+from cnnlab.tasks import TASKS
 from stages import run
 from stages._study import Study
 from stages._write import csv, pictures
@@ -96,7 +97,7 @@ def _write_tables(study: Study) -> None:
     compared, options = study.compared, study.options
     rules = comparison.rules_of(options.metric, options)
     values = dict(compared.values)
-    for metric in ("train_accuracy", "gap"):
+    for metric in (f"train_{next(iter(TASKS[study.dev.task].MEASURED))}", "gap"):
         of_fold = {
             name: records.scores(of_variant, metric) for name, of_variant in study.trials.items()
         }
@@ -190,7 +191,8 @@ def _draw(study: Study) -> None:
 
 def _mechanisms(study: Study) -> None:
     """The table of mechanisms and its figures."""
-    claims = {name: mechanisms.claims(TECHNIQUES[name]) for name in TECHNIQUES.names()}
+    instead = TASKS[study.dev.task].INSTEAD
+    claims = {name: mechanisms.claims(TECHNIQUES[name], instead) for name in TECHNIQUES.names()}
     compared, grids = study.compared, study.grids
     rules = comparison.rules_of(study.options.metric, study.options)
     rows = mechanisms.mechanism_rows(compared, claims, grids, rules)

@@ -8,20 +8,19 @@ from cnnlab import params, paths, records, tracking
 from cnnlab.compare.metrics import METRICS
 from cnnlab.look.curves import Curve, curve_table, curves_figure
 from cnnlab.look.figure import save
+from cnnlab.tasks import TASKS
 from stages import run
-
-MEASURED = ("accuracy", "nll")  # while a network trains, on its fold and on clean training images
 
 
 def main() -> None:
-    study, variants = params.load("study", "variants")
+    task, study, variants = params.load("task", "study", "variants")
     shutil.rmtree(paths.CURVES, ignore_errors=True)
     paths.CURVES.mkdir(parents=True)
     ended = records.without_diverged(variants.every, paths.RUNS)
     trials = {name: records.read_all(paths.RUNS / name) for name in ended}
     plain = next((name for name, on in ended.items() if not on), None)
     tables = []
-    for name in MEASURED:
+    for name in TASKS[task].MEASURED:  # on the held-out fold and on clean training images
         curves = {}
         for variant, of_variant in trials.items():
             epochs, held_out = records.curve(of_variant, name)

@@ -14,6 +14,7 @@ from cnnlab.look.figure import number, plural, save
 from cnnlab.look.findings import Seen, findings_figure
 from cnnlab.report import coded, dataset
 from stages import run
+from stages.tasks import PARTS
 
 CLASSES, IMAGES = 12, 6  # shown
 CHUNK = 256  # images in memory at once
@@ -34,12 +35,13 @@ def main() -> None:
 
     shutil.rmtree(paths.DATA_FIGURES, ignore_errors=True)
     paths.DATA_FIGURES.mkdir(parents=True)
-    shown = dev.classes[:CLASSES]
+    labels = tuple(name for name in dev.classes if (dev.manifest["label"] == name).any())
+    shown = labels[:CLASSES]
     rows = {name: np.flatnonzero(dev.manifest["label"] == name) for name in shown}
     picks = {
         n: r[np.unique(np.linspace(0, len(r) - 1, IMAGES).astype(int))] for n, r in rows.items()
     }
-    some = f"{len(shown)} of {len(dev.classes)} classes" if shown != dev.classes else "the classes"
+    some = f"{len(shown)} of {len(labels)} classes" if shown != labels else "the classes"
     picture = samples_figure(
         f"Development images of {some}",
         {name: dev.images[picked] for name, picked in picks.items()},
@@ -47,6 +49,8 @@ def main() -> None:
         {name: len(of) for name, of in rows.items()},
     )
     save(picture, paths.DATA_FIGURES / "samples.png")
+    for name, picture in PARTS[dev.task].described(dev).items():
+        save(picture, paths.DATA_FIGURES / f"{name}.png")
     used = inventory[inventory["problem"] == ""]
     if len(used[["width", "height"]].drop_duplicates()) > 1:
         picture = sizes_figure(

@@ -8,13 +8,14 @@ import pandas as pd
 from cnnlab import params, paths, report, tracking
 from cnnlab.compare.designs import KINDS
 from cnnlab.compare.labels import too_often_wrong
-from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.metrics import METRICS, task_of
 from cnnlab.compare.screening import against
 from cnnlab.data import findings, pool
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import charts, coded, html
 from cnnlab.report.convergence import convergence_table
 from cnnlab.report.words import amount, headlines
+from cnnlab.tasks import TASKS
 from stages import run
 
 
@@ -100,9 +101,10 @@ def _headline(options, folds, recipes, data) -> tuple[str, dict, dict]:
 def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) -> dict:
     """What the report says of the effects."""
     metric, confidence = options.metric, options.confidence
+    questions = TASKS[task_of(metric)].QUESTIONS
     words = {
         name: report.words_of(name, options.estimate, folds.repeats, every, data["images"]["dev"])
-        for name in dict.fromkeys([metric, *report.QUESTIONS])
+        for name in dict.fromkeys([metric, *questions])
     }
     effects = every[every["metric"] == metric]
     scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
@@ -121,7 +123,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
         text = report.effects_table(table, words[metric], confidence)
         count = report.decided(of_kind, estimates, options.estimate)
         tables[kind] = (KINDS[kind], text, count, report.aliases(of_kind))
-    others = [words[name] for name in report.QUESTIONS if name != metric]
+    others = [words[name] for name in questions if name != metric]
     asked = every[every["kind"].isin([*first, "placebo"])]
     return {
         "recommendation": report.recommendation(scores, words[metric], recommended, failed, final),
@@ -134,7 +136,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
         "placebo": len(placebo) > 0,
         "opening": report.opening(effects, words[metric]),
         "views": report.views_table(effects, words[metric]),
-        "questions": len(asked) and report.questions_table(asked, others),
+        "questions": len(asked) and bool(others) and report.questions_table(asked, others),
         "every_metric": len(every) and report.metrics_table(every),
         **{
             f"{name}_figures": _shown(paths.COMPARE, f"ablation_{name}.png")
@@ -165,11 +167,14 @@ def _screening(effects: pd.DataFrame, options) -> str:
 
 def _of_classes() -> dict:
     """What it says of single classes and images."""
-    techniques = report.read_table(paths.COMPARE / "sides.csv")["technique"].unique()
+    sides, classes = paths.COMPARE / "sides.csv", paths.COMPARE / "classes.csv"
+    techniques = report.read_table(sides)["technique"].unique() if sides.exists() else ()
     files = {name: paths.COMPARE / f"sides_{name.replace(' ', '')}.png" for name in techniques}
+    effects = report.classes_table(report.read_table(classes)) if classes.exists() else ""
     return {
-        "class_effects": report.classes_table(report.read_table(paths.COMPARE / "classes.csv")),
+        "class_effects": effects,
         "classes_figures": _shown(paths.COMPARE, "classes.png"),
+        "class_iou": (paths.COMPARE / "class_iou.csv").exists(),
         "sides": [(name, report.picture(path, paths.REPORTS)) for name, path in files.items()],
     }
 
@@ -186,6 +191,7 @@ def _of_variants(options, folds, train, data) -> dict:
         "images": data["images"],
         "classes": len(data["classes"]),
         "shape": "×".join(map(str, data["shape"])),
+        "score": next(iter(TASKS[task_of(options.metric)].MEASURED.values())),
         "variants": report.scores_table(scores, options.metric, options.confidence),
         "scores_figures": _shown(paths.COMPARE, "ablation_scores.png")
         + _shown(paths.COMPARE, "ablation_cost.png"),
@@ -206,12 +212,12 @@ def _backbone(data, backbone) -> str:
 
 def _of_training(curves: pd.DataFrame, options, scheduled: list[str]) -> dict:
     """What it says of learning curves."""
-    ropes = options.rope.model_dump()
+    ropes, (score, _) = options.rope.model_dump(), TASKS[task_of(options.metric)].MEASURED
     return {
         "curves": _shown(paths.CURVES, "*.png"),
         "convergence": convergence_table(curves, ropes, scheduled),
         "scheduled": bool(scheduled),
-        "accuracy_rope": f"±{amount(options.rope.accuracy, METRICS['accuracy'])}",
+        "score_rope": f"±{amount(ropes[score], METRICS[score])}",
     }
 
 
@@ -233,6 +239,7 @@ def _of_networks(views) -> dict:
             for path in sorted((paths.FIGURES / "gradcam").glob("*.png"))
         ],
         "inside": _shown(paths.FIGURES / "inside", "*.png"),
+        "predicted": _shown(paths.FIGURES, "*.png") + _shown(paths.FIGURES / "regions", "*.png"),
         "augmentation": _shown(paths.AUGMENT, "*.png"),
         "affinity": len(affinity) and report.affinity_table(affinity),
     }
@@ -259,12 +266,14 @@ def _of_images() -> dict:
     """What it says of labels that are likely wrong and of images that are hard."""
     every = findings.read(paths.ALL_FINDINGS)
     labels = every[every["code"] == "LAB01"]
-    candidates = report.read_table(paths.RECOMMENDED)
+    candidates, table = report.read_table(paths.RECOMMENDED), report.read_table(paths.LOSSES)
+    asked = "suspect" in table  # whether labels are doubted
     return {
         "inspected": candidates.loc[candidates["recommended"], "name"].item(),
         "labels": coded.table(labels),
         "labels_muted": coded.muted(labels),
-        "labels_why": too_often_wrong(report.read_table(paths.LOSSES)),
+        "labels_asked": asked,
+        "labels_why": too_often_wrong(table) if asked else "",
         "losses_figures": _shown(paths.INSPECTED, "*.png"),
     }
 

@@ -21,6 +21,7 @@ from cnnlab.recipe.variants import Sections
 from cnnlab.records import Record
 from cnnlab.seeds import derive
 from stages import run
+from stages.tasks import PARTS
 
 DRAWS = 5  # of each augmentation, of each image
 ALIKE = 32  # images on which networks before and after training are compared
@@ -46,18 +47,21 @@ def main() -> None:
     from cnnlab.train.fit import set_up  # imports TensorFlow
 
     set_up(train.threads, train.deterministic)  # their number shows in the last bits
-    views, affinities = {}, []
+    part, views, affinities = PARTS[task], {}, []
     with bar("visualize: variants", len(trials)) as progress:
         for name, record in firsts.items():
             network = records.load_model(paths.RUNS / name / records.MODEL)
-            start = _start(recipes[name], record, dev)
-            views[name] = look.view(network, start, record.outputs, probe)
-            if not variants.every[name]:
+            start = _start(recipes[name], record, dev, task)
+            answers = part.answers(record)
+            views[name] = look.view(network, start, answers, probe)
+            if answers is not None and not variants.every[name]:
                 affinities += _affinities(name, network, probe, sections, techniques, seed)
             progress.advance(note=name)
     columns = ["technique", "net", "accuracy", "augmented"]
     _csv(pd.DataFrame(affinities, columns=columns), "affinity")
     _draw(views, probe)
+    for stem, picture in part.looked(study, firsts, dev).items():
+        _save(picture, stem)
     transferred = [name for name, recipe in recipes.items() if recipe.phases]
     if transferred:
         _inside(transferred, firsts, dev)
@@ -66,11 +70,13 @@ def main() -> None:
     tracking.log_figures(study, marks, paths.FIGURES)
 
 
-def _start(recipe, record: Record, dev: pool.Pool):
+def _start(recipe, record: Record, dev: pool.Pool, task: str):
     """The network from which a trial started."""
-    from cnnlab.recipe.network import initial, put, weights_of
+    from cnnlab.recipe.network import put, set_random, weights_of
+    from cnnlab.train.tasks import LEARNING
 
-    start = initial(recipe, record.seed, dev.images.shape[1:], len(dev.classes))
+    start = LEARNING[task].network(recipe, dev.images.shape[1:], len(dev.classes))
+    set_random(start.model, record.seed)
     if recipe.phases:
         put(start.body, weights_of(records.load_model(paths.BACKBONE / records.MODEL)))
     return start.model

@@ -17,7 +17,7 @@ All are in the quantity's own units.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
@@ -96,7 +96,11 @@ QUANTITIES = {
     "gap": Quantity(
         "training minus held-out accuracy, both clean", 100, "points", 1, _final("gap")
     ),
+    "iou_gap": Quantity("training minus held-out IoU, both clean", 100, "points", 1, _final("gap")),
     "nll": Quantity("held-out negative log likelihood", 1, "nats", 3, _final("nll")),
+    "pixel_nll": Quantity(
+        "held-out negative log likelihood of a pixel", 1, "nats", 3, _final("pixel_nll")
+    ),
     "ece": Quantity("held-out calibration error", 100, "%", 1, _ece),
     "confidence": Quantity("mean probability of the predicted class", 100, "%", 1, _confidence),
     "wobble": Quantity("change of held-out NLL between the last epochs", 1, "nats", 4, _wobble),
@@ -123,6 +127,8 @@ QUANTITIES = {
 # Those that are means over held-out images: their sign, and the value of each image.
 OF_IMAGES = {
     "gap": (-1.0, right),
+    "iou_gap": (-1.0, METRICS["iou"].values),
+    "pixel_nll": (1.0, METRICS["pixel_nll"].values),
     "nll": (1.0, nll_of_each),
     "ece": (1.0, ece),
     "confidence": (1.0, lambda labels, probabilities: probabilities.max(axis=1)),
@@ -138,17 +144,17 @@ def measured(grid: Grid, quantity: str) -> np.ndarray:
 DIVERSITY = Claim("what is trained on is harder than the plain images", "objective", "higher")
 
 
-def claims(technique: ModuleType) -> list[Claim]:
+def claims(technique: ModuleType, instead: Mapping[str, str | None] | None = None) -> list[Claim]:
     """What the file of a technique says that it does, a placebo's nothing; an augmentation should
-    also bring diversity: a higher final training loss (Gontijo-Lopes et al. 2021)."""
+    also bring diversity: a higher final training loss (Gontijo-Lopes et al. 2021). `instead`: of a
+    task, what it measures in the place of a quantity, None where it has nothing like it."""
     if not hasattr(technique, "CLAIM"):
         return []
     made = [Claim(technique.CLAIM, *technique.EVIDENCE)]
-    return (
-        [*made, DIVERSITY]
-        if technique.EVIDENCE == ("gap", "lower") and _augments(technique)
-        else made
-    )
+    if technique.EVIDENCE == ("gap", "lower") and _augments(technique):
+        made.append(DIVERSITY)
+    named = [(claim, (instead or {}).get(claim.quantity, claim.quantity)) for claim in made]
+    return [replace(claim, quantity=quantity) for claim, quantity in named if quantity]
 
 
 def _augments(technique: ModuleType) -> bool:
@@ -181,7 +187,8 @@ def preactivations(
     layer -> (trials, evaluations, 2). Trials that stopped early are cut to the shortest."""
     every = [[record for row in grid for cell in row for record in cell] for grid in grids]
     shortest = min(len(m) for trials in every for r in trials for m in r.preactivations.values())
-    seen = [entry["epoch"] for entry in every[0][0].history if "nll" in entry][:shortest]
+    history = every[0][0].history
+    seen = [e["epoch"] for e in history if any(k.startswith("train_") for k in e)][:shortest]
     watched = [
         {
             layer: np.stack([r.preactivations[layer][:shortest] for r in trials])

@@ -5,11 +5,13 @@ What a metric is, `cnnlab.metric` says; which ones a task has, its file in `cnnl
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnlab.errors import UserError
 from cnnlab.metric import SHARE
 from cnnlab.tasks import TASKS
 from cnnlab.tasks.classification import bins_of, right
@@ -20,6 +22,16 @@ METRICS = {name: metric for task in TASKS.names() for name, metric in TASKS[task
 def metrics_of(task: str) -> tuple[str, ...]:
     """The names of a task's metrics, in its order. UserError where there is no such task."""
     return tuple(TASKS[task].METRICS)
+
+
+def measured_in(names: Container[str]) -> tuple[str, str]:
+    """The score and the loss of the task whose score is among these names. UserError where none
+    is."""
+    for task in TASKS.names():
+        score, loss = TASKS[task].MEASURED
+        if score in names:
+            return score, loss
+    raise UserError(f"no score among {names}")
 
 
 def task_of(metric: str) -> str:
@@ -50,7 +62,7 @@ def reliability(labels, probabilities, edges=None) -> Reliability:
 
 
 RECORDED = {  # bounds of what trials record besides (`Record.final`)
-    "gap": (-1.0, 1.0),
+    **dict.fromkeys(("gap", "iou_gap"), (-1.0, 1.0)),
     **dict.fromkeys(("weight_gini", "weight_near_zero", "unit_correlation", "dead_units"), SHARE),
 }
 

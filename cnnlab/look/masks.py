@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from cnnlab.compare.metrics import plain
 from cnnlab.look.capture import forward
 from cnnlab.look.contours import (
     Lines,
@@ -53,6 +52,7 @@ from cnnlab.look.figure import (
 from cnnlab.look.gradcam import COLOURS as HEAT
 from cnnlab.look.gradcam import blend
 from cnnlab.look.sizes import COLOURS, MARKS
+from cnnlab.metric import plain
 from cnnlab.overlap import VOID
 
 if TYPE_CHECKING:

@@ -49,20 +49,27 @@ class View:
     kernels: dict[str, np.ndarray]  # of the layers that have maps
     before: dict[str, np.ndarray]  # the same, before training
     layer: str  # whose maps Grad-CAM is taken from
-    cases: list[Case]
+    cases: list[Case]  # none where whole images have no class
     accuracy: float  # on the probe, 0..1
 
 
-def view(model: keras.Model, start: keras.Model, probabilities: np.ndarray, probe: Probe) -> View:
+def view(
+    model: keras.Model, start: keras.Model, probabilities: np.ndarray | None, probe: Probe
+) -> View:
     """Look into `model`.
 
     `start`: the same model before training, its layers named alike. `probabilities`: (n, classes),
-    of `model` on the probe.
+    of `model` on the probe; None: it gives none to whole images.
     """
     maps = feature_maps(model, probe.images[probe.shown].astype(np.float32))
     trained, fresh = kernels(model), kernels(start)
-    chosen = np.concatenate(telling(probabilities, probe.labels))
-    layer, examples = cases(model, probe.images, probe.labels, probabilities, probe.classes, chosen)
+    layer, examples, accuracy = "", [], float("nan")
+    if probabilities is not None:
+        chosen = np.concatenate(telling(probabilities, probe.labels))
+        layer, examples = cases(
+            model, probe.images, probe.labels, probabilities, probe.classes, chosen
+        )
+        accuracy = float(np.mean(probabilities.argmax(1) == probe.labels))
     return View(
         maps={name: _on_disk(values) for name, values in maps.items()},
         peaks=peaks(model, probe.images),
@@ -71,7 +78,7 @@ def view(model: keras.Model, start: keras.Model, probabilities: np.ndarray, prob
         before={name: fresh[name] for name in maps if name in trained},
         layer=layer,
         cases=examples,
-        accuracy=float(np.mean(probabilities.argmax(1) == probe.labels)),
+        accuracy=accuracy,
     )
 
 
@@ -105,9 +112,10 @@ def figures(views: dict[str, View], probe: Probe) -> Iterator[tuple[str, list[st
         for i, image, label in shown:
             picture = overview_figure(v.maps, v.peaks, image, label, name, i)
             yield f"overview/{name}_{i}_{in_file(label)}", [name], picture
-        whose = f"{len(probe.images)} {probe.whose}"
-        picture = grad_cam_figure(v.cases, v.layer, name, v.accuracy, whose)
-        yield f"gradcam/{name}", [name], picture
+        if v.cases:
+            whose = f"{len(probe.images)} {probe.whose}"
+            picture = grad_cam_figure(v.cases, v.layer, name, v.accuracy, whose)
+            yield f"gradcam/{name}", [name], picture
     for layer in files:
         names = [name for name, v in views.items() if layer in v.maps]
         maps, tops = ({n: getattr(views[n], k)[layer] for n in names} for k in ("maps", "peaks"))

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from cnnlab.compare.mechanisms import QUANTITIES
-from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.metrics import METRICS, task_of
 from cnnlab.compare.sizes import overtakes
 from cnnlab.compare.tables import watched
 from cnnlab.metric import Metric, plain
@@ -35,6 +35,7 @@ from cnnlab.report.words import (
     shortened,
     signed,
 )
+from cnnlab.tasks import TASKS
 
 # Columns of names and words, in any of the tables.
 TEXT = ["name", "variant", "net", "plus", "minus", "technique", "techniques", "aliases", "kind"]
@@ -57,7 +58,6 @@ VIEWS = {  # beside each other in a row a technique
     "alone": "added to the baseline",
     "removed": "lost when removed from the full recipe",
 }
-QUESTIONS = ("nll", "brier")  # other ones than the primary metric's: are probabilities right?
 MORE, FEWER = "more training image", "fewer training image"
 MOST_LETTERS = 200  # of an alt text, as it is read aloud
 MARKS = {UNDECIDED: " ?", SAME: " ≈"}  # in a table of numbers; what helps or hurts is bold
@@ -163,19 +163,22 @@ def picture(path: Path, root: Path) -> str:
 
 def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
     """The table of variants in Markdown, best first."""
-    m = METRICS[metric]
+    m, measured = METRICS[metric], TASKS[task_of(metric)].MEASURED
+    score, loss = measured
     ordered = best_first(scores, metric, m)
     uneven = scores["repeats"].nunique() > 1
     lines = [
         f"| | techniques | {m.title} ({m.unit}), mean [{confidence:.0%} CI] | fold sd "
-        f"| training accuracy (%) | gap (points) | NLL |{' repeats |' if uneven else ''}",
+        f"| training {measured[score]} (%) | gap (points) | {measured[loss]} |"
+        + " repeats |"
+        * uneven,
         "|---|---|---|---|---|---|---|" + "---:|" * uneven,
     ]
     for row in ordered.to_dict("records"):
         lines.append(
             f"| **{row['name']}** | {row['techniques'] or '–'} | {estimate(row, metric, m)} "
-            f"| {row[f'{metric}_sd'] * m.scale:.{m.digits}f} | {row['train_accuracy'] * 100:.1f} "
-            f"| {row['gap'] * 100:.1f} | {row['nll']:.3f} |"
+            f"| {row[f'{metric}_sd'] * m.scale:.{m.digits}f} | {row[f'train_{score}'] * 100:.1f} "
+            f"| {row['gap'] * 100:.1f} | {row[loss]:.3f} |"
             + (f" {row['repeats']} |" if uneven else "")
         )
     return "\n".join(lines)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.metrics import METRICS, measured_in, task_of
 from cnnlab.report import best_first
 from cnnlab.report.words import signed
+from cnnlab.tasks import TASKS
 
 LAST = 0.25  # of a curve's epochs
 FEWEST = 4  # points that a line is laid through
@@ -60,23 +61,24 @@ def convergence_table(
         for (name, metric), curve in curves.groupby(["name", "metric"], sort=False)
     }
     trends = {key: late for key, late in trends.items() if late}
-    m = METRICS["accuracy"]
+    score, _ = measured_in(curves["metric"].to_list())
+    m, called = METRICS[score], TASKS[task_of(score)].MEASURED[score]
     rows = [
         {
             "name": name,
             "gain": late.change,
-            "state": "scheduled" if name in scheduled else _state(late.change, ropes["accuracy"]),
+            "state": "scheduled" if name in scheduled else _state(late.change, ropes[score]),
         }
         for (name, metric), late in trends.items()
-        if metric == "accuracy"
+        if metric == score
     ]
     if not rows:
         return ""
-    ends = curves[curves["metric"] == "accuracy"].groupby("name")["training"].last()
+    ends = curves[curves["metric"] == score].groupby("name")["training"].last()
     metrics = [name for name in METRICS if any(metric == name for _, metric in trends)]
     titles = (f"{METRICS[k].title} ({METRICS[k].step})" for k in metrics)
     lines = [
-        f"| | training accuracy, at the end (%) | {' | '.join(titles)} | held-out accuracy |",
+        f"| | training {called}, at the end (%) | {' | '.join(titles)} | held-out {called} |",
         "|---" * (len(metrics) + 3) + "|",
     ]
     for row in best_first(pd.DataFrame(rows), "gain", m).to_dict("records"):

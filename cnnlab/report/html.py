@@ -76,12 +76,14 @@ class Explorer:
 class Losses:
     """Held-out images by their loss, a table that can be sorted."""
 
-    table: pd.DataFrame  # `compare.labels.COLUMNS` and `source`, the largest loss first
+    table: pd.DataFrame  # `source`, and some of what COLUMNS names, the worst first
     images: Mapping[int, np.ndarray]  # image_id -> uint8 (height, width, 1 or 3)
 
     # Names of columns on the page -> of the table, and how numbers are written.
     COLUMNS: ClassVar = {
         "label": ("label", None),
+        "IoU": ("iou", ".3f"),
+        "found worst": ("worst", None),
         "predicted": ("predicted", None),
         "loss": ("loss", ".2f"),
         "probability of the label": ("probability", ".3f"),
@@ -92,15 +94,16 @@ class Losses:
 
     @property
     def columns(self) -> list[str]:
-        """The heads of the columns."""
-        return list(self.COLUMNS)
+        """The heads of the columns that the table has."""
+        return [head for head, (name, _) in self.COLUMNS.items() if name in self.table]
 
     @property
     def heading(self) -> str:
         """What the table is, and how much of it."""
         shown = min(len(self.table), MOST_LOSSES)
         of = f" of {len(self.table)}" if shown < len(self.table) else ""
-        return f"{shown}{of} held-out images by loss, sorted by the column whose head is pressed"
+        first = f"{shown}{of} held-out images, the worst first"
+        return f"{first}, sorted by the column whose head is pressed"
 
     @property
     def rows(self) -> list[tuple[Markup, str, list[tuple[str | None, str]]]]:
@@ -112,7 +115,7 @@ class Losses:
                 (None, row[name])
                 if form is None
                 else (f"{float(row[name]):.6g}", self._text(name, row[name], form))
-                for name, form in self.COLUMNS.values()
+                for name, form in map(self.COLUMNS.__getitem__, self.columns)
             ]
             image = _thumbnail(self.images[row["image_id"]], row["label"])
             rows.append((image, row["source"], cells))

@@ -6,10 +6,13 @@ images are stratified, which is the answer asked for where whole images are clas
 NumPy alone, defines
 
 - `METRICS`: name -> `cnnlab.metric.Metric`, the table's order. No two tasks share a name;
-- `MEASURED`: names of metrics, those that a trial measures while it trains, for learning curves;
-- `SCORE`: which of `MEASURED` is the primary one there;
+- `MEASURED`: the two metrics that a trial measures while it trains, the score and then the loss:
+  name -> what tables call it;
 - `AVERAGED`: whether outputs of several networks for one image may be averaged to the outputs of
   their ensemble: probabilities may, counts may not;
+- `QUESTIONS`: metrics by which the report asks whether probabilities are right; none without such;
+- `INSTEAD`: of the quantities that techniques claim to move (`cnnlab.compare.mechanisms`), those
+  that the task measures otherwise -> what it has in their place, or None;
 - `LEAST`: how many different labels a study needs;
 - `truth(source, rows, shape, resize) -> array`: what a network learns of images besides their
   labels, (n, ...), from a `cnnlab.data.sources.Source` for rows of its table, brought to the shape

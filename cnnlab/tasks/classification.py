@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from cnnlab.metric import NATS, SHARE, Metric, influence
 from cnnlab.scoring import nll_of_each
 
-SCORE = "accuracy"
-MEASURED = ("accuracy", "nll")
+MEASURED = {"accuracy": "accuracy", "nll": "NLL"}
 AVERAGED = True
+QUESTIONS = ("nll", "brier")
 LEAST = 2
+INSTEAD: dict[str, str | None] = {}
 
 BINS = 15  # of the calibration error
 

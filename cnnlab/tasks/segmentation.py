@@ -10,10 +10,15 @@ from cnnlab.errors import UserError
 from cnnlab.metric import NATS, SHARE, Metric, influence
 from cnnlab.overlap import iou, mean_where, of_judged, parts, pixel_nll, ratio
 
-SCORE = "iou"
-MEASURED = ("iou", "pixel_nll")
+MEASURED = {"iou": "IoU", "pixel_nll": "NLL of a pixel"}
 AVERAGED = False
+QUESTIONS = ()
 LEAST = 1
+INSTEAD = {
+    "gap": "iou_gap",
+    "nll": "pixel_nll",
+    **dict.fromkeys(["ece", "confidence", "wobble"]),
+}
 
 
 def dice(labels, outputs):
@@ -55,6 +60,19 @@ def pixel_accuracy(labels, outputs):
     """The share of the image's pixels that are right, in [0, 1]."""
     p = parts(outputs)
     return of_judged(ratio(p.shared.sum(axis=1), p.pixels), p)
+
+
+def iou_of_class(number):
+    """What gives each image its influence on the IoU of one class over all images together."""
+
+    def values(labels, outputs):
+        p = parts(outputs)
+        shared = p.shared[:, number]
+        either = p.true[:, number] + p.predicted[:, number] - shared
+        left = ratio(shared.sum() - shared, either.sum() - either)
+        return influence(float(ratio(shared.sum(), either.sum())), left)
+
+    return values
 
 
 METRICS = {

@@ -30,3 +30,17 @@ def probabilities(net: keras.Model, images: np.ndarray, flips: bool = False) -> 
     size = at_once(images.shape[1:])
     parts = (images[i : i + size] for i in range(0, len(images), size))
     return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])
+
+
+def masks(net: keras.Model, images: np.ndarray) -> np.ndarray:
+    """The most probable class of each pixel, uint8 (n, height, width), in inference mode; as
+    `probabilities`, of a network that gives a map of logits."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.uint8)])
+    def answer(pixels: tf.Tensor) -> tf.Tensor:
+        logits = net(tf.cast(pixels, "float32"), training=False)
+        return tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
+
+    size = at_once(images.shape[1:])
+    parts = (images[i : i + size] for i in range(0, len(images), size))
+    return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])

@@ -1,0 +1,25 @@
+"""compare, of masks: how well each variant finds each class."""
+
+from cnnlab import paths
+from cnnlab.compare import comparison, tables
+from cnnlab.look import class_iou_figure
+from cnnlab.tasks.segmentation import iou_of_class
+from stages._study import Study
+from stages._write import csv, pictures
+
+COLUMNS = ["class", "name", "iou", "low", "high"]
+
+
+def compared(study: Study) -> None:
+    """The IoU of each class over all images together, out of fold, as a table and a figure."""
+    rules = comparison.rules_of("miou", study.options)
+    rows = []
+    for number, name in enumerate(study.dev.classes):
+        of_class = iou_of_class(number)
+        values = {v: o.of_each(of_class).mean(axis=2) for v, o in study.compared.outcomes.items()}
+        for variant, ends in tables.intervals(values, study.compared.split, rules).items():
+            rows.append(dict(zip(COLUMNS, (name, variant, *ends), strict=True)))
+    csv(rows, paths.COMPARE / "class_iou.csv", COLUMNS)
+    title = f"{study.name}: how well each class is found"
+    drawn = class_iou_figure(title, rows, study.dev.classes)
+    pictures({"classes": drawn}, paths.COMPARE)

@@ -1,0 +1,80 @@
+"""visualize, of masks: predicted contours beside the true ones, the best and the worst images, and
+what in an image speaks for the class of a region."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cnnlab import look, paths, records
+from cnnlab.data.pool import Pool
+from cnnlab.look.figure import Picture
+from cnnlab.overlap import iou
+from cnnlab.records import Record
+
+SHOWN = 6  # images with the contours of all variants
+EXTREMES = 8  # best images, and worst ones
+REGIONS = 5  # of which is drawn what speaks for their class
+
+
+def looked(study: str, firsts: Mapping[str, Record], dev: Pool) -> dict[str, Picture]:
+    """Pictures of the images that the first trial held out, by file name without its ending.
+    `firsts`: variant -> its first record."""
+    from cnnlab.train.answer import masks  # imports TensorFlow
+
+    row_of = {image: row for row, image in enumerate(dev.manifest["image_id"])}
+    first = next(iter(firsts.values()))
+    rows = np.array([row_of[image] for image in first.image_id])
+    images, truth = dev.images[rows], dev.truth[rows]
+    scores = {name: iou(record.labels, record.outputs) for name, record in firsts.items()}
+    order = np.argsort(np.mean(list(scores.values()), axis=0), kind="stable")
+    some = order[np.unique(np.linspace(0, len(order) - 1, SHOWN).astype(int))]
+    best = max(scores, key=lambda name: scores[name].mean())
+    said, made = {}, {}
+    for name in firsts:
+        network = records.load_model(paths.RUNS / name / records.MODEL)
+        said[name] = masks(network, images)
+        if name == best and (found := _regions(network, images, said[name], order, dev)):
+            layer, regions = found
+            title = f"{name}: what speaks for the class of a region"
+            made[f"regions/{name}"] = look.region_figure(title, layer, regions, dev.classes)
+    lines = [
+        (
+            images[i],
+            truth[i],
+            {name: masks_of[i] for name, masks_of in said.items()},
+            "IoU: " + ", ".join(f"{name} {scores[name][i]:.2f}" for name in firsts),
+        )
+        for i in some
+    ]
+    made["masks"] = look.masks_figure(f"{study}: held-out images", lines, dev.classes)
+    ends = np.argsort(-scores[best], kind="stable")
+    tops, bottoms = (
+        [(images[i], truth[i], said[best][i], f"IoU {scores[best][i]:.2f}") for i in picked]
+        for picked in (ends[:EXTREMES], ends[::-1][:EXTREMES])
+    )
+    title = f"{study}: held-out images, {best}"
+    made["extremes"] = look.extremes_figure(title, tops, bottoms, dev.classes)
+    return made
+
+
+def _regions(network, images, said, order, dev) -> tuple[str, list]:
+    """What speaks for the largest region, besides the background, that a network finds in the
+    images of which all variants do best: the layer whose maps tell it, and lines of
+    `look.region_figure`; nothing where it finds none."""
+    layer, lines = _deepest(network), []
+    for i in order[::-1]:
+        counts = np.bincount(said[i].ravel(), minlength=len(dev.classes))[: len(dev.classes)]
+        counts[0] = 0
+        if counts.any() and len(lines) < REGIONS:
+            number = int(counts.argmax())
+            region = said[i] == number
+            heat = look.region_cam(network, layer, images[i], region, number)
+            lines.append((images[i], region, number, heat, dev.classes[number]))
+    return (layer, lines) if lines else ()
+
+
+def _deepest(network) -> str:
+    """The conv with the smallest maps, the last of these."""
+    layers = look.layers(network)
+    heights = {name: layers[name].output.shape[1] for name in layers.keys() - look.pools(network)}
+    return [name for name in layers if heights.get(name) == min(heights.values())][-1]
