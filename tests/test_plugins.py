@@ -32,7 +32,11 @@ ASKED = {
     },
     "techniques": {"apply": ["recipe", "options"]},
     "backends": {"train": ["work"]},
-    "tasks": {"truth": ["source", "rows", "shape", "resize"], "places": ["of_net"]},
+    "tasks": {
+        "classes": ["source"],
+        "truth": ["source", "rows", "shape", "resize"],
+        "places": ["of_net"],
+    },
 }
 NEW = '''
 """A technique: paints a square. Mechanism: none (Nobody 2020)."""

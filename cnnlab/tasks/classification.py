@@ -136,6 +136,10 @@ METRICS = {
 }
 
 
+def classes(source):
+    return None
+
+
 def truth(source, rows, shape, resize):
     return None
 

@@ -86,6 +86,10 @@ METRICS = {
 }
 
 
+def classes(source):
+    return source.classes
+
+
 def truth(source, rows, shape, resize):
     """Masks, uint8 (n, height, width)."""
     if source.mask is None:
