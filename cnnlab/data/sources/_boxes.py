@@ -1,4 +1,4 @@
-"""What sources of files with boxes have in common: they are looked through, cut off and numbered."""
+"""What sources of files with boxes have in common: how they are paired, cut off and numbered."""
 
 from __future__ import annotations
 

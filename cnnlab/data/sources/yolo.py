@@ -6,8 +6,8 @@ both at any depth; optionally both lie below train/ and test/, or have those bel
 `_splits`). A line is an object: its class id, and the centre x, centre y, width and height of its
 box as shares of the image's. An image without a .txt, or with an empty one, has no objects.
 
-`names` in a .yaml (a list, or id: name), else the lines of `classes.txt` or `obj.names`, beside the
-folders or above them, say what classes are called; where nothing does, they are called by their ids.
+`names` in a .yaml (a list, or id: name), or the lines of `classes.txt` or `obj.names`, say what
+classes are called; where nothing does, they are called by their ids.
 """
 
 from __future__ import annotations
