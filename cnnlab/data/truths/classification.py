@@ -1,0 +1,7 @@
+"""Classes of whole images: the label is all."""
+
+LEAST = 2
+
+
+def truth(source, rows, shape, resize):
+    return None
