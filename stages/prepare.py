@@ -106,8 +106,11 @@ class _Truth:
 
     def of(self, part: pd.DataFrame, shape) -> dict:
         """What `pool.write` takes besides of such images."""
-        made = TRUTHS[self.task].truth(self.source, part, shape, self.resize)
-        return {} if made is None else {"truth": made, "task": (self.task, self.source.classes)}
+        truths = TRUTHS[self.task]
+        made = truths.truth(self.source, part, shape, self.resize)
+        if made is None:
+            return {}
+        return {"truth": made, "task": (self.task, truths.classes(self.source))}
 
 
 def _write_pools(pools, shape, learnt_task, truth) -> list[str]:

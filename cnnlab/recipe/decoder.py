@@ -34,19 +34,14 @@ def network(recipe: Recipe, shape: Sequence[int], classes: int) -> Network:
     keras.config.set_dtype_policy(recipe.precision)  # weights are float32 in all of them
     try:
         images = keras.Input(shape, name="images")
-        maps = _maps(keras.Model(images, NETS[recipe.net].body(recipe, images)))
-        x = maps[-1]
-        body = keras.Model(images, x, name="body")
-        for step, skip in enumerate(reversed(maps[:-1]), 1):
-            x = _enlarged(x, skip.shape, f"enlarge{step}")
-            x = keras.layers.Concatenate(name=f"join{step}")([x, skip])
-            filters = min(skip.shape[-1], WIDEST)
-            x = blocks.through(x, blocks.conv(recipe, f"up{step}", filters, 3))
+        maps = maps_of(keras.Model(images, NETS[recipe.net].body(recipe, images)))
+        body = keras.Model(images, maps[-1], name="body")
+        x = joined(recipe, maps)
         x = blocks.through(x, blocks.inserted(recipe, "dense", "decoded"))
         last = keras.layers.Conv2D(
             classes, 1, dtype="float32", name="logits", **blocks.kept(recipe, 3)
         )
-        x = _enlarged(last(x), (None, *shape), "enlarge", "bilinear")
+        x = enlarged(last(x), (None, *shape), "enlarge", "bilinear")
         whole = keras.Model(images, x, name=recipe.net)
         fuse(whole)
         return Network(whole, body)
@@ -54,7 +49,18 @@ def network(recipe: Recipe, shape: Sequence[int], classes: int) -> Network:
         keras.config.set_dtype_policy(before)
 
 
-def _maps(body: keras.Model) -> list:
+def joined(recipe: Recipe, maps: Sequence):
+    """Maps from the largest to the smallest put together, at the size of the largest."""
+    x = maps[-1]
+    for step, skip in enumerate(reversed(maps[:-1]), 1):
+        x = enlarged(x, skip.shape, f"enlarge{step}")
+        x = keras.layers.Concatenate(name=f"join{step}")([x, skip])
+        filters = min(skip.shape[-1], WIDEST)
+        x = blocks.through(x, blocks.conv(recipe, f"up{step}", filters, 3))
+    return x
+
+
+def maps_of(body: keras.Model) -> list:
     """The last map of each size that a body makes, from the largest to the smallest; not what comes
     before its first conv, nor padded maps, nor the mean of one."""
     last, begun = {}, False
@@ -66,7 +72,7 @@ def _maps(body: keras.Model) -> list:
     return [last[size] for size in sorted(last, reverse=True)]
 
 
-def _enlarged(x, shape, name: str, way: str = "nearest"):
+def enlarged(x, shape, name: str, way: str = "nearest"):
     """Maps at the height and width of `shape` (n, height, width, channels)."""
     if tuple(x.shape[1:3]) == tuple(shape[1:3]):
         return x

@@ -341,7 +341,7 @@ class _Compiled:
         if self.recipe.loss:
             name, options = self.recipe.loss
             return TECHNIQUES[name].loss(targets, logits, **options)
-        return keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
+        return self.learning.losses(targets, logits)
 
     def _answers(self, raw, targets):
         return self.learning.outputs(self.model(clean(raw), training=False), targets)

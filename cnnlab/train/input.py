@@ -102,21 +102,19 @@ def batch(
     at: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
     learning: ModuleType = classification,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """What a network learns from at one step: inputs, the truth (n, ..., classes), and the weight
-    of each label in it, (n, ...).
+    """What a network learns from at one step: inputs, and the truth and the weight of each label in
+    it as `truth` of the task's module makes them, of labels (n, ..., classes) and (n, ...).
 
     `rows`: numbers of the inputs, int64 (n,); `raw`, `targets`: these rows of `Data.inputs` and
     `Data.targets`; `weights`: of the classes; `at`: seed, epoch and step, which decide all draws.
     """
-    classes, fold_in = weights.shape[0], tf.random.experimental.stateless_fold_in
+    fold_in = tf.random.experimental.stateless_fold_in
     seed, epoch, step = at
     draw = tf.cast(fold_in(fold_in(tf.stack([seed, 1]), epoch), step), tf.int32)
     images, moving = tf.cast(raw, tf.float32), learning.moved
     if moving and raw.dtype == tf.uint8:
         targets = moving(targets, warp(recipe, images, draw, rows, epoch))
-    y = tf.one_hot(targets, classes)
-    w = tf.linalg.matvec(y, weights)
-    y = (1 - recipe.label_smoothing) * y + recipe.label_smoothing / classes
+    y, w = learning.truth(recipe, targets, weights)
     if raw.dtype != tf.uint8:
         return _one_draw(raw, draw), y, w
     x = augment(recipe, images, draw, rows, epoch)

@@ -52,6 +52,15 @@ class Source:
     read, upright; `cnnlab.overlap.VOID` where nobody says. Raises UserError that names the file,
     what it held and what is allowed.
     Both are None where images have no masks.
+
+    Sources with boxes, for detection, also give:
+    `object_classes`: names of the class numbers in boxes, without a background; then `label` is the
+    one of most box area, the first of an image without objects (where there are masks, too, it is
+    what these say).
+    `boxes`: one of `keys` -> its objects, float32 (k, 5): class number, from 0, and y0, x0, y1, x1
+    in pixels of the image as it is read, upright, from its upper left corner, where the first pixel
+    reaches from 0 to 1: 0 <= y0 < y1 <= height, 0 <= x0 < x1 <= width. Raises UserError as `mask`.
+    Both are None where images have no boxes.
     """
 
     table: pd.DataFrame
@@ -62,6 +71,8 @@ class Source:
     findings: list[Finding] = field(default_factory=list)
     classes: tuple[str, ...] | None = None
     mask: Callable[[Any], np.ndarray] | None = None
+    object_classes: tuple[str, ...] | None = None
+    boxes: Callable[[Any], np.ndarray] | None = None
 
 
 def of_array(table: pd.DataFrame, images: np.ndarray, findings: Sequence[Finding] = ()) -> Source:

@@ -1,8 +1,10 @@
-"""Scanned digits on dark canvases, with masks: 599 grey images of 32x32 pixels, no download.
+"""Scanned digits on dark canvases, with masks and boxes: 599 grey images of 32x32 pixels, no
+download.
 
 Three of scikit-learn's digits (see `digits`) lie on each, 8 to 14 pixels a side, as bright as
-chance says, on mild noise. Their ink is the mask: which digit each pixel shows. Each digit lies on
-one canvas only, so no canvas shows what another one does.
+chance says, on mild noise. Their ink is the mask: which digit each pixel shows; and the smallest
+box that holds a digit's ink is its box. Each digit lies on one canvas only, so no canvas shows what
+another one does.
 """
 
 import functools
@@ -36,7 +38,7 @@ class Canvases(NamedTuple):
 
 
 def open_source(place):
-    images, masks, _ = canvases()
+    images, masks, boxes = canvases()
     pixels = np.stack([(masks == number).sum((1, 2)) for number in range(1, len(NAMES))], axis=1)
     table = pd.DataFrame(
         {
@@ -45,7 +47,15 @@ def open_source(place):
             "split": "",
         }
     )
-    return replace(of_array(table, images), classes=NAMES, mask=masks.__getitem__)
+    number, x0, y0, x1, y1 = np.moveaxis(boxes, 2, 0)
+    boxes = np.stack([number - 1, y0, x0, y1, x1], axis=2).astype(np.float32)
+    return replace(
+        of_array(table, images),
+        classes=NAMES,
+        mask=masks.__getitem__,
+        object_classes=NAMES[1:],
+        boxes=boxes.__getitem__,
+    )
 
 
 @functools.cache

@@ -16,6 +16,10 @@ LEAST = 1  # a study of one class besides the background is one
 NEAREST = Image.Resampling.NEAREST
 
 
+def classes(source):
+    return source.classes
+
+
 def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: str) -> np.ndarray:
     """Masks of images that were brought to `shape` by `images.RESIZE[resize]`, uint8 (n, height,
     width): moved as their images were, each pixel from the nearest one.

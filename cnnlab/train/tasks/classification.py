@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,6 +23,18 @@ def spec(shape):
 
 def seen(data, train):
     return data.labels[train]
+
+
+def truth(recipe, targets, weights):
+    """One-hot and smoothed, float32 (n, ..., classes), and the weight of each label, (n, ...)."""
+    classes = weights.shape[0]
+    y = tf.one_hot(targets, classes)
+    w = tf.linalg.matvec(y, weights)
+    return (1 - recipe.label_smoothing) * y + recipe.label_smoothing / classes, w
+
+
+def losses(y, logits):
+    return keras.losses.categorical_crossentropy(y, logits, from_logits=True)
 
 
 def mean(weights, losses):

@@ -13,6 +13,8 @@ from cnnlab.overlap import VOID, iou, pixel_nll
 from cnnlab.recipe.decoder import network as network  # to logits (n, height, width, classes)
 from cnnlab.train.augmentation import resample
 from cnnlab.train.tasks._counts import counts
+from cnnlab.train.tasks.classification import losses as losses  # of each pixel
+from cnnlab.train.tasks.classification import truth as truth
 
 LOSS = "pixel_nll"
 

@@ -1,0 +1,97 @@
+"""Boxes: where the objects of an image are, brought to the shape of a study's images.
+
+float32 (n, MOST, 5): of each object its class number, from 0 (there is no background), and its box
+y0, x0, y1, x1 in pixels from the upper left corner, where the first pixel reaches from 0 to 1; an
+image's objects come first, the other rows hold -1. An image without objects has none but these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from cnnlab.data.sources import Source
+from cnnlab.errors import UserError
+
+MOST = 64  # objects of an image
+VISIBLE = 0.25  # share of a box's area that has to be on the image; of less nothing is learnt
+
+
+def of(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: str) -> np.ndarray:
+    """Boxes of images that were brought to `shape` by `images.RESIZE[resize]`, float32 (n, MOST,
+    5): moved as their images were.
+
+    `rows`: of the source's table, with columns `row`, `source`, and `width` and `height` of the
+    original. Raises UserError naming the first image that has too many objects.
+    """
+    made = np.full((len(rows), MOST, 5), -1, np.float32)
+    for at, (row, name, width, height) in enumerate(
+        rows[["row", "source", "width", "height"]].itertuples(index=False)
+    ):
+        boxes = fitted(source.boxes(source.keys[row]), (int(height), int(width)), shape, resize)
+        if len(boxes) > MOST:
+            raise UserError(f"{name}: has {len(boxes)} objects; allowed: {MOST} an image")
+        made[at, : len(boxes)] = boxes
+    return made
+
+
+def fitted(
+    boxes: np.ndarray, old: tuple[int, int], shape: tuple[int, ...], resize: str
+) -> np.ndarray:
+    """Boxes (k, 5) of an image of `old` (height, width) at another size, float32 (left, 5): cut off
+    at the image's edge, without those of which less than `VISIBLE` is left."""
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 5)
+    moved = boxes.copy()
+    for axis, (factor, shift) in enumerate(_moves(old, shape[:2], resize)):
+        moved[:, [1 + axis, 3 + axis]] = boxes[:, [1 + axis, 3 + axis]] * factor + shift
+    cut = moved.copy()
+    cut[:, 1:] = np.clip(moved[:, 1:], 0, [*shape[:2], *shape[:2]])
+    left = areas(cut)
+    return cut[(left > 0) & (left >= VISIBLE * areas(moved))].astype(np.float32)
+
+
+def _moves(old: tuple[int, int], new: tuple[int, ...], resize: str) -> list[tuple[float, float]]:
+    """Factor and shift of coordinates down and across, as `images.RESIZE` moves pixels."""
+    height, width = old
+    if tuple(new) == (height, width):
+        return [(1.0, 0.0)] * 2
+    if resize == "squash":
+        return [(new[0] / height, 0.0), (new[1] / width, 0.0)]
+    if resize == "crop":  # as ImageOps.fit: the largest part of the wanted shape, in the middle
+        wanted = new[1] / new[0]
+        kept = (height, wanted * height) if width / height >= wanted else (width / wanted, width)
+        return [
+            (after / part, -(before - part) / 2 * after / part)
+            for before, part, after in zip(old, kept, new, strict=True)
+        ]
+    # As `images.pad`.
+    ratio = width / height / (new[1] / new[0])
+    thin = max(1, round(new[0] * min(1, 1 / ratio))), max(1, round(new[1] * min(1, ratio)))
+    return [
+        (inside / before, round((after - inside) / 2))
+        for before, inside, after in zip(old, thin, new, strict=True)
+    ]
+
+
+def areas(boxes: np.ndarray) -> np.ndarray:
+    """Of boxes (..., 5), in square pixels, (...)."""
+    return np.prod(boxes[..., 3:5] - boxes[..., 1:3], axis=-1)
+
+
+def label(boxes: np.ndarray, classes: Sequence[str]) -> str:
+    """The class of most box area, by which images are stratified. Of an image without objects the
+    first class, as there is no class for it: it shares a stratum with that one's images, and no
+    more follows from it."""
+    if not len(boxes):
+        return classes[0]
+    return classes[int(np.bincount(boxes[:, 0].astype(int), areas(boxes)).argmax())]
+
+
+def counted(boxes: np.ndarray, classes: Sequence[str]) -> tuple[dict[str, int], int]:
+    """Objects of each class, and how many images have none, of boxes (n, MOST, 5)."""
+    numbers = boxes[..., 0].astype(int)
+    counts = np.bincount(numbers[numbers >= 0], minlength=len(classes))
+    empty = int((numbers < 0).all(axis=1).sum())
+    return dict(zip(classes, counts.tolist(), strict=True)), empty
