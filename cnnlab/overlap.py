@@ -14,6 +14,7 @@ value is the mean of the others'.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -75,3 +76,10 @@ def of_judged(values, p: Parts):
         return values * judged
     whole, weight = values[judged].mean(), judged / judged.mean()  # 1 on average
     return whole + weight * (values - whole)
+
+
+def shares(masks: np.ndarray, classes: Iterable[str]) -> dict[str, float]:
+    """What share of the pixels that are not void is of each class."""
+    names = list(classes)
+    counts = np.bincount(masks.ravel(), minlength=VOID + 1)[: len(names)]
+    return dict(zip(names, (counts / max(counts.sum(), 1)).tolist(), strict=True))

@@ -25,7 +25,7 @@ from cnnlab.tasks import TASKS
 from stages import run
 from stages._study import Study
 from stages._write import csv, pictures
-from stages.tasks import PARTS
+from stages.parts.compare import PARTS
 
 GROWTH_SEED = 0  # of the draws behind the intervals of curves
 

@@ -14,7 +14,7 @@ from cnnlab.look.figure import number, plural, save
 from cnnlab.look.findings import Seen, findings_figure
 from cnnlab.report import coded, dataset
 from stages import run
-from stages.tasks import PARTS
+from stages.parts.describe import PARTS
 
 CLASSES, IMAGES = 12, 6  # shown
 CHUNK = 256  # images in memory at once

@@ -3,11 +3,11 @@ as the task does it."""
 
 from cnnlab import params
 from stages import run
-from stages.tasks import PARTS
+from stages.parts.final import PARTS
 
 
 def main() -> None:
-    PARTS[params.load("task")].final()
+    PARTS[params.load("task")].main()
 
 
 if __name__ == "__main__":

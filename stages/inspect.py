@@ -3,11 +3,11 @@ the task does it."""
 
 from cnnlab import params
 from stages import run
-from stages.tasks import PARTS
+from stages.parts.inspect import PARTS
 
 
 def main() -> None:
-    PARTS[params.load("task")].inspect()
+    PARTS[params.load("task")].main()
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from cnnlab.data import decode, pool, prepare
 from cnnlab.data.cache import Cache
 from cnnlab.data.images import THUMB, Settings
 from cnnlab.data.sources import SOURCES, Finding, Source
+from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
 from cnnlab.processes import cores
 from cnnlab.progress import bar
 from cnnlab.seeds import derive
-from cnnlab.tasks import TASKS
 from stages import run
 
 ABOUT = ["source", "label", "split", "problem", "width", "height", "mode", "format", "bytes"]
@@ -29,8 +29,8 @@ def main() -> None:
     source = _opened(data.source, place, data.bad.policy)
     decode.start_early(len(source.table), cores())
     table, classes = prepare.merged(source.table, data.classes)
-    table = prepare.select(table, classes, data.pretrain.taken, TASKS[task].LEAST)
-    left, least = set(table["label"]) - set(data.pretrain.taken), TASKS[task].LEAST
+    table = prepare.select(table, classes, data.pretrain.taken, TRUTHS[task].LEAST)
+    left, least = set(table["label"]) - set(data.pretrain.taken), TRUTHS[task].LEAST
     if len(left) < least:
         raise UserError(
             f"params.yaml: data.pretrain.classes = {data.pretrain.classes}: allowed: what leaves at"
@@ -106,11 +106,11 @@ class _Truth:
 
     def of(self, part: pd.DataFrame, shape) -> dict:
         """What `pool.write` takes besides of such images."""
-        task = TASKS[self.task]
-        made = task.truth(self.source, part, shape, self.resize)
+        truths = TRUTHS[self.task]
+        made = truths.truth(self.source, part, shape, self.resize)
         if made is None:
             return {}
-        return {"truth": made, "task": (self.task, task.classes(self.source))}
+        return {"truth": made, "task": (self.task, truths.classes(self.source))}
 
 
 def _write_pools(pools, shape, learnt_task, truth) -> list[str]:

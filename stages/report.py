@@ -174,7 +174,7 @@ def _of_classes() -> dict:
     return {
         "class_effects": effects,
         "classes_figures": _shown(paths.COMPARE, "classes.png"),
-        "class_iou": (paths.COMPARE / "class_iou.csv").exists(),
+        "by_label": classes.exists(),
         "sides": [(name, report.picture(path, paths.REPORTS)) for name, path in files.items()],
     }
 

@@ -21,7 +21,7 @@ from cnnlab.recipe.variants import Sections
 from cnnlab.records import Record
 from cnnlab.seeds import derive
 from stages import run
-from stages.tasks import PARTS
+from stages.parts.visualize import PARTS
 
 DRAWS = 5  # of each augmentation, of each image
 ALIKE = 32  # images on which networks before and after training are compared

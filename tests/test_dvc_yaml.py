@@ -20,6 +20,7 @@ NAMES = sorted(STAGES)
 PLUMBING = {"errors", "params", "paths", "plugins", "processes", "progress", "tracking"}
 # Plumbing too, but what it runs counts.
 WRAPPERS = {"cnnlab.observed"}
+OWN = ("stages.parts.", "stages._")  # code of stages besides their scripts
 # Found by name at run time, by way of a registry, from this module.
 REGISTRIES = {
     "cnnlab.data.sources": "cnnlab.data.sources",
@@ -27,6 +28,8 @@ REGISTRIES = {
     "cnnlab.recipe.techniques": "cnnlab.recipe.techniques",
     "cnnlab.run.execute": "cnnlab.run.backends",
     "cnnlab.tasks": "cnnlab.tasks",
+    "cnnlab.data.truths": "cnnlab.data.truths",
+    "cnnlab.train.tasks": "cnnlab.train.tasks",
 }
 
 
@@ -39,6 +42,11 @@ def script(name):
     return ROOT / "stages" / f"{'train' if name == 'transfer' else name}.py"
 
 
+def parts(name):
+    """What the stage does of single tasks."""
+    return sorted((ROOT / "stages" / "parts" / script(name).stem).glob("*.py"))
+
+
 def test_every_stage_is_a_script_and_every_script_a_stage():
     scripts = {p.stem for p in (ROOT / "stages").glob("[!_]*.py")}
     assert scripts == {script(name).stem for name in NAMES}
@@ -49,8 +57,8 @@ def test_every_stage_is_a_script_and_every_script_a_stage():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_params_listed_are_params_read(name):
-    read = set()
-    for node in ast.walk(ast.parse(script(name).read_text())):
+    read, texts = set(), [path.read_text() for path in (script(name), *parts(name))]
+    for node in (node for text in texts for node in ast.walk(ast.parse(text))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.load":
             read |= {
                 re.sub(r"\{\w+\}", "${key}", ast.literal_eval(ast.unparse(a).removeprefix("f")))
@@ -66,7 +74,7 @@ def test_params_listed_are_params_read(name):
 
 @functools.cache
 def imports(module):
-    """Modules of cnnlab that a module imports anywhere in it, registries followed."""
+    """Modules that a module imports anywhere in it, registries followed."""
     path = ROOT.joinpath(*module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     found = set()
@@ -81,8 +89,9 @@ def imports(module):
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        found |= {n for n in names if n.startswith("cnnlab.") and exists(n)}
-    if package := REGISTRIES.get(module):
+        found |= {n for n in names if n.startswith(("cnnlab.", *OWN)) and exists(n)}
+    own = module if module.startswith("stages.parts.") and path.stem == "__init__" else None
+    if package := REGISTRIES.get(module, own):
         folder = ROOT.joinpath(*package.split("."))
         found |= {f"{package}.{p.stem}" for p in folder.glob("*.py") if p.stem != "__init__"}
     return found
@@ -100,7 +109,7 @@ def closure(name):
         seen.add(module)
         new = {m for m in imports(module) if m.split(".")[1] not in PLUMBING}
         waiting |= new - seen
-    return {m for m in seen - WRAPPERS if m.startswith("cnnlab.")}
+    return {m for m in seen - WRAPPERS if m.startswith(("cnnlab.", *OWN))}
 
 
 def covers(dep, module):
@@ -110,7 +119,8 @@ def covers(dep, module):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_code_listed_is_code_imported(name):
-    deps = [d for d in stage(name)["deps"] if d.startswith("cnnlab")]
+    code = ("cnnlab", "stages/parts", "stages/_")
+    deps = [d for d in stage(name)["deps"] if d.startswith(code)]
     used = closure(name)
     packages = {m for m in used if ROOT.joinpath(*m.split(".")).is_dir()}
     missing = {m for m in used - packages if not any(covers(d, m) for d in deps)}

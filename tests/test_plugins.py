@@ -32,11 +32,7 @@ ASKED = {
     },
     "techniques": {"apply": ["recipe", "options"]},
     "backends": {"train": ["work"]},
-    "tasks": {
-        "classes": ["source"],
-        "truth": ["source", "rows", "shape", "resize"],
-        "places": ["of_net"],
-    },
+    "tasks": {"places": ["of_net"]},
 }
 NEW = '''
 """A technique: paints a square. Mechanism: none (Nobody 2020)."""

@@ -13,11 +13,6 @@ NumPy alone, defines
 - `QUESTIONS`: metrics by which the report asks whether probabilities are right; none without such;
 - `INSTEAD`: of the quantities that techniques claim to move (`cnnlab.compare.mechanisms`), those
   that the task measures otherwise -> what it has in their place, or None;
-- `LEAST`: how many different labels a study needs;
-- `truth(source, rows, shape, resize) -> array`: what a network learns of images besides their
-  labels, (n, ...), from a `cnnlab.data.sources.Source` for rows of its table, brought to the shape
-  of the images; None: nothing. Raises UserError where the source has none;
-- `classes(source) -> tuple`: names of the class numbers in that; None where there is nothing;
 - `places(of_net) -> tuple`: where techniques can put layers in a network of the task, of those
   that its body has (see `cnnlab.recipe.nets`).
 

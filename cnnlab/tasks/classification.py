@@ -16,7 +16,6 @@ from cnnlab.scoring import nll_of_each
 MEASURED = {"accuracy": "accuracy", "nll": "NLL"}
 AVERAGED = True
 QUESTIONS = ("nll", "brier")
-LEAST = 2
 INSTEAD: dict[str, str | None] = {}
 
 BINS = 15  # of the calibration error
@@ -134,14 +133,6 @@ METRICS = {
     "brier": Metric("Brier score", False, 1, "of 2", "of 2", 3, brier, (0.0, 2.0)),
     "ece": Metric("calibration error", False, 100, "%", "points", 1, ece, SHARE, True),
 }
-
-
-def classes(source):
-    return None
-
-
-def truth(source, rows, shape, resize):
-    return None
 
 
 def places(of_net):

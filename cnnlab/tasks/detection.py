@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 
-from cnnlab.data import boxes
 from cnnlab.detections import THRESHOLDS, loss, mean_ap_without, parts
-from cnnlab.errors import UserError
 from cnnlab.metric import SHARE, Metric, influence
 from cnnlab.overlap import ratio
 
 MEASURED = {"map": "mAP", "detection_loss": "loss"}
 AVERAGED = False
 QUESTIONS = ()
-LEAST = 1
 INSTEAD = {
     "gap": "map_gap",
     "nll": "detection_loss",
@@ -58,17 +55,6 @@ METRICS = {
         "detection loss", False, 1, "per object", "per object", 3, loss, (0.0, math.inf)
     ),
 }
-
-
-def classes(source):
-    return source.object_classes
-
-
-def truth(source, rows, shape, resize):
-    """Boxes, float32 (n, boxes.MOST, 5), see `cnnlab.data.boxes`."""
-    if source.boxes is None:
-        raise UserError("params.yaml: data.source has no boxes, which task: detection needs")
-    return boxes.of(source, rows, shape, resize)
 
 
 def places(of_net):

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-from cnnlab.data import masks
-from cnnlab.errors import UserError
 from cnnlab.metric import NATS, SHARE, Metric, influence
 from cnnlab.overlap import iou, mean_where, of_judged, parts, pixel_nll, ratio
 
 MEASURED = {"iou": "IoU", "pixel_nll": "NLL of a pixel"}
 AVERAGED = False
 QUESTIONS = ()
-LEAST = 1
 INSTEAD = {
     "gap": "iou_gap",
     "nll": "pixel_nll",
@@ -84,17 +81,6 @@ METRICS = {
     "pixel_accuracy": Metric("pixel accuracy", True, 100, "%", "points", 1, pixel_accuracy, SHARE),
     "pixel_nll": Metric("NLL of pixels", False, 1, "nats", "nats", 3, pixel_nll, NATS),
 }
-
-
-def classes(source):
-    return source.classes
-
-
-def truth(source, rows, shape, resize):
-    """Masks, uint8 (n, height, width)."""
-    if source.mask is None:
-        raise UserError("params.yaml: data.source has no masks, which task: segmentation needs")
-    return masks.of(source, rows, shape, resize)
 
 
 def places(of_net):

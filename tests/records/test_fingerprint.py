@@ -1,6 +1,7 @@
 """Fingerprints change with what can change a result, and with nothing else."""
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -242,3 +243,24 @@ print(len(fingerprint.code([fingerprint.PHASES])), "tensorflow" in sys.modules)
     )
     number, loaded = done.stdout.split()
     assert int(number) > 10 and loaded == "False"
+
+
+def test_rewritten_code_keeps_its_digest_where_it_is_said_to_compute_the_same(
+    tmp_path, monkeypatch
+):
+    plain = fingerprint.code([fingerprint.FIT])
+    said = {"cnnlab.seeds": {plain["cnnlab.seeds"]: "earlier"}, "cnnlab.scoring": {"other": "x"}}
+    said["cnnlab.recipe.norm"] = {plain["cnnlab.recipe.norm"]: None}
+    monkeypatch.setattr(fingerprint, "SAME", tmp_path / "same.json")
+    fingerprint.SAME.write_text(json.dumps(said))
+    made = fingerprint.code([fingerprint.FIT])
+    assert made["cnnlab.seeds"] == "earlier"  # said of the code that is there
+    assert "cnnlab.recipe.norm" not in made  # was part of another module
+    assert "other" not in made.values()  # said of code that is not
+
+
+def test_a_mark_holds_the_task_and_its_code():
+    others = {mark(BASE), fingerprint.fingerprint(BASE, 7, TRAIN, HELD_OUT, "", "cpu X86_V3")}
+    assert len(others) == 1
+    masks = fingerprint.fingerprint(BASE, 7, TRAIN, HELD_OUT, "", "cpu X86_V3", "segmentation")
+    assert masks not in others

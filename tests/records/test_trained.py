@@ -3,12 +3,19 @@
 `trained.json` beside this file says of which code, on which kind of device, with which versions of
 the libraries they are; `python -m tests.records.test_trained` writes it anew, once all committed
 studies have been trained again. It is not to be written for anything less.
+
+Code that trains can be rewritten without that, where it computes the same to the bit: train the
+digits anew with it, `rm -r data/runs data/decided data/backbone models; make repro`, and where
+neither `reports` nor the digests of `data/runs` in `dvc.lock` have changed, and a trial of every
+kind that only other studies have is the same too, `python -m tests.records.test_trained same`
+writes `cnnlab/records/same.json`, so that the trials stay valid.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +24,7 @@ import pytest
 from cnnlab import params, paths
 from cnnlab.data import folds, pool
 from cnnlab.recipe.variants import Sections
-from cnnlab.records.fingerprint import FIT, PHASES, code, versions
+from cnnlab.records.fingerprint import FIT, PHASES, SAME, _digest, code, versions
 from cnnlab.run import device
 from cnnlab.run.job import Job
 from cnnlab.tracking import digest
@@ -81,8 +88,33 @@ def test_the_marks_of_the_committed_digits_are_what_would_be_trained_now(tmp_pat
     assert {name: committed[name] for name in made} == made
 
 
+def rewritten():
+    """Module -> digest of its code -> what it computes as, of all that the committed studies were
+    trained by, with nothing said so far."""
+    SAME.write_text("{}")
+    then = {name: digest for of in json.loads(TRAINED.read_text())["code"].values()
+            for name, digest in of.items()}  # fmt: skip
+    now = {name: digest for study in STUDIES for name, digest in modules(study).items()}
+    lost = sorted(then.keys() - now.keys())
+    if lost:
+        raise SystemExit(f"no longer there, so not the same: {', '.join(lost)}")
+    changed = sorted(name for name in now if now[name] != then.get(name))
+    return {name: {now[name]: then.get(name)} for name in changed}
+
+
+def test_what_is_said_of_rewritten_code_is_of_the_code_that_is_there():
+    said = json.loads(SAME.read_text())
+    every = {name for study in STUDIES for name in json.loads(TRAINED.read_text())["code"][study]}
+    for name, digests in said.items():
+        assert _digest(name) in digests, f"{SAME}: {name} is other code by now"
+        assert name in every or None in digests.values()
+
+
 if __name__ == "__main__":
     os.chdir(ROOT)
+    if sys.argv[1:] == ["same"]:
+        SAME.write_text(json.dumps(rewritten(), indent=1) + "\n")
+        sys.exit()
     text = json.dumps(
         {
             "device": device.cpu(),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
@@ -13,16 +11,25 @@ from cnnlab.data.sources import Source
 from cnnlab.errors import UserError
 from cnnlab.overlap import VOID
 
+LEAST = 1  # a study of one class besides the background is one
+
 NEAREST = Image.Resampling.NEAREST
 
 
-def of(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: str) -> np.ndarray:
+def classes(source):
+    return source.classes
+
+
+def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: str) -> np.ndarray:
     """Masks of images that were brought to `shape` by `images.RESIZE[resize]`, uint8 (n, height,
     width): moved as their images were, each pixel from the nearest one.
 
     `rows`: of the source's table, with columns `row`, `source`, and `width` and `height` of the
-    original. Raises UserError naming the first image whose mask is of another size.
+    original. Raises UserError where the source has no masks, and naming the first image whose mask
+    is of another size.
     """
+    if source.mask is None:
+        raise UserError("params.yaml: data.source has no masks, which task: segmentation needs")
     made = np.empty((len(rows), *shape[:2]), np.uint8)
     for at, (row, name, width, height) in enumerate(
         rows[["row", "source", "width", "height"]].itertuples(index=False)
@@ -47,10 +54,3 @@ def fitted(mask: np.ndarray, shape: tuple[int, ...], resize: str) -> np.ndarray:
     if resize == "crop":
         return np.asarray(ImageOps.fit(picture, size, NEAREST))
     return np.asarray(pad(picture, size, NEAREST, VOID))
-
-
-def shares(masks: np.ndarray, classes: Iterable[str]) -> dict[str, float]:
-    """What share of the pixels that are not void is of each class."""
-    names = list(classes)
-    counts = np.bincount(masks.ravel(), minlength=VOID + 1)[: len(names)]
-    return dict(zip(names, (counts / max(counts.sum(), 1)).tolist(), strict=True))

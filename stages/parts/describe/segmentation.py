@@ -3,10 +3,10 @@ covers."""
 
 import numpy as np
 
-from cnnlab.data import masks
 from cnnlab.data.pool import Pool
 from cnnlab.look import pixels_figure, targets_figure
 from cnnlab.look.figure import Picture
+from cnnlab.overlap import shares
 
 SHOWN = 12  # images
 
@@ -14,10 +14,9 @@ SHOWN = 12  # images
 def described(dev: Pool) -> dict[str, Picture]:
     """Pictures for the report on the data, by name."""
     picks = np.unique(np.linspace(0, len(dev.truth) - 1, SHOWN).astype(int))
-    shares = masks.shares(dev.truth, dev.classes)
+    images, masks = dev.images[picks], dev.truth[picks]
+    covered = shares(dev.truth, dev.classes)
     return {
-        "masks": targets_figure(
-            "Development images and their masks", dev.images[picks], dev.truth[picks], dev.classes
-        ),
-        "pixels": pixels_figure("How much of the images each class covers", shares),
+        "masks": targets_figure("Development images and their masks", images, masks, dev.classes),
+        "pixels": pixels_figure("How much of the images each class covers", covered),
     }

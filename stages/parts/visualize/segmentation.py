@@ -7,6 +7,7 @@ import numpy as np
 
 from cnnlab import look, paths, records
 from cnnlab.data.pool import Pool
+from cnnlab.look.capture import pools
 from cnnlab.look.figure import Picture
 from cnnlab.overlap import iou
 from cnnlab.records import Record
@@ -14,6 +15,10 @@ from cnnlab.records import Record
 SHOWN = 6  # images with the contours of all variants
 EXTREMES = 8  # best images, and worst ones
 REGIONS = 5  # of which is drawn what speaks for their class
+
+
+def answers(record):
+    return None
 
 
 def looked(study: str, firsts: Mapping[str, Record], dev: Pool) -> dict[str, Picture]:
@@ -76,5 +81,5 @@ def _regions(network, images, said, order, dev) -> tuple[str, list]:
 def _deepest(network) -> str:
     """The conv with the smallest maps, the last of these."""
     layers = look.layers(network)
-    heights = {name: layers[name].output.shape[1] for name in layers.keys() - look.pools(network)}
+    heights = {name: layers[name].output.shape[1] for name in layers.keys() - pools(network)}
     return [name for name in layers if heights.get(name) == min(heights.values())][-1]
