@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from cnnlab.train.input import at_once
+from cnnlab.train.tasks._boxes import detected
 
 
 def probabilities(net: keras.Model, images: np.ndarray, flips: bool = False) -> np.ndarray:
@@ -27,9 +30,7 @@ def probabilities(net: keras.Model, images: np.ndarray, flips: bool = False) -> 
             return tf.nn.softmax((logits(batch) + logits(tf.reverse(batch, [2]))) / 2)
         return tf.nn.softmax(logits(batch))
 
-    size = at_once(images.shape[1:])
-    parts = (images[i : i + size] for i in range(0, len(images), size))
-    return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])
+    return _in_parts(answer, images)
 
 
 def masks(net: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -41,6 +42,23 @@ def masks(net: keras.Model, images: np.ndarray) -> np.ndarray:
         logits = net(tf.cast(pixels, "float32"), training=False)
         return tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
 
+    return _in_parts(answer, images)
+
+
+def boxes(net: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What a network detects, float32 (n, DETECTIONS, 6), in inference mode: class number (-1: no
+    further detection), score, and y0, x0, y1, x1 in pixels, the surest first; as `probabilities`,
+    of a network of `cnnlab.recipe.detector`."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.uint8)])
+    def answer(pixels: tf.Tensor) -> tf.Tensor:
+        found = detected(net(tf.cast(pixels, "float32"), training=False))
+        return found * tf.constant([1.0, 1, *images.shape[1:3], *images.shape[1:3]])
+
+    return _in_parts(answer, images)
+
+
+def _in_parts(answer: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> np.ndarray:
     size = at_once(images.shape[1:])
     parts = (images[i : i + size] for i in range(0, len(images), size))
     return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])
