@@ -13,6 +13,8 @@ NumPy alone, defines
 - `QUESTIONS`: metrics by which the report asks whether probabilities are right; none without such;
 - `INSTEAD`: of the quantities that techniques claim to move (`cnnlab.compare.mechanisms`), those
   that the task measures otherwise -> what it has in their place, or None;
+- `MAPS`: whether a network answers for each pixel, with logits (n, height, width, classes), and
+  not for each image, with logits (n, classes);
 - `places(of_net) -> tuple`: where techniques can put layers in a network of the task, of those
   that its body has (see `cnnlab.recipe.nets`).
 

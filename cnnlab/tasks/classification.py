@@ -16,6 +16,7 @@ from cnnlab.scoring import nll_of_each
 MEASURED = {"accuracy": "accuracy", "nll": "NLL"}
 AVERAGED = True
 QUESTIONS = ("nll", "brier")
+MAPS = False
 INSTEAD: dict[str, str | None] = {}
 
 BINS = 15  # of the calibration error

@@ -11,6 +11,7 @@ from cnnlab.overlap import iou, mean_where, of_judged, parts, pixel_nll, ratio
 MEASURED = {"iou": "IoU", "pixel_nll": "NLL of a pixel"}
 AVERAGED = False
 QUESTIONS = ()
+MAPS = True
 INSTEAD = {
     "gap": "iou_gap",
     "nll": "pixel_nll",

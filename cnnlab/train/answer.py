@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -44,3 +46,22 @@ def masks(net: keras.Model, images: np.ndarray) -> np.ndarray:
     size = at_once(images.shape[1:])
     parts = (images[i : i + size] for i in range(0, len(images), size))
     return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])
+
+
+def outputs(
+    learning: ModuleType, net: keras.Model, images: np.ndarray, truth: np.ndarray
+) -> np.ndarray:
+    """What a trial would keep of what a network says, float32 (n, ...), in inference mode; as
+    `probabilities`. `learning`: the task's module of `cnnlab.train.tasks`; `truth`: what is true of
+    the images, (n, ...); may be memory-mapped."""
+    pixels = tf.TensorSpec([None, *images.shape[1:]], tf.uint8)
+    targets = learning.spec(images.shape[1:])
+
+    @tf.function(input_signature=[pixels, targets])
+    def answer(some: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
+        return learning.outputs(net(tf.cast(some, "float32"), training=False), true)
+
+    size = at_once(images.shape[1:])
+    parts = [slice(i, i + size) for i in range(0, len(images), size)]
+    kept = [answer(tf.constant(images[p]), tf.constant(truth[p], targets.dtype)) for p in parts]
+    return np.concatenate([part.numpy() for part in kept])
