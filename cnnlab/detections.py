@@ -18,7 +18,7 @@ there is an object, and over thresholds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -181,3 +181,66 @@ def iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.fl
     shared = np.prod(np.clip(high - low, 0, None), axis=-1)
     areas = [np.prod(np.clip(b[..., 2:] - b[..., :2], 0, None), axis=-1) for b in (one, other)]
     return ratio(shared, areas[0] + areas[1] - shared)
+
+
+def mean_precisions(outputs: NDArray[np.floating], threshold: int) -> NDArray[np.float64]:
+    """Precision at `RECALLS`, the mean over classes of which there is an object, float64 (101,), at
+    one of `THRESHOLDS` by its number; its mean is the mean average precision there. 1 where there
+    is no object."""
+    p = parts(outputs)
+    there = np.flatnonzero(p.true.sum(axis=0))
+    if not len(there):
+        return np.ones(len(RECALLS))
+    every = (ranked(p, number) for number in there)
+    return np.mean([precisions(c.hit[:, threshold], c.true.sum()) for c in every], axis=0)
+
+
+HIT = "right"
+KINDS = ("localisation", "class", "class and localisation", "duplicate", "background")
+MISSED = "missed"
+NEAR, FAR = 0.5, 0.1  # IoU: of a hit at least; of the background at most
+
+
+def kinds(detected: NDArray[np.floating], objects: NDArray[np.floating]) -> list[str]:
+    """What each detection on an image is: `HIT`, or one of `KINDS` (D. Bolya et al., "TIDE", 2020).
+
+    At an IoU of `NEAR` a detection is a hit, or its box is off (it overlaps an object of its class
+    by more than `FAR`), or its class is wrong, or the object has a surer detection already; or it
+    overlaps nothing, or both class and box are wrong.
+
+    `detected`: (k, 6), class number, score, y0, x0, y1, x1; `objects`: (m, 5), without the score.
+    """
+    overlap = iou(detected[:, 2:], objects[:, 1:])
+    same = detected[:, :1] == objects[None, :, 0]
+    mine, others = np.where(same, overlap, 0.0), np.where(same, 0.0, overlap)
+    free, made = np.ones(len(objects), bool), [""] * len(detected)
+    for i in np.argsort(-detected[:, 1], kind="stable"):
+        candidates = mine[i] * free
+        if candidates.max(initial=0) >= NEAR:
+            free[candidates.argmax()] = False
+            made[i] = HIT
+    for i in (i for i, kind in enumerate(made) if not kind):
+        best, other = mine[i].max(initial=0), others[i].max(initial=0)
+        if FAR < best < NEAR:
+            made[i] = "localisation"
+        elif other >= NEAR:
+            made[i] = "class"
+        elif best >= NEAR:
+            made[i] = "duplicate"
+        else:
+            made[i] = "background" if max(best, other) <= FAR else "class and localisation"
+    return made
+
+
+def errors(
+    images: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]], least: float
+) -> dict[str, int]:
+    """How many detections with a score of at least `least` are of each of `KINDS`, and how many
+    objects are `MISSED`, of (detected, objects) of each image as `kinds` takes them."""
+    counts = dict.fromkeys((*KINDS, MISSED), 0)
+    for detected, objects in images:
+        made = kinds(detected[detected[:, 1] >= least], objects)
+        for kind in KINDS:
+            counts[kind] += made.count(kind)
+        counts[MISSED] += len(objects) - made.count(HIT)
+    return counts

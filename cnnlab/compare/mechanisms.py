@@ -97,9 +97,13 @@ QUANTITIES = {
         "training minus held-out accuracy, both clean", 100, "points", 1, _final("gap")
     ),
     "iou_gap": Quantity("training minus held-out IoU, both clean", 100, "points", 1, _final("gap")),
+    "map_gap": Quantity("training minus held-out mAP, both clean", 100, "points", 1, _final("gap")),
     "nll": Quantity("held-out negative log likelihood", 1, "nats", 3, _final("nll")),
     "pixel_nll": Quantity(
         "held-out negative log likelihood of a pixel", 1, "nats", 3, _final("pixel_nll")
+    ),
+    "detection_loss": Quantity(
+        "held-out detection loss", 1, "per object", 3, _final("detection_loss")
     ),
     "ece": Quantity("held-out calibration error", 100, "%", 1, _ece),
     "confidence": Quantity("mean probability of the predicted class", 100, "%", 1, _confidence),
@@ -129,6 +133,8 @@ OF_IMAGES = {
     "gap": (-1.0, right),
     "iou_gap": (-1.0, METRICS["iou"].values),
     "pixel_nll": (1.0, METRICS["pixel_nll"].values),
+    "map_gap": (-1.0, METRICS["map"].values),
+    "detection_loss": (1.0, METRICS["detection_loss"].values),
     "nll": (1.0, nll_of_each),
     "ece": (1.0, ece),
     "confidence": (1.0, lambda labels, probabilities: probabilities.max(axis=1)),

@@ -62,7 +62,7 @@ def reliability(labels, probabilities, edges=None) -> Reliability:
 
 
 RECORDED = {  # bounds of what trials record besides (`Record.final`)
-    **dict.fromkeys(("gap", "iou_gap"), (-1.0, 1.0)),
+    **dict.fromkeys(("gap", "iou_gap", "map_gap"), (-1.0, 1.0)),
     **dict.fromkeys(("weight_gini", "weight_near_zero", "unit_correlation", "dead_units"), SHARE),
 }
 

@@ -4,6 +4,7 @@ Takes Keras models and arrays and returns `Picture`s, matplotlib figures with al
 writes a file. Imports TensorFlow and Keras late, where a model is looked into.
 """
 
+from cnnlab.look.boxes import boxes_figure, errors_figure, precision_recall_figure
 from cnnlab.look.capture import feature_maps, forward, in_parts, layers
 from cnnlab.look.confusion import confusion_figure
 from cnnlab.look.features import feature_figure, overview_figure
@@ -30,10 +31,12 @@ __all__ = [
     "Probe",
     "Sheet",
     "View",
+    "boxes_figure",
     "cases",
     "class_iou_figure",
     "confusion_figure",
     "drawn",
+    "errors_figure",
     "extremes_figure",
     "feature_figure",
     "feature_maps",
@@ -55,6 +58,7 @@ __all__ = [
     "peaks",
     "peaks_figure",
     "pixels_figure",
+    "precision_recall_figure",
     "prediction_figure",
     "reach",
     "region_cam",

@@ -33,7 +33,9 @@ def test_a_task_has_its_own_metrics_and_measures_some_of_them(task):
 
 
 def test_an_unknown_task_is_refused_with_those_there_are():
-    with pytest.raises(UserError, match=r"'regression' .*: classification, segmentation"):
+    with pytest.raises(
+        UserError, match=r"'regression' .*: classification, detection, segmentation"
+    ):
         metrics_of("regression")
 
 

@@ -61,6 +61,20 @@ def test_boxes_hold_the_ink_and_nothing_else():
         assert not left.any()
 
 
+def test_the_source_gives_boxes_that_hold_the_masks(source):
+    """Numbered without the background, and named so."""
+    assert source.object_classes == NAMES[1:]
+    for key in source.keys[:50]:
+        boxes, mask = source.boxes(key), source.mask(key)
+        assert (boxes.shape, boxes.dtype) == ((EACH, 5), np.float32)
+        covered = np.zeros_like(mask)
+        for number, *corners in boxes.astype(int):
+            y0, x0, y1, x1 = corners
+            assert (mask[y0:y1, x0:x1] == number + 1).any()
+            covered[y0:y1, x0:x1] = number + 1
+        np.testing.assert_array_equal(covered[mask > 0], mask[mask > 0])
+
+
 def test_squares_keep_apart_and_have_all_sizes():
     rng, sides = np.random.default_rng(0), set()
     for _ in range(200):

@@ -46,12 +46,23 @@ class Key(NamedTuple):
     name: str  # of the image's file
 
 
+class Place(NamedTuple):
+    """What in an annotation says where the thing is."""
+
+    key: str
+    allowed: str
+    fits: Callable[[Any], bool]
+
+
+REGION = Place("segmentation", "polygons or runs", lambda value: value is not None)
+
+
 class Thing(NamedTuple):
     """One annotation: something on an image."""
 
     what: str  # it is called in errors
     category: int  # its id
-    region: Any  # `segmentation`: list of polygons, or dict with `size` and `counts`
+    region: Any  # of `REGION`: list of polygons, or dict with `size` and `counts`
     crowd: bool
 
 
@@ -78,12 +89,8 @@ class Masks:
 
 def open_source(place):
     files = look(place)
-    listed, categories = _read(place, files)
-    names = _of_right_size(files, listed)
-    if not names:
-        left = [f"{f.what}: {f.where}" for f in files.findings]
-        seen = f"; left out: {len(left)}, the first is {left[0]}" if left else ""
-        raise refused(place, f"no images that a JSON names; expected {LAYOUT}{seen}")
+    listed, categories = read(place, files, REGION)
+    names = of_right_size(place, files, listed)
     things = [thing for name in names for thing in listed[name].things if not thing.crowd]
     classes, numbers = _classes(place, files, categories, {thing.category for thing in things})
     labels, packed = {}, {}
@@ -111,9 +118,9 @@ def open_source(place):
     )
 
 
-def _of_right_size(files: Files, listed: Mapping[str, Listed]) -> list[str]:
+def of_right_size(place: str, files: Files, listed: Mapping[str, Listed]) -> list[str]:
     """The images that are there and, as far as their headers can be read, of the size that the JSON
-    says; sorted."""
+    says; sorted. Refuses a place where none is."""
     names = sorted(listed)
     sizes = _masks.sizes(files, [files.keys[name] for name in names])
     kept = []
@@ -125,6 +132,10 @@ def _of_right_size(files: Files, listed: Mapping[str, Listed]) -> list[str]:
         turned = ", upright as its EXIF says" if size == said[::-1] else ""
         detail = "{}x{}, by the JSON {}x{}".format(*size, *said) + turned
         files.note("image of another size than its JSON says", name, detail=detail)
+    if not kept:
+        left = [f"{f.what}: {f.where}" for f in files.findings]
+        seen = f"; left out: {len(left)}, the first is {left[0]}" if left else ""
+        raise refused(place, f"no images that a JSON names; expected {LAYOUT}{seen}")
     return kept
 
 
@@ -268,7 +279,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _read(place: str, files: Files) -> tuple[dict[str, Listed], dict[int, str]]:
+def read(place: str, files: Files, where: Place) -> tuple[dict[str, Listed], dict[int, str]]:
     """Name of each image that is there -> what is said of it, and id -> name of each category."""
     jsons = _jsons(files)
     contents = {name: files.read([files.keys.pop(name)])[0] for name in jsons}
@@ -283,7 +294,7 @@ def _read(place: str, files: Files) -> tuple[dict[str, Listed], dict[int, str]]:
         try:
             coco = _parsed(content)
             _add_categories(coco, categories)
-            _add_images(coco, name, by_file, files, listed)
+            _add_images(coco, name, by_file, files, listed, where)
         except Bad as problem:
             raise refused(place, f"{shown(name)}: {problem}") from None
     for name in sorted(set().union(*by_file.values()) - listed.keys()):
@@ -352,7 +363,12 @@ def _add_categories(coco: dict, categories: dict[int, str]) -> None:
 
 
 def _add_images(
-    coco: dict, json_name: str, by_file: dict[str, list[str]], files: Files, listed: dict
+    coco: dict,
+    json_name: str,
+    by_file: dict[str, list[str]],
+    files: Files,
+    listed: dict,
+    where: Place,
 ) -> None:
     own: dict[int | str, Listed] = {}
     side = f"a whole number of pixels; at most {_masks.MEGAPIXELS} million in all"
@@ -390,9 +406,9 @@ def _add_images(
         crowd = entry.get("iscrowd") or 0
         if crowd not in (0, 1):
             raise Bad(f"{what} has iscrowd = {_short(crowd)}; allowed: 0 or 1")
-        where = _of(entry, "segmentation", what, "polygons or runs", lambda v: v is not None)
+        region = _of(entry, where.key, what, where.allowed, where.fits)
         called = f"{shown(json_name)}: {what}"
-        own[image].things.append(Thing(called, category, where, crowd == 1))
+        own[image].things.append(Thing(called, category, region, crowd == 1))
 
 
 def _found(file: str, json_name: str, by_file: dict[str, list[str]]) -> str | None:

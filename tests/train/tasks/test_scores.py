@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 
+from cnnlab.detections import DETECTIONS
 from cnnlab.tasks import TASKS
 from cnnlab.train.tasks import LEARNING
 
+# Of each image class and score of a detection and whether it is a hit; then objects, and the loss.
+FOUND = np.zeros((2, 12 * DETECTIONS + 3), np.float32)
+FOUND[:, : 12 * DETECTIONS : 12] = -1
+FOUND[:, :12] = [[0, 0.9, *[1] * 6, *[0] * 4], [1, 0.8, *[0] * 10]]
+FOUND[:, -3:] = [[1, 1, 0.5], [0, 1, 0.2]]
+
 OUTPUTS = {
+    "detection": FOUND,
     "classification": np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]], np.float32),
     # Of two classes: shared, predicted, true, boundary F1, cross-entropy, pixels.
     "segmentation": np.array(
