@@ -18,6 +18,9 @@ AVERAGED = True
 QUESTIONS = ("nll", "brier")
 MAPS = False
 INSTEAD: dict[str, str | None] = {}
+TRUTH = None
+MERGES = True
+FEATURES = True
 
 BINS = 15  # of the calibration error
 

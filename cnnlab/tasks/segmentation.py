@@ -17,6 +17,9 @@ INSTEAD = {
     "nll": "pixel_nll",
     **dict.fromkeys(["ece", "confidence", "wobble"]),
 }
+TRUTH = "masks"
+MERGES = False
+FEATURES = False
 
 
 def dice(labels, outputs):
