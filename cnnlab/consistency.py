@@ -14,10 +14,13 @@ from math import ceil
 from typing import Any
 
 from cnnlab.compare import designs
+from cnnlab.data.sources import SOURCES
 from cnnlab.errors import UserError
 from cnnlab.plugins import chosen
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.techniques import SCRATCH, TECHNIQUES, starts
+from cnnlab.recipe.variants import serves
+from cnnlab.tasks import TASKS
 
 LAW, LATER, FIT = "law", "later", "fit"  # LATER: of variants that `make design` is yet to write
 HELD_OUT = 5  # folds of the images that a backbone learns from: one of them is held out
@@ -182,6 +185,14 @@ def _of_design(whole: Any) -> Iterator[str]:
     yield from _of_list("design.starts", whole.design.starts, begin, "start", "starts")
 
 
+@_rule("task", "techniques", "design")
+def _designed_for(whole: Any) -> Iterator[str]:
+    """What `make design` writes into variants serves the task."""
+    for name in dict.fromkeys(whole.design.techniques):
+        if not serves(name, whole.task):
+            yield _not("design.techniques", name, f"techniques that serve {_task(whole)}")
+
+
 @_rule("decide", "folds.repeats")
 def _further_repeats(whole: Any) -> Iterator[str]:
     most, first = whole.decide.max_repeats, whole.folds.repeats
@@ -213,7 +224,7 @@ def _pairs(whole: Any) -> Iterator[str]:
             yield _not("compare.pairs", pair, "two different variants")
 
 
-@_rule("model", "train", "techniques", "backbone", "variants")
+@_rule("task", "model", "train", "techniques", "backbone", "variants")
 def _possible(whole: Any) -> Iterator[str]:
     """Each variant is possible, another than all others, and in the group it belongs to."""
     sections, known = whole.sections, set(chosen(whole.techniques))
@@ -235,6 +246,9 @@ def _possible(whole: Any) -> Iterator[str]:
         yield from why
         if recipe is None:
             continue
+        if recipe.features is not None and not TASKS[whole.task].FEATURES:
+            none = f"null, as networks of {_task(whole)} answer from maps, not from features"
+            yield _not("backbone.features", recipe.features, none)
         where = "transfer" if recipe.phases else "train"
         begins = "at the backbone" if recipe.phases else "at random weights"
         if group != where:
@@ -275,7 +289,77 @@ def _device(whole: Any) -> Iterator[str]:
         yield _not("execution.gpus", on.gpus, some)
 
 
+# What the task leaves no choice of -------------------------------------------------------------
+
+
+def _task(whole: Any) -> str:
+    return f"task: {whole.task}"
+
+
+@_rule("task", "compare.metric")
+def _metric(whole: Any) -> Iterator[str]:
+    metric, known = whole.compare.metric, TASKS[whole.task].METRICS
+    if metric not in known:
+        yield _not("compare.metric", metric, f"metrics of {_task(whole)}: {_join(known)}")
+
+
+@_rule("task", "compare.rope")
+def _ropes(whole: Any) -> Iterator[str]:
+    """Each metric of the task has its rope, and no other metric has one."""
+    known = TASKS[whole.task].METRICS
+    ropes = {name: rope for name, rope in whole.compare.rope if rope is not None}
+    for name in known:
+        if name not in ropes:
+            yield f"compare.rope.{name}: missing; {_task(whole)} has this metric"
+    for name in ropes:
+        if name not in known:
+            others = f"none, as {_task(whole)} has other metrics: {_join(known)}"
+            yield _not(f"compare.rope.{name}", ropes[name], others)
+
+
+@_rule("task", "train.members")
+def _members(whole: Any) -> Iterator[str]:
+    if whole.train.members > 1 and not TASKS[whole.task].AVERAGED:
+        yield _not("train.members", whole.train.members, f"1, as {_unaveraged(whole)}")
+
+
+@_rule("task", "final.flips")
+def _flips(whole: Any) -> Iterator[str]:
+    if whole.final.flips and not TASKS[whole.task].AVERAGED:
+        yield _not("final.flips", True, f"false, as {_unaveraged(whole)}")
+
+
+def _unaveraged(whole: Any) -> str:
+    return f"what trials of {_task(whole)} keep of answers cannot be averaged"
+
+
+@_rule("task", "data.classes")
+def _all_classes(whole: Any) -> Iterator[str]:
+    if whole.data.classes is not None and not TASKS[whole.task].MERGES:
+        every = f"null, as classes of {_task(whole)} are those that its source names"
+        yield _not("data.classes", whole.data.classes, every)
+
+
+@_rule("task", "model")
+def _hidden(whole: Any) -> Iterator[str]:
+    """Hidden dense layers have a part in the network."""
+    for net, options in chosen(whole.model).items():
+        if getattr(options, "dense", None) and not TASKS[whole.task].FEATURES:
+            none = f"[], as networks of {_task(whole)} have no hidden dense layers"
+            yield _not(f"model.{net}.dense", options.dense, none)
+
+
 # What fits together, which `check` asks ----------------------------------------------------------
+
+
+@_rule("task", "data.source", kind=FIT)
+def _true(whole: Any) -> Iterator[str]:
+    """The source has what the task learns from besides labels."""
+    truth = TASKS[whole.task].TRUTH
+    able = [n for n in SOURCES.names() if truth in getattr(SOURCES[n], "TRUTH", ())]
+    if truth is not None and whole.data.source not in able:
+        needed = f"sources with {truth}, which {_task(whole)} needs: {_join(able)}"
+        yield _not("data.source", whole.data.source, needed)
 
 
 @_rule("design", "variants", kind=FIT)

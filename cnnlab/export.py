@@ -4,8 +4,9 @@ export`).
 Writes exports/NAME.tflite (TensorFlow Lite, now LiteRT) and, where the packages of
 requirements-export.txt are installed, exports/NAME.onnx. Both take float32 images (n, height,
 width, channels), 0..255, and give the probabilities of the classes, temperature and mirror images
-included; usage.json beside them says how images are brought to that shape and what the classes are
-called. Each file is asked about 32 images, and removed where it does not say what Keras says.
+included: of each image (n, classes), or of each pixel (n, height, width, classes). usage.json
+beside them says how images are brought to that shape and what the classes are called. Each file is
+asked about 32 images, and removed where it does not say what Keras says.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def export(
     name: str, network: keras.Model, file: Path, images: np.ndarray, said: np.ndarray
 ) -> float:
     """Write a network in a format, a key of FORMATS, and return by how much its answers to images,
-    float32 (n, height, width, channels), differ from `said`, (n, classes), at most.
+    float32 (n, height, width, channels), differ from `said`, (n, ..., classes), at most.
 
     Raises ValueError where that is more than TOLERANCE, or no number.
     """

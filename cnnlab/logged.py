@@ -2,8 +2,8 @@
 
 The file of the network goes in as it is, so that it is the very one that DVC keeps:
 `mlflow.tensorflow.load_model` gives that Keras model, which answers with logits. As a service, and
-by `mlflow.pyfunc.load_model`, it gives calibrated probabilities by the names of the classes: see
-`cnnlab.served`.
+by `mlflow.pyfunc.load_model`, it gives calibrated probabilities by the names of the classes, which
+its signature has: see `cnnlab.served`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ def write_folder(
     example: np.ndarray,
     classes: Sequence[str],
     answering: records.Answering,
+    maps: bool = False,
 ) -> None:
     """Write the files of a model that MLflow knows as `model`.
 
     `example`: float32 (1, height, width, channels), an image of the study. `answering`: how the
-    network's logits become probabilities.
+    network's logits become probabilities. `maps`: whether it gives those of each pixel.
     """
     import mlflow
     from mlflow.models import ModelSignature
@@ -51,6 +52,11 @@ def write_folder(
         "shape": list(example.shape[1:]),
         **asdict(answering),
     }
+    if maps:
+        pixels = (-1, *example.shape[1:3])
+        outputs = [TensorSpec(np.dtype(np.float32), pixels, name) for name in classes]
+    else:
+        outputs = [ColSpec("double", name) for name in classes]
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary, "network")
@@ -77,7 +83,7 @@ def write_folder(
             mlflow_model=model,
             signature=ModelSignature(
                 Schema([TensorSpec(np.dtype(np.float32), free, "images")]),  # 0..255
-                Schema([ColSpec("double", name) for name in classes]),
+                Schema(outputs),
             ),
             input_example=example,
             metadata=about,

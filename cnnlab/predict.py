@@ -7,6 +7,8 @@ predictions/contact_sheet.png. A warning says where an image is unlike the train
 the answer may mean nothing, and a line which other classes cannot be ruled out. With --json the
 answers are printed as one JSON list, nothing else is printed, and no file is written.
 
+Of a network that gives a class to each pixel see `cnnlab.predict_masks`.
+
 Without an image the study's own samples are asked about, data/sample, where it has some. A few
 images of which some cannot be read stop it. Of many, or of those of a folder (at any depth), .tar
 or .zip, they are listed, the others go on, and the exit status is 3.
@@ -17,13 +19,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import itertools
-import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,25 +32,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnnlab import look, paths, records, usage
-from cnnlab.data.images import BadImage
-from cnnlab.data.sources import _files, shown
+from cnnlab import look, paths, predict_masks, records, usage
+from cnnlab.asked import FEW, SHEET, TABLE, Images, stem_of
+from cnnlab.asked import SOME_BAD as SOME_BAD
+from cnnlab.data.sources import shown
 from cnnlab.errors import UserError
 from cnnlab.look import contact
 from cnnlab.look.contact import Answer
-from cnnlab.processes import cores, quiet
+from cnnlab.processes import quiet
 from cnnlab.progress import bar
+from cnnlab.tasks import TASKS
 
 BAR = 20  # characters of a probability of 1
-LONGEST = 240  # bytes of a picture's name, of 255 that file systems allow
-FEW = 20  # images; of more no tables are printed, and no pictures drawn
-AT_ONCE = 256  # images that are held in memory
-TABLE, SHEET = "predictions.csv", "contact_sheet.png"
 UNLIKE = "unlike the training images"
 # Where the negative of an image is that much more like the training images, it is said: people draw
 # dark on light, where data sets have light on dark.
 REVERSED = 0.6
-SOME_BAD = 3  # exit status
 
 
 @dataclass(frozen=True)
@@ -80,29 +76,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     images that cannot be read, and where there are no images."""
     asked = _parse(arguments)
     about = usage.read(asked.model)
-    places = [path for path in asked.images if _holds_images(path)]
-    alone = [path for path in asked.images if path not in places]
-    bad: list[str] = []
-    named = _few(alone, about) if len(alone) <= FEW else _many(alone, about, bad)
-    found = {place: _files.look(str(place)) for place in places}
-    names = {place: _files.images(files) for place, files in found.items()}
-    total = len(alone) + sum(map(len, names.values()))
-    if not total:
-        raise UserError(f"{', '.join(map(str, places))}: no images found")
-    images = itertools.chain(
-        named, *(_of_place(place, found[place], names[place], about, bad) for place in places)
-    )
+    if TASKS[about.task].MAPS:
+        return predict_masks.answer(asked, about)
+    images = Images(asked.images, about.pixels)
     ask = _Network(asked.model, about)
     if asked.json:
-        return _print_json(ask, images, bad)
+        return images.print_json(_every_fact(ask, images))
     console = Console(soft_wrap=True)
-    several = bool(places) or total > 1
-    shown_alone = {TABLE, SHEET} if several else set()
+    shown_alone = {SHEET.removesuffix(".png")} if images.several else set()
     with contextlib.ExitStack() as stack:
-        whole = stack.enter_context(_Whole(asked.out, about)) if several else None
-        steps = stack.enter_context(bar("images", total)) if total > FEW else None
-        for batch in _batches(images):
-            answers = ask(*batch)
+        whole = stack.enter_context(_Whole(asked.out, about)) if images.several else None
+        steps = stack.enter_context(bar("images", images.total)) if images.total > FEW else None
+        for files, pixels in images.batches():
+            answers = ask(files, np.stack(pixels))
             if whole:
                 whole.add(answers)
             if steps:
@@ -110,29 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 _show(console, ask, answers, asked, shown_alone)
     if whole:
-        whole.finish(console, in_words=total > FEW)
-    return _status(bad)
+        whole.finish(console, in_words=images.total > FEW)
+    return images.status()
 
 
-def _status(bad: Sequence[str]) -> int:
-    """The exit status, once it was said which files are no images."""
-    for line in bad:
-        print(f"not read: {line}", file=sys.stderr)
-    return SOME_BAD if bad else 0
-
-
-def _print_json(ask: _Network, images: Iterable[Image], bad: list[str]) -> int:
-    """Print the answers as a JSON list, an object an image and line, as they come; returns the exit
-    status."""
-    before = "["
-    for batch in _batches(images):
-        answers = ask(*batch)
-        for i in range(len(answers.files)):
-            text = json.dumps(_facts(ask.about, answers, i), ensure_ascii=False)
-            print(f"{before}{text}", end="", flush=True)
-            before = ",\n "
-    print("]" if before != "[" else "[]")
-    return _status(bad)
+def _every_fact(ask: _Network, images: Images) -> Iterator[dict[str, Any]]:
+    for files, pixels in images.batches():
+        answers = ask(files, np.stack(pixels))
+        for i in range(len(files)):
+            yield _facts(ask.about, answers, i)
 
 
 def _facts(about: usage.Usage, answers: Answers, i: int) -> dict[str, Any]:
@@ -175,77 +147,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             )
         asked.images = [Path(os.path.relpath(samples))]
     return asked
-
-
-def _holds_images(path: Path) -> bool:
-    """Whether a path is a folder or an archive, and no image."""
-    return path.is_dir() or path.name.lower().endswith((".tar", ".tar.gz", ".tgz", ".zip"))
-
-
-Image = tuple[str, np.ndarray]  # a file, and its pixels as `prepare` would have made them
-
-
-def _few(files: Sequence[Path], about: usage.Usage) -> list[Image]:
-    """The images of files. Raises UserError for all that are none."""
-    bad: list[str] = []
-    images = list(_many(files, about, bad))
-    if bad:
-        raise UserError("\n".join(bad))
-    return images
-
-
-def _many(files: Sequence[Path], about: usage.Usage, bad: list[str]) -> Iterator[Image]:
-    """The images of files; those that are none are added to `bad`."""
-
-    def content(path: Path) -> bytes | Exception:
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            return OSError(error.strerror)  # the path stands before it
-
-    for at in range(0, len(files), AT_ONCE):
-        some = files[at : at + AT_ONCE]
-        yield from _decoded(list(map(str, some)), map(content, some), about, bad)
-
-
-def _of_place(
-    place: Path, files: _files.Files, names: list[str], about: usage.Usage, bad: list[str]
-) -> Iterator[Image]:
-    """The images of a folder or an archive; what cannot be read is added to `bad`."""
-    unread = [finding for finding in files.findings if finding.what.endswith("cannot be read")]
-    bad += [f"{shown(str(place))}/{finding.where}: {finding.detail}" for finding in unread]
-    if files.ordered:
-        names = sorted(names, key=files.keys.__getitem__)
-    for at in range(0, len(names), AT_ONCE):
-        some = names[at : at + AT_ONCE]
-        contents = files.read([files.keys[name] for name in some])
-        yield from _decoded([str(place / name) for name in some], contents, about, bad)
-
-
-def _decoded(
-    files: Sequence[str],
-    contents: Iterable[bytes | Exception],
-    about: usage.Usage,
-    bad: list[str],
-) -> Iterator[Image]:
-    def pixels(content: bytes | Exception) -> np.ndarray | Exception:
-        try:
-            return content if isinstance(content, Exception) else about.pixels(content)
-        except BadImage as error:
-            return error
-
-    with ThreadPoolExecutor(cores()) as threads:
-        for file, image in zip(files, threads.map(pixels, contents), strict=True):
-            if isinstance(image, Exception):
-                bad.append(f"{shown(file)}: {image}")
-            else:
-                yield file, image
-
-
-def _batches(images: Iterable[Image]) -> Iterator[tuple[list[str], np.ndarray]]:
-    images = iter(images)
-    while some := list(itertools.islice(images, AT_ONCE)):
-        yield [file for file, _ in some], np.stack([pixels for _, pixels in some])
 
 
 class _Network:
@@ -412,19 +313,10 @@ def _draw(ask: _Network, answers: Answers, top: np.ndarray, asked, taken: set[st
             (ask.about.classes[k], float(answers.shares[i, k]), heat[i, j])
             for j, k in enumerate(top[i])
         ]
-        files.append(_picture(asked.out, path, taken))
+        files.append(asked.out / f"{stem_of(path, taken)}.png")
         figure = look.prediction_figure(shown(path.name), answers.images[i], said, layer)
         look.save(figure, files[-1])
     return files
-
-
-def _picture(out: Path, image: Path, taken: set[str]) -> Path:
-    """A file of its own for an image's picture, whatever the image is called."""
-    stem = shown(image.stem).encode()[:LONGEST].decode(errors="ignore")
-    names = itertools.chain([stem], (f"{stem}_{i}" for i in itertools.count(1)))
-    name = next(f"{name}.png" for name in names if f"{name}.png" not in taken)
-    taken.add(name)
-    return out / name
 
 
 if __name__ == "__main__":

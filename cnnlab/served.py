@@ -1,4 +1,5 @@
-"""A study's network as MLflow serves it: images in, the probability of each class by its name out.
+"""A study's network as MLflow serves it: images in, the probability of each class by its name out,
+of each image or, where the network gives logits for each pixel, of each pixel.
 
 A copy of this file lies beside each network that is logged (see `cnnlab.logged`), so that it can be
 served where cnnlab is not installed: it imports nothing of cnnlab.
@@ -34,7 +35,8 @@ class Served:
         return self._network
 
     def predict(self, images: Any, params: dict[str, Any] | None = None) -> Any:
-        """Calibrated probabilities, a pandas DataFrame: a row an image, a float64 column a class.
+        """Calibrated probabilities: a pandas DataFrame, a row an image, a float64 column a class;
+        those of pixels as a dict of float32 (n, height, width), an array a class.
 
         `images`: (n, height, width, channels), 0..255, or a dict that holds just that. Raises
         MlflowException, which a server answers as its message alone, for another shape.
@@ -47,13 +49,16 @@ class Served:
         if pixels.shape[1:] != self._shape or pixels.dtype.kind not in "fiu":
             raise _refused(pixels, self._shape)
         batch = pixels.astype(np.float32)
-        logits = np.zeros((0, len(self._classes)))
+        logits = np.zeros((0, *self._network.output_shape[1:]))
         if len(batch):
             ways = [batch, batch[:, :, ::-1]] if self._flips else [batch]
             logits = np.mean([self._network.predict(way, verbose=0) for way in ways], axis=0)
             logits = np.asarray(logits, np.float64)
-        shares = np.exp((logits - logits.max(axis=1, keepdims=True)) / self._temperature)
-        shares /= shares.sum(axis=1, keepdims=True)
+        shares = np.exp((logits - logits.max(axis=-1, keepdims=True)) / self._temperature)
+        shares /= shares.sum(axis=-1, keepdims=True)
+        if shares.ndim == 4:
+            maps = np.moveaxis(shares.astype(np.float32), -1, 0)
+            return dict(zip(self._classes, maps, strict=True))
         return pd.DataFrame(shares, columns=self._classes)
 
 

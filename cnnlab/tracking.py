@@ -346,7 +346,8 @@ class Run:
         try:
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary, "model")
-                logged.write_folder(folder, about, network, example, pool.classes, answering)
+                maps = TASKS[pool.task].MAPS
+                logged.write_folder(folder, about, network, example, pool.classes, answering, maps)
                 self._client.log_model_artifacts(made.model_id, str(folder))
             self._client.log_outputs(self._id, [LoggedModelOutput(made.model_id, step=0)])
         except BaseException:

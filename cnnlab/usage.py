@@ -13,10 +13,12 @@ import numpy as np
 
 from cnnlab import records
 from cnnlab.compare import calibration
-from cnnlab.data.images import RESIZE, BadImage, Settings, decode
+from cnnlab.data.images import RESIZE, BadImage, Decoded, Settings, decode
 from cnnlab.errors import UserError
+from cnnlab.tasks import TASKS
 
 FILE = "usage.json"
+CLASSIFICATION = "classification"
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,14 @@ class Usage:
     coverage: float | None = None  # of prediction sets, as declared; None: there are no sets
     least: float = 1.0  # probability of a class in the set of an image
     false_alarms: float | None = None  # of `unlike`, as declared; None: it was not measured
+    task: str = CLASSIFICATION  # a file of cnnlab/tasks: what the outputs say of an image
 
     def write(self, folder: Path) -> None:
         """Write it beside the network."""
-        (folder / FILE).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+        facts = asdict(self)
+        if self.task == CLASSIFICATION:  # as before there were other tasks
+            del facts["task"]
+        (folder / FILE).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
     @property
     def answering(self) -> records.Answering:
@@ -62,12 +68,16 @@ class Usage:
 
     def pixels(self, content: bytes) -> np.ndarray:
         """An image file's bytes as the network takes them, uint8 of `shape`. Raises BadImage."""
+        return self.decoded(content).pixels
+
+    def decoded(self, content: bytes) -> Decoded:
+        """The same, with what the image was. Raises BadImage."""
         height, width, channels = self.shape
         size = height if height == width else None
         settings = Settings(size, self.resize, channels, self.megapixels, self.scale)
-        image = decode(content, settings).pixels
-        if list(image.shape) != self.shape:
-            raise BadImage(f"{image.shape[1]}x{image.shape[0]} pixels; allowed: {width}x{height}")
+        image = decode(content, settings)
+        if list(image.pixels.shape) != self.shape:
+            raise BadImage(f"{image.width}x{image.height} pixels; allowed: {width}x{height}")
         return image
 
 
@@ -80,6 +90,10 @@ def read(folder: Path) -> Usage:
             raise ValueError(f"resize {usage.resize!r}, shape {usage.shape}")
         if not (usage.temperature > 0 and math.isfinite(usage.temperature)):
             raise ValueError(f"temperature {usage.temperature}")
+        if usage.task not in TASKS.names():
+            raise ValueError(f"task {usage.task!r}; allowed: {', '.join(TASKS.names())}")
+        if usage.flips and TASKS[usage.task].MAPS:
+            raise ValueError("flips: maps of mirror images are not averaged")
         if not 0 <= usage.least <= 1:
             raise ValueError(f"least {usage.least}")
     except FileNotFoundError:

@@ -11,11 +11,12 @@ from cnnlab.train.tasks import LEARNING
 
 ROOT = Path(__file__).parents[1]
 COCO = ("_coco", "coco_masks", "coco_boxes")  # which calls regions so
+OWN = ("masked", "final_masks", "predict_masks")  # files of one task
 FILES = sorted(
     path.relative_to(ROOT)
     for top in ("cnnlab", "stages")
     for path in (ROOT / top).rglob("*.py")
-    if path.stem not in (*TASKS.names(), *COCO) and path.parts[-2] != "techniques"
+    if path.stem not in (*TASKS.names(), *COCO, *OWN) and path.parts[-2] != "techniques"
 )
 
 

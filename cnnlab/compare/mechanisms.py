@@ -98,6 +98,7 @@ QUANTITIES = {
     ),
     "iou_gap": Quantity("training minus held-out IoU, both clean", 100, "points", 1, _final("gap")),
     "map_gap": Quantity("training minus held-out mAP, both clean", 100, "points", 1, _final("gap")),
+    "iou": Quantity("held-out IoU", 100, "%", 1, _final("iou")),
     "nll": Quantity("held-out negative log likelihood", 1, "nats", 3, _final("nll")),
     "pixel_nll": Quantity(
         "held-out negative log likelihood of a pixel", 1, "nats", 3, _final("pixel_nll")
@@ -132,6 +133,7 @@ QUANTITIES = {
 OF_IMAGES = {
     "gap": (-1.0, right),
     "iou_gap": (-1.0, METRICS["iou"].values),
+    "iou": (1.0, METRICS["iou"].values),
     "pixel_nll": (1.0, METRICS["pixel_nll"].values),
     "map_gap": (-1.0, METRICS["map"].values),
     "detection_loss": (1.0, METRICS["detection_loss"].values),

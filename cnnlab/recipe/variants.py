@@ -54,13 +54,17 @@ class Sections:
         return [*lost, *_partly(recipe)]
 
     def pretraining(self) -> Recipe:
-        """The recipe by which the study's own backbone is trained. Raises UserError as `recipe`
-        does, for `backbone.techniques`."""
+        """The recipe by which the study's own backbone is trained, which is by classes; those of
+        `train.techniques` that do not serve that are left out. Raises UserError as `recipe` does,
+        for `backbone.techniques`."""
         base = replace(self._base(self._backbone_model), epochs=self.backbone.epochs)
-        _, lost = _effective(self._apply(base, self.backbone.techniques), (), CLASSIFICATION)
+        alone = self._apply(base, self.backbone.techniques)
+        _refuse_others(alone, CLASSIFICATION)
+        _, lost = _effective(alone, (), CLASSIFICATION)
         if lost:
             raise UserError(f"would do nothing: {'; '.join(lost)}")
-        every = {*self.train.techniques, *self.backbone.techniques}
+        shared = {name for name in self.train.techniques if serves(name, CLASSIFICATION)}
+        every = {*shared, *self.backbone.techniques}
         return _effective(self._apply(base, every), (), CLASSIFICATION)[0]
 
     def everywhere(self) -> Recipe:
@@ -124,12 +128,18 @@ def _turn(name: str) -> tuple[bool, str]:
     return name in TECHNIQUES and getattr(TECHNIQUES[name], "LAST", False), name
 
 
+def serves(name: str, task: str) -> bool:
+    """Whether a technique serves a task; one that is not known is for others to refuse."""
+    return name not in TECHNIQUES or task in getattr(TECHNIQUES[name], "SERVES", (task,))
+
+
 def _refuse_others(recipe: Recipe, task: str) -> None:
-    """Raise UserError where a technique of the recipe does not serve the task."""
+    """Raise UserError where a technique of the recipe, or an op of its policy, does not serve the
+    task."""
     for name in recipe.techniques:
-        serves = getattr(TECHNIQUES[name], "SERVES", (task,))
-        if task not in serves:
-            raise UserError(f"technique {name} does not serve {task}, only {', '.join(serves)}")
+        if not serves(name, task):
+            only = ", ".join(TECHNIQUES[name].SERVES)
+            raise UserError(f"technique {name} does not serve task: {task}, only {only}")
 
 
 def _effective(recipe: Recipe, learnt: Sequence[Insert], task: str) -> tuple[Recipe, list[str]]:

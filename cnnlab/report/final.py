@@ -68,19 +68,12 @@ def section(
 ) -> str:
     """What the report says of it. `candidates`: as `compare.recommend` documents its rows; `dev`:
     development images of each class."""
-    m = METRICS[options.metric]
-    rope = amount(getattr(options.rope, options.metric), m)
     test = {row["class"]: row["images"] for row in evaluation.classes}
-    chosen = candidates[candidates["recommended"]].iloc[0]
     return page(
         "final.md.j2",
-        why=why(candidates, m, final, rope),
-        candidates=candidates_table(candidates, m, options.confidence, rope, final.rule),
+        **of_choice(candidates, options, final),
         accuracy=_share(evaluation.metrics["accuracy"], evaluation.low, evaluation.high),
-        cross_validated=f"{estimate(_ends(chosen), 'score', m)} {m.unit}",
-        primary=m.title,
         evaluation=evaluation,
-        confidence=f"{options.confidence:.0%}",
         metrics=metrics_table(evaluation),
         classes=classes_table(evaluation.classes, options.confidence),
         figures=[picture(path, paths.REPORTS) for path in figures],
@@ -103,33 +96,56 @@ def card(
     backbone: Backbone,
 ) -> str:
     """The model card. `evaluated`: the section."""
-    path = paths.MODELS / records.MODEL
     return page(
         "model_card.md.j2",
-        study=study,
-        name=chosen["name"],
-        techniques=", ".join(recipe.techniques) or "none",
-        path=path.as_posix(),
-        begins=_beginning(recipe, backbone),
-        weights=f"{records.count_weights(path):,}",
-        recipe=_flat(json.loads(recipe.json())),
-        shape="×".join(map(str, dev.images.shape[1:])),
-        classes=[escaped(name) for name in dev.classes],
+        **of_network(study, chosen, recipe, dev, record, backbone),
         counts=dev.manifest["label"].value_counts().reindex(dev.classes).to_list(),
-        images=record.n_train,
-        epochs=int(record.history[-1]["epoch"]),
-        asked=recipe.epochs,
-        seed=record.seed,
-        stopping=recipe.stopping,
-        snapshots=recipe.snapshots,
         train_accuracy=f"{record.final['train_accuracy']:.1%}",
         temperature=f"{trust.calibration.temperature:g}",
         flips=bool(trust.flips and trust.flips.used),
         coverage=f"{final.coverage:.1%}".replace(".0%", "%"),
         alarms=f"{final.false_alarms:.1%}".replace(".0%", "%"),
-        versions=", ".join(f"{name} {version}" for name, version in versions().items()),
         evaluated=included(evaluated),
     )
+
+
+def of_choice(candidates: pd.DataFrame, options: Compare, final: Final) -> dict[str, Any]:
+    """Facts for the section of any task: which variant it is, and what it was out of fold."""
+    m = METRICS[options.metric]
+    rope = amount(getattr(options.rope, options.metric), m)
+    chosen = candidates[candidates["recommended"]].iloc[0]
+    return {
+        "why": why(candidates, m, final, rope),
+        "candidates": candidates_table(candidates, m, options.confidence, rope, final.rule),
+        "cross_validated": f"{estimate(_ends(chosen), 'score', m)} {m.unit}",
+        "primary": m.title,
+        "confidence": f"{options.confidence:.0%}",
+    }
+
+
+def of_network(
+    study: str, chosen: pd.Series, recipe: Recipe, dev: Pool, record: Record, backbone: Backbone
+) -> dict[str, Any]:
+    """Facts for the model card of any task: what the network is, and how it was trained."""
+    path = paths.MODELS / records.MODEL
+    return {
+        "study": study,
+        "name": chosen["name"],
+        "techniques": ", ".join(recipe.techniques) or "none",
+        "path": path.as_posix(),
+        "begins": _beginning(recipe, backbone),
+        "weights": f"{records.count_weights(path):,}",
+        "recipe": _flat(json.loads(recipe.json())),
+        "shape": "×".join(map(str, dev.images.shape[1:])),
+        "classes": [escaped(name) for name in dev.classes],
+        "images": record.n_train,
+        "epochs": int(record.history[-1]["epoch"]),
+        "asked": recipe.epochs,
+        "seed": record.seed,
+        "stopping": recipe.stopping,
+        "snapshots": recipe.snapshots,
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+    }
 
 
 def _beginning(recipe: Recipe, backbone: Backbone) -> str:

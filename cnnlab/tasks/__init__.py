@@ -13,8 +13,17 @@ NumPy alone, defines
 - `QUESTIONS`: metrics by which the report asks whether probabilities are right; none without such;
 - `INSTEAD`: of the quantities that techniques claim to move (`cnnlab.compare.mechanisms`), those
   that the task measures otherwise -> what it has in their place, or None;
+- `MAPS`: whether a network answers for each pixel, with logits (n, height, width, classes), and
+  not for each image, with logits (n, classes);
+- `TRUTH`: what of a source that is, which the source's file names in its own `TRUTH`, such as
+  "masks"; None: labels are all;
+- `MERGES`: whether classes may be chosen and merged by their names (`data.classes`);
+- `FEATURES`: whether a network answers from features of the whole image, (n, units), which may be
+  stored, and pass through hidden dense layers;
 - `places(of_net) -> tuple`: where techniques can put layers in a network of the task, of those
   that its body has (see `cnnlab.recipe.nets`).
+
+What params allow follows from these, see `cnnlab.consistency`, which knows no task by name.
 
 A metric gives each image a value, of which it is the mean. For one that is no mean over images the
 values are the influence of each (`cnnlab.metric.influence`). Where it is not shown how well

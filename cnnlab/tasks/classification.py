@@ -16,7 +16,11 @@ from cnnlab.scoring import nll_of_each
 MEASURED = {"accuracy": "accuracy", "nll": "NLL"}
 AVERAGED = True
 QUESTIONS = ("nll", "brier")
+MAPS = False
 INSTEAD: dict[str, str | None] = {}
+TRUTH = None
+MERGES = True
+FEATURES = True
 
 BINS = 15  # of the calibration error
 

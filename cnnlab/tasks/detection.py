@@ -21,6 +21,10 @@ from cnnlab.overlap import ratio
 MEASURED = {"map": "mAP", "detection_loss": "loss"}
 AVERAGED = False
 QUESTIONS = ()
+MAPS = False
+TRUTH = "boxes"
+MERGES = False
+FEATURES = False
 INSTEAD = {
     "gap": "map_gap",
     "nll": "detection_loss",

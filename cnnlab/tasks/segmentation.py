@@ -11,11 +11,15 @@ from cnnlab.overlap import iou, mean_where, of_judged, parts, pixel_nll, ratio
 MEASURED = {"iou": "IoU", "pixel_nll": "NLL of a pixel"}
 AVERAGED = False
 QUESTIONS = ()
+MAPS = True
 INSTEAD = {
     "gap": "iou_gap",
     "nll": "pixel_nll",
     **dict.fromkeys(["ece", "confidence", "wobble"]),
 }
+TRUTH = "masks"
+MERGES = False
+FEATURES = False
 
 
 def dice(labels, outputs):

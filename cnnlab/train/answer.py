@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.train.input import at_once
+from cnnlab.train.input import Data, at_once
 from cnnlab.train.tasks._boxes import detected
 
 
@@ -62,3 +63,23 @@ def _in_parts(answer: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> n
     size = at_once(images.shape[1:])
     parts = (images[i : i + size] for i in range(0, len(images), size))
     return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])
+
+
+def outputs(
+    learning: ModuleType, net: keras.Model, images: np.ndarray, truth: np.ndarray
+) -> np.ndarray:
+    """What a trial would keep of what a network says, float32 (n, ...), in inference mode; as
+    `probabilities`. `learning`: the task's module of `cnnlab.train.tasks`; `truth`: what is true of
+    the images, (n, ...), as a pool has it: labels, or `Pool.truth`; may be memory-mapped."""
+    pixels = tf.TensorSpec([None, *images.shape[1:]], tf.uint8)
+    spec, none = learning.spec(images.shape[1:]), np.zeros(0, int)
+    targets = Data(images, truth, none, none, 0, learning=learning, truth=truth).targets
+
+    @tf.function(input_signature=[pixels, spec])
+    def answer(some: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
+        return learning.outputs(net(tf.cast(some, "float32"), training=False), true)
+
+    size = at_once(images.shape[1:])
+    parts = [slice(i, i + size) for i in range(0, len(images), size)]
+    kept = [answer(tf.constant(images[p]), tf.constant(targets[p], spec.dtype)) for p in parts]
+    return np.concatenate([part.numpy() for part in kept])

@@ -56,13 +56,13 @@ def test_masks_are_taken_by_row_in_the_order_asked_for():
 def test_a_mask_of_another_size_is_named():
     masks = [np.zeros((4, 4), np.uint8)]
     other = rows(masks).assign(width=5)
-    with pytest.raises(UserError, match="0: its mask has 4x4 pixels; allowed: .* 5x4"):
+    with pytest.raises(UserError, match=r"0: its mask has 4x4 pixels; allowed: .* 5x4"):
         segmentation.truth(source(masks), other, (4, 4, 1), "squash")
 
 
 def test_a_source_without_masks_is_refused_and_classes_need_none():
     plain = Source(pd.DataFrame(), [], read=None)
-    with pytest.raises(UserError, match="data.source has no masks"):
+    with pytest.raises(UserError, match=r"data\.source has no masks"):
         segmentation.truth(plain, rows([]), (4, 4, 1), "squash")
     assert TRUTHS["classification"].truth(plain, rows([]), (4, 4, 1), "squash") is None
 

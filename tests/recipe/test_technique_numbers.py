@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cnnlab.errors import UserError
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.recipe.techniques.randaugment import COLOURS, LIST, WARPS
 from cnnlab.recipe.techniques.trivial_augment import _magnitudes
 from cnnlab.train.augmentation import augment
 from cnnlab.train.fit import _with_mean, fit
+from cnnlab.train.tasks import segmentation
 from tests import made_up
 
 BASE = replace(made_up.sections(), model=made_up.model("vgg", convs=1)).recipe([])
@@ -36,6 +38,132 @@ def test_cosine_loss_is_the_angle_to_the_target_beside_cross_entropy():
     np.testing.assert_allclose(made, [1 - 0.6, 0] + 0.5 * entropy, atol=1e-6)
     longer = TECHNIQUES["cosine_loss"].loss(targets, 10 * logits, cross_entropy=1e-9).numpy()
     np.testing.assert_allclose(longer, [0.4, 0], atol=1e-5)  # its length plays no part
+
+
+def masks_and_logits():
+    """Two images of three classes, one of which the first does not show; void where targets are 0.
+    float32 (2, 2, 3, 3) each."""
+    rng = np.random.default_rng(3)
+    numbers = np.array([[[0, 0, 1], [1, 9, 0]], [[2, 1, 0], [9, 9, 2]]])
+    targets = (numbers[..., None] == range(3)).astype(np.float32)
+    return targets, rng.normal(size=targets.shape).astype(np.float32) * 2
+
+
+def dice_by_loops(targets, logits, smooth):
+    """Drozdzal et al. 2016, equation 2, with `smooth` added above and below; the mean over the
+    classes that an image shows. float64 (n,)."""
+    losses = []
+    for target, logit in zip(targets, np.asarray(logits, float), strict=True):
+        shares = np.exp(logit) / np.exp(logit).sum(-1, keepdims=True)
+        judged, missing = target.sum(-1) == 1, []
+        for c in range(target.shape[-1]):
+            true, share = target[judged][:, c], shares[judged][:, c]
+            if true.any():
+                both, sizes = (true * share).sum(), true.sum() + share.sum()
+                missing.append(1 - (2 * both + smooth) / (sizes + smooth))
+        losses.append(np.mean(missing))
+    return np.array(losses)
+
+
+def test_dice_loss_is_the_share_that_regions_do_not_share():
+    """By hand: shares 0.8 and 0.4 of the first class, of which the first pixel is: (1.6 + 1) / (1 +
+    1.2 + 1); of the second (1.2 + 1) / (1 + 0.8 + 1). A void pixel and a third class that is not
+    there change nothing."""
+    loss = TECHNIQUES["dice_loss"].loss
+    logits = tf.math.log([[[[0.8, 0.2], [0.4, 0.6]]]])
+    expected = 1 - (2.6 / 3.2 + 2.2 / 2.8) / 2
+    assert loss(tf.eye(2)[None, None], logits, smooth=1.0).numpy() == pytest.approx([expected])
+    targets, logits = masks_and_logits()
+    for smooth in (0.01, 1.0, 50.0):
+        made = loss(tf.constant(targets), tf.constant(logits), smooth=smooth).numpy()
+        np.testing.assert_allclose(made, dice_by_loops(targets, logits, smooth), rtol=1e-5)
+    right = loss(tf.constant(targets), tf.constant(1e3 * targets), smooth=1.0).numpy()
+    np.testing.assert_allclose(right, 0, atol=1e-6)
+
+
+def test_dice_loss_has_the_gradient_of_its_formula_and_none_at_void_pixels():
+    targets, logits = masks_and_logits()
+    x = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(TECHNIQUES["dice_loss"].loss(tf.constant(targets), x, smooth=1.0))
+    found = tape.gradient(loss, x).numpy()
+    expected = np.zeros(logits.shape)
+    for i in np.ndindex(*logits.shape):
+        step = np.zeros(logits.shape)
+        step[i] = 1e-5
+        above, below = (dice_by_loops(targets, logits + s, 1.0).sum() for s in (step, -step))
+        expected[i] = (above - below) / 2e-5
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not found[targets.sum(-1) == 0].any() and found[targets.sum(-1) == 1].all()
+
+
+def test_dice_loss_of_an_image_without_judged_pixels_teaches_nothing():
+    x = tf.constant(masks_and_logits()[1])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = TECHNIQUES["dice_loss"].loss(tf.zeros_like(x), x, smooth=1.0)
+    assert not loss.numpy().any() and not tape.gradient(loss, x).numpy().any()
+
+
+def test_dice_loss_takes_smoothed_labels_and_leaves_void_pixels_out():
+    """Label smoothing gives void pixels a share of every class."""
+    targets, logits = masks_and_logits()
+    other = np.where(targets.sum(-1, keepdims=True) == 0, np.add(logits, [9, 0, 0]), logits)
+    smoothed = tf.constant(0.8 * targets + 0.2 / 3, tf.float32)
+    one, same = (
+        TECHNIQUES["dice_loss"].loss(smoothed, tf.constant(x, tf.float32), smooth=1.0).numpy()
+        for x in (logits, other)
+    )
+    np.testing.assert_array_equal(one, same)
+    hard = TECHNIQUES["dice_loss"].loss(tf.constant(targets), tf.constant(logits), smooth=1.0)
+    assert (np.abs(one - hard) > 1e-3).all()
+
+
+def test_dice_and_cross_entropy_are_added_up_by_weight():
+    targets, logits = masks_and_logits()
+    entropy = -np.sum(targets * (logits - np.log(np.exp(logits).sum(-1, keepdims=True))), axis=-1)
+    dice = dice_by_loops(targets, logits, 1.0)[:, None, None]
+    both = (tf.constant(targets), tf.constant(logits))
+    for weight in (0.5, 2.0):
+        made = TECHNIQUES["dice_cross_entropy"].loss(*both, weight=weight).numpy()
+        assert made.shape == (2, 2, 3)
+        np.testing.assert_allclose(made, entropy + weight * dice, rtol=1e-5)
+    # As nnU-Net adds up the mean over pixels and the mean over images, where none is void.
+    full = tf.one_hot(tf.constant([[[0, 1, 1]], [[1, 0, 0]]]), 2)
+    x = tf.constant(logits[:, :1, :, :2])
+    made = segmentation.mean(
+        tf.ones([2, 1, 3]), TECHNIQUES["dice_cross_entropy"].loss(full, x, weight=1.0)
+    )
+    entropy = tf.nn.softmax_cross_entropy_with_logits(full, x)
+    parts = tf.reduce_mean(entropy) + tf.reduce_mean(
+        TECHNIQUES["dice_loss"].loss(full, x, smooth=1.0)
+    )
+    assert float(made) == pytest.approx(float(parts), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["focal_loss", "dice_cross_entropy"])
+def test_a_loss_of_each_pixel_weighs_void_ones_nothing(name):
+    """Whatever the network says there, with smoothed labels and weighted classes too."""
+    targets, logits = masks_and_logits()
+    void = targets.sum(-1) == 0
+    weights = tf.constant(targets @ [1.0, 2.0, 3.0], tf.float32)
+    smoothed = tf.constant(0.9 * targets + 0.1 / 3, tf.float32)
+    _, options = replace(made_up.sections(), task="segmentation").recipe([name]).loss
+    x = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = segmentation.mean(weights, TECHNIQUES[name].loss(smoothed, x, **options))
+    gradient = tape.gradient(loss, x).numpy()
+    assert not gradient[void].any() and gradient[~void].all()
+
+
+def test_classes_that_weigh_the_same_already_are_not_balanced():
+    sections = made_up.sections(balanced=True)
+    sections = replace(sections, task="segmentation")
+    with pytest.raises(UserError, match=r"dice_loss: all classes .* train\.balanced: false"):
+        sections.recipe(["dice_loss"])
+    assert sections.recipe(["dice_cross_entropy"]).balanced
 
 
 def test_sam_steps_by_the_gradient_uphill():

@@ -19,9 +19,11 @@ from cnnlab.recipe.network import initial, weights_of
 from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.recipe.techniques.augment import OPS
 from cnnlab.recipe.techniques.mixup import beta
+from cnnlab.recipe.variants import serves
 from cnnlab.run.job import trained_by
+from cnnlab.tasks import TASKS
 from cnnlab.train import fit as fitting
-from cnnlab.train.augmentation import _resample, augment, mix
+from cnnlab.train.augmentation import augment, mix, resample
 from cnnlab.train.fit import fit
 from tests import made_up
 
@@ -40,6 +42,8 @@ WARPS = sorted(n for n, op in OPS.items() if hasattr(op, "warp") and not hasattr
 FILLS = ["constant", "nearest", "reflect"]
 MIXES = sorted(name for name, op in OPS.items() if hasattr(op, "mix"))
 ALONE = sorted(set(OPS) - set(MIXES))  # ops on each image by itself
+# Others are tried in tests/recipe/test_decoder.py.
+OF_CLASSES = [name for name in TECHNIQUES.names() if serves(name, "classification")]
 
 
 def small(net):
@@ -123,7 +127,7 @@ PARTS = ("GroupNormalization", "blur_pool", "squeeze_excite")  # of the network,
 ROUNDING = 1e-5  # how far weights may part where nothing but the order of sums is another
 
 
-@pytest.mark.parametrize("name", TECHNIQUES.names())
+@pytest.mark.parametrize("name", OF_CLASSES)
 def test_a_technique_changes_training(name, tmp_path):
     """The same network, seed, images and epochs; other weights come out."""
     assert difference(net_for(name), using(name), tmp_path) > 10 * ROUNDING
@@ -168,6 +172,19 @@ def test_a_technique_says_what_it_claims_and_how_that_would_show(name):
 
 
 @pytest.mark.parametrize("name", TECHNIQUES.names())
+def test_a_technique_serves_tasks_that_there_are(name):
+    serving = [task for task in TASKS.names() if serves(name, task)]
+    named = getattr(TECHNIQUES[name], "SERVES", TASKS.names())
+    assert sorted(named) == serving and serving
+
+
+def test_what_mixes_images_or_averages_answers_serves_whole_images_alone():
+    """Targets are mixed as (n, classes), and outputs of other tasks are no probabilities."""
+    for name in (*MIXES, "snapshot", "augmix"):
+        assert not serves(name, "segmentation")
+
+
+@pytest.mark.parametrize("name", OF_CLASSES)
 def test_a_technique_is_off_at_inference(name):
     images = pictures()
     model = build(using(name))
@@ -418,7 +435,7 @@ def test_an_op_of_augmix_moves_as_a_warp_does(size):
     which, _ = OPS["randaugment"]._drawn(seed, 32, 1)
     geometric = [OPS["randaugment"].LIST[k] in OPS["randaugment"].WARPS for k in which[0].numpy()]
     matrices = OPS["randaugment"].warp(seed, 32, size[1] / size[0], 1, magnitude)
-    expected = _resample(images, matrices, "CONSTANT").numpy()[geometric]
+    expected = resample(images, matrices, "CONSTANT").numpy()[geometric]
     made = OPS["augmix"]._op(seed, images, magnitude).numpy()[geometric]
     assert sum(geometric) > 5
     np.testing.assert_allclose(made, expected, atol=0.01)
@@ -509,7 +526,7 @@ def shift_matrix(right, down, size=(8, 8)):
 def resampled(images, matrix, fill="CONSTANT"):
     n = images.shape[0]
     matrices = tf.repeat(tf.constant([matrix], tf.float32), n, axis=0)
-    return _resample(images, matrices, fill).numpy()
+    return resample(images, matrices, fill).numpy()
 
 
 @pytest.mark.parametrize("size", [(8, 8), (6, 10)])
@@ -598,7 +615,7 @@ def test_warps_of_a_policy_resample_once():
         OPS[name].warp(tf.constant([3, 4 + i * 7919]), 2, 1.0, **strength)
         for i, (name, strength) in enumerate(made.ops)
     ]
-    once = _resample(images, tf.matmul(*matrix), made.fill_mode.upper())
+    once = resample(images, tf.matmul(*matrix), made.fill_mode.upper())
     np.testing.assert_allclose(drawn(made, images), once, atol=0.01)
 
 
@@ -608,7 +625,7 @@ def test_a_turn_does_not_squeeze_an_image_that_is_not_square():
     bar[0, 7:9, 11:21] = 255  # 10 pixels long, 2 high
     turns = OPS["rotation"].warp(tf.constant([1, 2]), 4000, 2.0, degrees=90).numpy()
     matrix = min(turns, key=lambda m: abs(m[0, 0]))  # the one nearest to 90 degrees
-    turned = _resample(tf.constant(bar), tf.constant(matrix[None]), "CONSTANT").numpy()[0, ..., 0]
+    turned = resample(tf.constant(bar), tf.constant(matrix[None]), "CONSTANT").numpy()[0, ..., 0]
     rows, columns = np.nonzero(turned > 100)
     assert np.ptp(rows) + 1 == pytest.approx(10, abs=1)
     assert np.ptp(columns) + 1 == pytest.approx(2, abs=1)

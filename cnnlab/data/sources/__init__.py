@@ -1,7 +1,9 @@
 """Data sources: one file each, named in params.yaml as `data.source`.
 
 A file defines `open_source(place) -> Source`, where `place` is the study's `data.remote` or, where
-that is null, its `data.raw`; only sources that read files use it.
+that is null, its `data.raw`; only sources that read files use it. One that knows more of images
+than their labels also defines `TRUTH`: what of it, a tuple of names that tasks (`cnnlab.tasks`) ask
+for. Any task whose images need labels alone takes these sources too.
 """
 
 from __future__ import annotations

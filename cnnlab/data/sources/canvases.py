@@ -17,6 +17,7 @@ from PIL import Image
 
 from cnnlab.data.sources import of_array
 
+TRUTH = ("masks", "boxes")
 NAMES = ("background", *map(str, range(10)))  # of the class numbers in masks
 SEED = 20_250_101  # of all that chance decides
 SIDE = 32  # pixels of a canvas

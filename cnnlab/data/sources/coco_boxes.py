@@ -15,6 +15,8 @@ from typing import Any
 from cnnlab.data.sources import _boxes, coco_masks
 from cnnlab.data.sources._files import look
 
+TRUTH = ("boxes",)
+
 
 def _is_box(value: Any) -> bool:
     numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)

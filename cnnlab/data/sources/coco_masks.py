@@ -28,6 +28,7 @@ from cnnlab.data.sources._files import Files, is_hidden, look
 from cnnlab.data.sources._files import images as image_names
 from cnnlab.overlap import VOID
 
+TRUTH = ("masks",)
 LAYOUT = "a JSON as COCO's with the lists images, annotations and categories, beside the images"
 FIRST = "instances"  # begins the name of the JSON that counts, where there are others
 BACKGROUNDS = ("background", "_background_")  # names of a category that is none

@@ -34,6 +34,7 @@ from cnnlab.data.sources._files import images as image_names
 from cnnlab.data.sources.image_table import READERS
 from cnnlab.overlap import VOID
 
+TRUTH = ("masks",)
 LAYOUT = (
     "images/ with images and masks/ with a .png of the same name for each, optionally below train/"
     " and test/"

@@ -20,6 +20,8 @@ from cnnlab.data.pool import natural
 from cnnlab.data.sources import _boxes, _masks, refused, shown, tidy
 from cnnlab.data.sources._files import look
 
+TRUTH = ("boxes",)
+
 LAYOUT = _boxes.Layout(
     frozenset({"jpegimages", "images"}),
     "annotations",

@@ -20,6 +20,8 @@ from typing import Any
 from cnnlab.data.sources import _boxes, _masks, refused, shown, text, tidy
 from cnnlab.data.sources._files import Files, is_hidden, look
 
+TRUTH = ("boxes",)
+
 LAYOUT = _boxes.Layout(
     frozenset({"images"}),
     "labels",

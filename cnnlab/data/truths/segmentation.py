@@ -54,3 +54,34 @@ def fitted(mask: np.ndarray, shape: tuple[int, ...], resize: str) -> np.ndarray:
     if resize == "crop":
         return np.asarray(ImageOps.fit(picture, size, NEAREST))
     return np.asarray(pad(picture, size, NEAREST, VOID))
+
+
+def restored(mask: np.ndarray, size: tuple[int, int], resize: str) -> np.ndarray:
+    """A mask of an image that was brought to the mask's shape, at the size (height, width) that the
+    image had, uint8: the opposite of `fitted`, each pixel from the nearest one. What was cropped
+    away is void."""
+    height, width = mask.shape
+    high, wide = size
+    if resize == "squash":
+        rows, columns = _places(high, 0, high, height), _places(wide, 0, wide, width)
+    elif resize == "crop":
+        # The part that ImageOps.fit keeps.
+        kept = min(high, wide * height / width), min(wide, high * width / height)
+        rows = _places(high, (high - kept[0]) / 2, kept[0], height)
+        columns = _places(wide, (wide - kept[1]) / 2, kept[1], width)
+    else:
+        # Where `images.pad` puts it.
+        shares = wide / high / (width / height)
+        thin = max(1, round(height * min(1, 1 / shares))), max(1, round(width * min(1, shares)))
+        first = round((height - thin[0]) / 2), round((width - thin[1]) / 2)
+        rows = first[0] + _places(high, 0, high, thin[0])
+        columns = first[1] + _places(wide, 0, wide, thin[1])
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    whole = mask[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+    return np.where(inside, whole, np.uint8(VOID))
+
+
+def _places(size: int, begin: float, length: float, of: int) -> np.ndarray:
+    """Which of `of` parts of the stretch of `length` pixels from `begin` on the centre of each of
+    `size` pixels is in, int (size,); below 0 or from `of` on: in none."""
+    return np.floor((np.arange(size) + 0.5 - begin) * of / length).astype(int)

@@ -5,7 +5,9 @@ its `Mechanism:`, what is `Sensible:`, what it `Goes badly with:`, and its `Cost
 docs/techniques are made of that. The file defines `Options` (its hyperparameters),
 `apply(recipe, options) -> recipe`, and, unless it is a placebo, what it should do: `CLAIM`, a few
 words that go into the report's table of mechanisms, and `EVIDENCE`, the quantity (of
-`cnnlab/compare/mechanisms.py`) and the way, "lower" or "higher", in which it should move.
+`cnnlab/compare/mechanisms.py`) and the way, "lower" or "higher", in which it should move. One that
+serves some tasks alone (of `cnnlab.tasks`), such as by what it does to targets, names them:
+`SERVES = ("classification",)`; variants of other tasks with it are refused.
 
 An augmentation also defines one or more of
 
@@ -25,7 +27,8 @@ What a recipe names in other fields is looked up in the technique's file as well
 
 - `Insert.layer`: `layers(name, **config) -> list`, of layers with names that begin with `name`, or
   of functions from tensor to tensor that call some;
-- `Recipe.loss`: `loss(targets, logits, **options) -> (n,)`, float32, each image's loss;
+- `Recipe.loss`: `loss(targets, logits, **options) -> (n,)`, float32, each image's loss, or where
+  each pixel has a class (n, height, width), each pixel's; void pixels weigh nothing in that;
 - `Recipe.gradients`: `gradients(at, variables, **options) -> loss, gradients`: what the optimizer
   is given, where `at()` is (loss, gradients) of the batch at the variables as they are.
 

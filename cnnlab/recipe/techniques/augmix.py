@@ -16,6 +16,7 @@ from cnnlab.plugins import Options as Base
 from cnnlab.recipe.techniques import randaugment
 from cnnlab.recipe.techniques.mixup import beta
 
+SERVES = ("classification",)
 CLAIM = "more views of each image: the network overfits less"
 EVIDENCE = ("gap", "lower")
 

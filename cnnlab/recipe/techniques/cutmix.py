@@ -14,6 +14,7 @@ from pydantic import Field
 from cnnlab.plugins import Options as Base
 from cnnlab.recipe.techniques.mixup import beta
 
+SERVES = ("classification",)
 CLAIM = "less sure of itself on images it has not seen"
 EVIDENCE = ("confidence", "lower")
 

@@ -19,6 +19,7 @@ from cnnlab.errors import UserError
 from cnnlab.plugins import Options as Base
 
 LAST = True  # phases must be known
+SERVES = ("classification",)
 CLAIM = "coarse shapes are learnt first: the network overfits less"
 EVIDENCE = ("gap", "lower")
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from cnnlab.plugins import Options as Base
 from cnnlab.recipe.recipe import Schedule
 
+SERVES = ("classification",)
 CLAIM = "several opinions for one training: better probabilities"
 EVIDENCE = ("nll", "lower")
 

@@ -14,16 +14,15 @@ from cnnlab.compare.judgement import Judgement, judge
 from cnnlab.compare.mirrored import judge_flips
 from cnnlab.compare.scores import Outcomes
 from cnnlab.data import pool
-from cnnlab.errors import UserError
 from cnnlab.look.effects import calibration_figure
 from cnnlab.observed import networks, run_observed
 from cnnlab.recipe.variants import Sections
 from cnnlab.records import Trial
 from cnnlab.report import final as report
-from cnnlab.run import choice
 from cnnlab.run.job import NEVER, Job
 from cnnlab.seeds import derive
 from cnnlab.usage import Usage
+from stages import _final
 
 
 def main() -> None:
@@ -34,10 +33,9 @@ def main() -> None:
     task, model, train, techniques, backbone = params.load(
         "task", "model", "train", "techniques", "backbone"
     )
-    text = {"name": str, "techniques": str}
-    candidates = pd.read_csv(paths.RECOMMENDED, dtype=text, keep_default_na=False)
+    candidates = _final.candidates()
     chosen = candidates[candidates["recommended"]].iloc[0]
-    dev, test = pool.read(paths.PREPARED / "dev"), _test()
+    dev, test = pool.read(paths.PREPARED / "dev"), _final.test_images()
     sections = Sections(model, train, techniques, backbone, task)
     recipe = sections.recipe(chosen["techniques"].split())
     outcomes = _outcomes(chosen["name"])
@@ -48,7 +46,7 @@ def main() -> None:
 
     # Their number shows in the last bits, and is fixed once a model that is there is looked into.
     set_up(train.threads, train.deterministic)
-    job = _job(recipe, dev, seed, execution)
+    job = _final.job(recipe, dev, seed, execution)
     plain, both = _both_ways(job, chosen["name"], final.flips, execution)
     flips = judge_flips(plain, both, groups, options.guard, options.confidence) if both else None
     if flips and flips.used:
@@ -177,33 +175,6 @@ def _answer(labels, probabilities) -> SimpleNamespace:
     return SimpleNamespace(labels=labels, outputs=probabilities)
 
 
-def _job(recipe, dev: pool.Pool, seed: int, execution) -> Job:
-    """One trial, on all development images."""
-    return Job(
-        name="final",
-        recipe=recipe,
-        pool=dev,
-        folds=dev.manifest[["image_id"]].assign(repeat=0, fold=NEVER),
-        members=1,
-        seed=seed,
-        device=choice.kind(execution, recipe, dev.images.shape[1:]),
-        backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
-        features=paths.FEATURES.absolute(),
-    )
-
-
-def _test() -> pool.Pool:
-    """The test images. Raises UserError where there are none."""
-    folder = paths.PREPARED / "test"
-    test = pool.read(folder)
-    if not len(test.manifest):
-        raise UserError(
-            f"{folder}: no image is left to evaluate the final network on; lower "
-            "data.dev_per_class, or set it to null and choose data.test_share"
-        )
-    return test
-
-
 def _draw(study: str, name: str, judged: Judgement, classes, grids: dict) -> list:
     """The figures, as reports/final/*.png; returns the files."""
     shutil.rmtree(paths.FINAL, ignore_errors=True)
@@ -240,9 +211,7 @@ def _write(name: str, judged: Judgement, primary: str, trust: report.Trust) -> d
         "confusion": _confusion(judged),
         "calibration": pd.DataFrame(trust.rows(), columns=report.TRUST_COLUMNS),
     }
-    for stem, table in tables.items():
-        path = paths.FINAL / f"{stem}.csv"
-        table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    _final.write_tables(tables, paths.FINAL)
     facts = {
         "recommended": name,
         "accuracy": judged.metrics["accuracy"],
