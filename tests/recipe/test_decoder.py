@@ -331,8 +331,9 @@ def test_a_technique_that_does_not_serve_is_refused_by_its_name(name):
 
 
 def test_an_op_of_a_policy_that_does_not_serve_is_refused_too():
-    made = made_up.using(sections(), augment={"flip": {"horizontal": True, "vertical": False},
-                                              "cutmix": {"probability": 1.0, "alpha": 1.0}})  # fmt: skip
+    ops = {"flip": {"horizontal": True, "vertical": False}}
+    ops["cutmix"] = {"probability": 1.0, "alpha": 1.0}
+    made = made_up.using(sections(), augment=ops)
     with pytest.raises(UserError, match="technique cutmix does not serve task: segmentation"):
         made.recipe(["augment"])
 
