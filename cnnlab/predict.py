@@ -78,6 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = usage.read(asked.model)
     if TASKS[about.task].MAPS:
         return predict_masks.answer(asked, about)
+    if not TASKS[about.task].AVERAGED:
+        raise UserError(
+            f"{asked.model}: a network of task: {about.task}, of which nothing is drawn yet; "
+            "`cnnlab.train.answer` says what it answers"
+        )
     images = Images(asked.images, about.pixels)
     ask = _Network(asked.model, about)
     if asked.json:

@@ -29,6 +29,7 @@ SLOW = {
         "test_docs",
         "test_execute",
     ),
+    *("test_final_masks", "test_predict_masks", "test_task_studies"),
     *("test_export", "test_fit", "test_gpu", "test_launch", "test_makefile", "test_new_study"),
     *("test_packaged", "test_phases", "test_pipeline", "test_plugins", "test_predict", "test_ray"),
     *("test_resizing", "test_stages", "test_tracking", "test_tracking_decide"),

@@ -15,7 +15,8 @@ from cnnlab.errors import UserError
 from cnnlab.overlap import VOID
 from cnnlab.recipe.decoder import network
 from cnnlab.recipe.network import set_random
-from cnnlab.train.answer import masks, outputs
+from cnnlab.train.answer import masks
+from cnnlab.train.answer import outputs as measured
 from cnnlab.train.tasks import segmentation
 from cnnlab.train.tasks.segmentation import outputs
 from cnnlab.usage import Usage
@@ -80,7 +81,7 @@ def test_masks_are_the_likeliest_classes_and_counts_are_of_them(models):
     said, logits = masks(net, images), np.asarray(net(images.astype(np.float32)))
     np.testing.assert_array_equal(said, logits.argmax(-1))
     assert said.dtype == np.uint8 and len(np.unique(said)) > 1
-    of_class = outputs(segmentation, net, images, truth)
+    of_class = measured(segmentation, net, images, truth)
     assert of_class[0, 0] == np.sum((said[0] == 0) & (truth[0] == 0))
     np.testing.assert_allclose(of_class, outputs(logits, truth), rtol=1e-5, atol=1e-6)
 

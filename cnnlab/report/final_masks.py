@@ -41,7 +41,7 @@ def section(
     return page(
         "final_masks.md.j2",
         **of_choice(candidates, options, final),
-        score=_in_unit(evaluation.metrics[options.metric], m),
+        score=in_unit(evaluation.metrics[options.metric], m),
         evaluation=evaluation,
         whole=METRICS[WHOLE].title,
         metrics=metrics_table(evaluation, options.confidence),
@@ -80,7 +80,7 @@ def about(name: str, evaluation: MasksJudgement, metric: str, classes: Sequence[
     m = METRICS[metric]
     return (
         f"The recommended variant, {name}, trained on all development images. Test {m.title} "
-        f"{_in_unit(evaluation.metrics[metric], m)} on {evaluation.images} images. Takes float32 "
+        f"{in_unit(evaluation.metrics[metric], m)} on {evaluation.images} images. Takes float32 "
         "images 0..255; gives for each pixel the probabilities of "
         f"{tracking.fitting(classes, ABOUT, ', ', 'and {} more')}, in this order."
     )
@@ -91,7 +91,7 @@ def metrics_table(evaluation: MasksJudgement, confidence: float) -> str:
     lines = [f"| metric | on the test images [{confidence:.0%} CI] |", "|---|---|"]
     for name, ends in evaluation.metrics.items():
         m = METRICS[name]
-        lines.append(f"| {m.title} | {_in_unit(ends, m)} |")
+        lines.append(f"| {m.title} | {in_unit(ends, m)} |")
     return "\n".join(lines)
 
 
@@ -104,8 +104,8 @@ def classes_table(rows: Sequence[Mapping], confidence: float) -> str:
     ]
     m = METRICS[WHOLE]
     for row in rows:
-        iou = _bounded(Ends(row["iou"], row["low"], row["high"]), m)
-        precision, recall = (_or_dash(row[key]) for key in ("precision", "recall"))
+        iou = bounded(Ends(row["iou"], row["low"], row["high"]), m)
+        precision, recall = (or_dash(row[key]) for key in ("precision", "recall"))
         lines.append(
             f"| {escaped(row['class'])} | {row['images']} | {_percent(row['share'])} | {iou} "
             f"| {precision} | {recall} |"
@@ -113,7 +113,8 @@ def classes_table(rows: Sequence[Mapping], confidence: float) -> str:
     return "\n".join(lines)
 
 
-def _or_dash(share: float) -> str:
+def or_dash(share: float) -> str:
+    """A share in %; a dash where there is none."""
     return "–" if math.isnan(share) else f"{share * 100:.1f}"
 
 
@@ -121,12 +122,13 @@ def _percent(share: float) -> str:
     return f"{share * 100:.1f}" if share >= 0.01 or not share else f"{share * 100:.2g}"
 
 
-def _bounded(ends: Ends, m: Metric) -> str:
+def bounded(ends: Ends, m: Metric) -> str:
     """A value with its interval, without the unit."""
     if not np.isfinite(ends).all():
         return "–" if math.isnan(ends.value) else m.plain(ends.value)
     return f"{m.plain(ends.value)} [{m.plain(ends.low)}, {m.plain(ends.high)}]"
 
 
-def _in_unit(ends: Ends, m: Metric) -> str:
-    return f"{_bounded(ends, m)} {m.unit}"
+def in_unit(ends: Ends, m: Metric) -> str:
+    """A value with its interval, in the metric's unit."""
+    return f"{bounded(ends, m)} {m.unit}"

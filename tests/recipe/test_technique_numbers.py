@@ -161,9 +161,7 @@ def test_a_loss_of_each_pixel_weighs_void_ones_nothing(name):
 def test_classes_that_weigh_the_same_already_are_not_balanced():
     sections = made_up.sections(balanced=True)
     sections = replace(sections, task="segmentation")
-    with pytest.raises(
-        UserError, match="technique dice_loss: all classes .* train.balanced: false"
-    ):
+    with pytest.raises(UserError, match=r"dice_loss: all classes .* train\.balanced: false"):
         sections.recipe(["dice_loss"])
     assert sections.recipe(["dice_cross_entropy"]).balanced
 

@@ -1,0 +1,99 @@
+"""Whole studies of other tasks than classification, all stages of them, small."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from cnnlab import paths, records
+from cnnlab.tasks import TASKS
+
+OF_TASK = {  # its primary metric, and what its report shows besides
+    "segmentation": ("iou", ["figures/masks.png", "compare/class_iou.csv", "figures/extremes.png"]),
+    "detection": ("map", []),
+}
+
+
+@pytest.fixture(scope="module", params=OF_TASK)
+def study(request, tmp_path_factory, root):
+    """The folder of a study after all of its stages, and its task."""
+    task, folder = request.param, tmp_path_factory.mktemp(request.param)
+    yaml = YAML()
+    p = yaml.load(root / "tests/params.yaml")
+    p.update(study=task, task=task)
+    p["data"].update(source="canvases", dev_per_class=6, test_per_class=2)
+    p["data"]["pretrain"]["task"] = None
+    p["folds"].update(k=2, repeats=2)
+    p["model"]["vgg"].update(filters=[8, 8], convs=1, dense=[])
+    p["train"].update(epochs=3, batch_size=8, learning_rate=0.01, techniques=["batchnorm"])
+    p["execution"]["workers"] = 1
+    p["design"].update(kind="star", techniques=["augment"], starts=["scratch"], placebo=False)
+    p["variants"] = {"train": {"baseline": [], "augment": ["augment"]}, "transfer": {}}
+    p["sizes"].update(per_class=[], variants=[])
+    p["decide"]["max_repeats"] = None
+    p["visualize"].update(variants=["baseline", "augment"], images=1)
+    ropes = dict.fromkeys(TASKS[task].METRICS, 0.01)
+    p["compare"].update(metric=OF_TASK[task][0], draws=200, rope=ropes)
+    yaml.dump(p, folder / "params.yaml")
+    for name in ("raw", "raw_pretrain"):
+        (folder / "data" / name).mkdir(parents=True)
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-m", "stages"], cwd=folder, env=os.environ | store, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    return folder, task
+
+
+def test_its_report_answers_and_shows_what_the_task_is(study):
+    folder, task = study
+    metric, shown = OF_TASK[task]
+    text = (folder / "reports/report.md").read_text()
+    assert f"{TASKS[task].METRICS[metric].title} " in text
+    assert all(one in text for one in shown)
+    assert "accuracy" not in text.lower().replace("pixel accuracy", "")
+    assert (folder / "reports/report.html").stat().st_size > 100_000
+    for link in [
+        line.split("](")[1].split(")")[0] for line in text.split("\n") if line[:2] == "!["
+    ]:
+        assert (folder / "reports" / link).exists(), link
+
+
+def test_effects_are_of_the_task_s_metrics(study):
+    folder, task = study
+    effects = pd.read_csv(folder / "reports/ablation.csv")
+    assert set(effects["metric"]) == {*TASKS[task].METRICS}
+    assert effects["metric"].iloc[0] == OF_TASK[task][0]
+    assert np.isfinite(effects["effect"]).all()
+
+
+def test_scores_are_what_trials_measured(study, monkeypatch):
+    folder, task = study
+    monkeypatch.chdir(folder)
+    scores = pd.read_csv(paths.COMPARE / "ablation_scores.csv").set_index("name")
+    score, _ = TASKS[task].MEASURED
+    metric = TASKS[task].METRICS[score]
+    for name in ("baseline", "augment"):
+        trials = records.read_all(paths.RUNS / name)
+        assert len(trials) == 4
+        for trial in trials:
+            assert trial.final[score] == pytest.approx(
+                metric.score(trial.labels, trial.outputs), abs=1e-6
+            )
+        if not metric.approximate:
+            mean = np.mean([trial.final[score] for trial in trials])
+            assert scores.loc[name, score] == pytest.approx(mean, abs=1e-4)
+
+
+def test_the_recommended_variant_was_evaluated_once_on_the_test_set(study):
+    folder, task = study
+    facts = json.loads((folder / "reports/final.json").read_text())
+    metric = OF_TASK[task][0]
+    low, value, high = (facts["test"][metric + end] for end in ("_low", "", "_high"))
+    assert 0 <= low <= value <= high <= 1
+    assert (folder / "reports/model_card.md").exists() and (folder / "models/model.keras").exists()
