@@ -13,6 +13,7 @@ from cnnlab.errors import UserError
 from cnnlab.plugins import Options
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.techniques import SCRATCH, TECHNIQUES, starts
+from cnnlab.tasks import TASKS
 
 yaml = YAML(typ="safe")
 FILE = Path(__file__).with_name("params.yaml")
@@ -59,7 +60,7 @@ def edited(tmp_path):
             if value is ABSENT:
                 del group[last]
             else:
-                group[last] = value
+                group[last] = copy.deepcopy(value)
         path = tmp_path / "params.yaml"
         with path.open("w") as file:
             yaml.dump(content, file)
@@ -513,3 +514,114 @@ def test_a_variant_is_found_whichever_group_it_is_in():
 def test_values_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         params.load("train", path=FILE).epochs = 3
+
+
+SEGMENTING = {
+    "task": "segmentation",
+    "data.source": "canvases",
+    "model.vgg.dense": [],
+    "compare.metric": "iou",
+    "compare.rope": dict.fromkeys(TASKS["segmentation"].METRICS, 0.01),
+    "backbone.features": None,
+}
+
+
+def test_a_study_of_masks_is_valid(edited):
+    whole = params.read(edited(SEGMENTING))
+    assert (whole.task, whole.sections.task) == ("segmentation", "segmentation")
+    assert params.read_parts((consistency.LAW, consistency.FIT), edited(SEGMENTING))[1] == []
+
+
+def test_a_file_without_a_task_is_of_classification(edited):
+    assert params.read(edited({"task": ABSENT})).task == "classification"
+
+
+def test_an_unknown_task_is_refused_with_those_there_are(refusal):
+    message = refusal({"task": "detecting"})
+    assert f"task = 'detecting': unknown task; allowed: {', '.join(TASKS.names())}" in message
+    assert len(message.splitlines()) == 1  # and nothing that depends on it
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"compare.metric": "accuracy"},
+            "compare.metric = 'accuracy': allowed: metrics of task: segmentation: iou, dice, ",
+        ),
+        (
+            {"compare.rope.dice": ABSENT},
+            "compare.rope.dice: missing; task: segmentation has this metric",
+        ),
+        ({"compare.rope.miou": None}, "compare.rope.miou: missing; task: segmentation has this"),
+        (
+            {"compare.rope.nll": 0.01},
+            "compare.rope.nll = 0.01: allowed: none, as task: segmentation has other metrics: iou,",
+        ),
+        ({"train.members": 3}, "train.members = 3: allowed: 1, as what trials of task: segment"),
+        ({"final.flips": True}, "final.flips = True: allowed: false, as what trials of task: seg"),
+        ({"data.classes": ["1", "2"]}, "data.classes = ['1', '2']: allowed: null, as classes of"),
+        ({"model.vgg.dense": [8]}, "model.vgg.dense = [8]: allowed: [], as networks of task: seg"),
+        ({"backbone.features": 0}, "backbone.features = 0: allowed: null, as networks of task: s"),
+        (
+            {"techniques.mixup": {"alpha": 0.2}, "variants.train.x": ["mixup"]},
+            "variants.train.x: technique mixup does not serve task: segmentation, only classific",
+        ),
+        (
+            {"techniques.mixup": {"alpha": 0.2}, "train.techniques": ["mixup"]},
+            "train.techniques: technique mixup does not serve task: segmentation",
+        ),
+        (
+            {"techniques.mixup": {"alpha": 0.2}, "design.techniques": ["mixup"]},
+            "design.techniques = 'mixup': allowed: techniques that serve task: segmentation",
+        ),
+    ],
+)
+def test_what_a_task_leaves_no_choice_of_is_refused(refusal, changes, said):
+    (line,) = refusal(SEGMENTING | changes).splitlines()
+    assert said in line
+
+
+def test_features_that_no_variant_would_store_are_no_mistake(edited):
+    alone = {name: on for name, on in GROUPS["transfer"].items() if "freeze" not in on}
+    names = [FIRST]
+    changes = {"backbone.features": 0, "variants.transfer": alone}
+    params.read(
+        edited(SEGMENTING | changes | {"visualize.variants": names, "sizes.variants": names})
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"compare.metric": "iou"}, "metrics of task: classification: accuracy, nll, "),
+        ({"compare.rope.ece": ABSENT}, "compare.rope.ece: missing; task: classification has this"),
+        ({"compare.rope.iou": 0.1}, "compare.rope.iou = 0.1: allowed: none, as task: classific"),
+        (
+            {"techniques.dice_loss": {"smooth": 1.0}, "variants.train.x": ["dice_loss"]},
+            "variants.train.x: technique dice_loss does not serve task: classification, only seg",
+        ),
+    ],
+)
+def test_what_other_tasks_have_is_refused_where_images_are_classified(refusal, changes, said):
+    (line,) = refusal(changes).splitlines()
+    assert said in line
+
+
+def test_all_ropes_that_lack_are_named(refusal):
+    lines = refusal({"compare.rope": {}}).splitlines()
+    names = TASKS["classification"].METRICS
+    assert [line.partition("compare.rope.")[2].partition(":")[0] for line in lines] == [*names]
+
+
+@pytest.mark.parametrize("source", SOURCES.names())
+def test_a_source_has_what_its_task_learns_from(edited, source):
+    """One with masks may be classified too, by labels."""
+    path = edited(SEGMENTING | {"data.source": source})
+    masks = "masks" in getattr(SOURCES[source], "TRUTH", ())
+    said = params.read_parts((consistency.LAW, consistency.FIT), path)[1]
+    able = ", ".join(n for n in SOURCES.names() if "masks" in getattr(SOURCES[n], "TRUTH", ()))
+    needed = f"allowed: sources with masks, which task: segmentation needs: {able}"
+    assert said == ([] if masks else [f"data.source = {source!r}: {needed}"])
+    classified = edited({"data.source": source})
+    assert params.read_parts((consistency.LAW, consistency.FIT), classified)[1] == []
