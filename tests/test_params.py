@@ -60,7 +60,7 @@ def edited(tmp_path):
             if value is ABSENT:
                 del group[last]
             else:
-                group[last] = value
+                group[last] = copy.deepcopy(value)
         path = tmp_path / "params.yaml"
         with path.open("w") as file:
             yaml.dump(content, file)

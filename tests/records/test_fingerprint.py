@@ -1,6 +1,7 @@
 """Fingerprints change with what can change a result, and with nothing else."""
 
 import importlib.metadata
+import itertools
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.recipe import Phase
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.records import fingerprint
+from cnnlab.tasks import TASKS
 from tests import made_up
 
 TRAIN, HELD_OUT = ["aa:0", "bb:1", "cc:0"], ["dd:1"]
@@ -152,9 +154,10 @@ def test_an_edit_of_what_computes_nothing_counts_for_none(rewritten, module):
 
 
 def plain_or(name):
-    """A recipe that uses one technique, in a network where it does something."""
-    for net in dict.fromkeys(["vgg", *NETS.names()]):
-        sections = made_up.sections(net)
+    """A recipe that uses one technique, in a network and of a task where it does something."""
+    nets = dict.fromkeys(["vgg", *NETS.names()])
+    for task, net in itertools.product(TASKS.names(), nets):
+        sections = replace(made_up.sections(net), task=task)
         try:
             return sections.recipe([]), sections.recipe([name])
         except UserError:
