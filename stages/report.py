@@ -36,13 +36,14 @@ def main() -> None:
         "study": study,
         **_of_effects(effects, options, folds, train, data, final),
         "screening": _screening(effects, options),
-        **_of_classes(),
+        **_of_classes(TASKS[task].BY_CLASS),
         **_of_variants(options, folds, train, data),
         "backbone": _backbone(data, backbone) if variants.transfer else "",
         "everywhere": train.techniques,
         **_of_training(curves, options, [k for k, recipe in recipes.items() if recipe.schedule]),
         **_of_networks(views),
         **_of_sizes(options),
+        "predicted_words": TASKS[task].PREDICTED,
         **_of_images(),
         "data": report.included(paths.DATA_REPORT.read_text()),
         "final": final,
@@ -165,7 +166,7 @@ def _screening(effects: pd.DataFrame, options) -> str:
     return report.screened(rows, options.metric) if rows else ""
 
 
-def _of_classes() -> dict:
+def _of_classes(by_class) -> dict:
     """What it says of single classes and images."""
     sides, classes = paths.COMPARE / "sides.csv", paths.COMPARE / "classes.csv"
     techniques = report.read_table(sides)["technique"].unique() if sides.exists() else ()
@@ -174,7 +175,8 @@ def _of_classes() -> dict:
     return {
         "class_effects": effects,
         "classes_figures": _shown(paths.COMPARE, "classes.png"),
-        "by_label": classes.exists(),
+        "by_label": by_class is None,
+        "by_class": by_class,
         "sides": [(name, report.picture(path, paths.REPORTS)) for name, path in files.items()],
     }
 

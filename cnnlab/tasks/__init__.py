@@ -11,6 +11,9 @@ NumPy alone, defines
 - `AVERAGED`: whether outputs of several networks for one image may be averaged to the outputs of
   their ensemble: probabilities may, counts may not;
 - `QUESTIONS`: metrics by which the report asks whether probabilities are right; none without such;
+- `BY_CLASS`: a table in reports/compare that says how well each class is found, and what it holds,
+  in words; None: classes gain and lose images by technique;
+- `PREDICTED`: what the report says above the pictures of predictions; "": there are none;
 - `INSTEAD`: of the quantities that techniques claim to move (`cnnlab.compare.mechanisms`), those
   that the task measures otherwise -> what it has in their place, or None;
 - `MAPS`: whether a network answers for each pixel, with logits (n, height, width, classes), and

@@ -16,6 +16,8 @@ from cnnlab.scoring import nll_of_each
 MEASURED = {"accuracy": "accuracy", "nll": "NLL"}
 AVERAGED = True
 QUESTIONS = ("nll", "brier")
+BY_CLASS = None
+PREDICTED = ""
 MAPS = False
 INSTEAD: dict[str, str | None] = {}
 TRUTH = None

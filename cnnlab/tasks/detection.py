@@ -21,6 +21,15 @@ from cnnlab.overlap import ratio
 MEASURED = {"map": "mAP", "detection_loss": "loss"}
 AVERAGED = False
 QUESTIONS = ()
+BY_CLASS = (
+    "class_ap50.csv",
+    "Average precision of each class at an IoU of 0.5, over all images together, out of fold",
+)
+PREDICTED = (
+    "Images that the first trial of each variant held out. Errors are of one kind each: of the right "
+    "class in a wrong place, of a wrong class, both, a second box of an object, or where nothing is "
+    "(Bolya et al. 2020)."
+)
 MAPS = False
 TRUTH = "boxes"
 MERGES = False

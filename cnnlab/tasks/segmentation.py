@@ -11,6 +11,15 @@ from cnnlab.overlap import iou, mean_where, of_judged, parts, pixel_nll, ratio
 MEASURED = {"iou": "IoU", "pixel_nll": "NLL of a pixel"}
 AVERAGED = False
 QUESTIONS = ()
+BY_CLASS = (
+    "class_iou.csv",
+    "Intersection over union of each class, over the pixels of all images together, out of fold",
+)
+PREDICTED = (
+    "Images that the first trial of each variant held out. What speaks for a region is its class's "
+    "mean logit there, followed back to the last maps before the image is enlarged again "
+    "(Vinogradova et al. 2020)."
+)
 MAPS = True
 INSTEAD = {
     "gap": "iou_gap",
