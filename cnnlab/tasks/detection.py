@@ -26,9 +26,9 @@ BY_CLASS = (
     "Average precision of each class at an IoU of 0.5, over all images together, out of fold",
 )
 PREDICTED = (
-    "Images that the first trial of each variant held out. An error is of one kind: the right class "
-    "in a wrong place, a wrong class, both, a second box of an object, or a box where nothing is "
-    "(Bolya et al. 2020)."
+    "Images that the first trial of each variant held out. An error is of one kind: the right "
+    "class in a wrong place, a wrong class, both, a second box of an object, or a box where "
+    "nothing is (Bolya et al. 2020)."
 )
 MAPS = False
 TRUTH = "boxes"
