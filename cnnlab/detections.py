@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from cnnlab.overlap import mean_where, ratio
 
 DETECTIONS = 50  # of an image, at most
+MOST_OBJECTS = 64  # of an image
+VISIBLE = 0.25  # share of a box's area that has to be on the image; of less nothing is learnt
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # of the IoU
 RECALLS = np.linspace(0, 1, 101)
 WIDE = 2 + len(THRESHOLDS)  # columns of a detection
@@ -111,17 +113,25 @@ def mean_ap_without(
     the images times the true objects, and with the thresholds.
     """
     p = parts(outputs)
-    n, classes = p.true.shape
+    every = [average_precision_without(p, c, thresholds) for c in range(p.true.shape[1])]
     there = p.true.sum(axis=0) > 0
-    whole, without = np.zeros(classes), np.zeros((n, classes))
-    for number in np.flatnonzero(there):
-        of_class = ranked(p, number)
-        for t in thresholds:
-            ap, left = _without(of_class, t)
-            whole[number] += ap / len(thresholds)
-            without[:, number] += left / len(thresholds)
     left = p.true.sum(axis=0) - p.true > 0
-    return float(mean_where(whole, there)), mean_where(without, left)
+    whole = mean_where(np.array([ap for ap, _ in every]), there)
+    return float(whole), mean_where(np.stack([without for _, without in every], axis=1), left)
+
+
+def average_precision_without(
+    p: Parts, number: int, thresholds: Sequence[int]
+) -> tuple[float, NDArray[np.float64]]:
+    """Average precision of a class, the mean over `THRESHOLDS` of these numbers, and for each image
+    that without it, float64 (n,): exactly. 1 where no object of the class is left."""
+    of_class = ranked(p, number)
+    if not of_class.true.any():
+        return 1.0, np.ones(len(p.true))
+    each = [_without(of_class, t) for t in thresholds]
+    without = np.mean([left for _, left in each], axis=0)
+    gone = of_class.true == of_class.true.sum()
+    return float(np.mean([ap for ap, _ in each])), np.where(gone, 1.0, without)
 
 
 def _without(of_class: Ranked, threshold: int) -> tuple[float, NDArray[np.float64]]:
@@ -171,6 +181,20 @@ def _weights(true: int, most: int) -> NDArray[np.float64]:
 def loss(labels, outputs):
     """The loss of each image, float64 (n,)."""
     return outputs[:, -1].astype(np.float64)
+
+
+def areas(boxes: np.ndarray) -> np.ndarray:
+    """Of objects (..., 5), see `cnnlab.data.truths`, in square pixels, (...)."""
+    return np.prod(boxes[..., 3:5] - boxes[..., 1:3], axis=-1)
+
+
+def counted(boxes: np.ndarray, classes: Sequence[str]) -> tuple[dict[str, int], int]:
+    """Objects of each class, and how many images have none, of boxes (n, MOST_OBJECTS, 5)
+    (see `cnnlab.data.truths`)."""
+    numbers = boxes[..., 0].astype(int)
+    counts = np.bincount(numbers[numbers >= 0], minlength=len(classes))
+    empty = int((numbers < 0).all(axis=1).sum())
+    return dict(zip(classes, counts.tolist(), strict=True)), empty
 
 
 def iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:

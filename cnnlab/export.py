@@ -20,6 +20,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,11 @@ from cnnlab.processes import quiet
 
 if TYPE_CHECKING:
     import keras
+    import onnx
 
 IMAGES = 32  # that a file is asked about
 TOLERANCE = 1e-4  # of a probability
+LARGEST = 1024  # pixels of a map's side, as of an image's
 ONNX = ("onnx", "onnxruntime", "tf2onnx")  # packages
 
 
@@ -139,7 +142,36 @@ def _ask_tflite(file: Path, images: np.ndarray) -> np.ndarray:
 
 
 def _write_onnx(network: keras.Model, file: Path) -> None:
+    import onnx
+
     network.export(file, format="onnx", verbose=False)
+    model = onnx.load(file)
+    if _round_up(model.graph):
+        onnx.save(model, file)
+
+
+def _round_up(graph: onnx.GraphProto) -> bool:
+    """Make maps as large as they should be; returns whether some were not.
+
+    Where they are enlarged by a factor such as 7/3, tf2onnx writes it as float32, and where that is
+    a bit too small, 3 pixels become 6.
+    """
+    import onnx
+
+    asked = {node.input[2] for node in graph.node if node.op_type == "Resize"}
+    changed = False
+    for constant in graph.initializer:
+        if constant.name in asked and constant.data_type == onnx.TensorProto.FLOAT:
+            scales = onnx.numpy_helper.to_array(constant)
+            meant = [Fraction(float(scale)).limit_denominator(LARGEST) for scale in scales]
+            short = np.array(
+                [fraction > Fraction(float(s)) for fraction, s in zip(meant, scales, strict=True)]
+            )
+            if short.any():
+                larger = np.where(short, np.nextafter(scales, np.float32(np.inf)), scales)
+                constant.CopyFrom(onnx.numpy_helper.from_array(larger, constant.name))
+                changed = True
+    return changed
 
 
 def _ask_onnx(file: Path, images: np.ndarray) -> np.ndarray:

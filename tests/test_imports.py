@@ -23,7 +23,8 @@ FLOORS = [
     {"params"},
     {"observed", "usage", "report"},
     {
-        *("__main__", "design", "export", "find_lr", "launch", "new_study", "predict", "proposal"),
+        *("__main__", "asked", "design", "export", "find_lr", "launch", "new_study", "predict"),
+        *("predict_masks", "proposal"),
         *("pull_request", "timing", "track", "tryout", "ui", "validate"),
     },
     {"stages"},

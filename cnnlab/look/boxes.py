@@ -62,7 +62,7 @@ def boxes_figure(
     title: str,
     rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, str]],
     classes: Sequence[str],
-    least: float,
+    least: float | None,
 ) -> Picture:
     """Images with their true boxes (solid) and those that are detected (dashed, with class and
     score).
@@ -74,7 +74,7 @@ def boxes_figure(
         rows: At least one: image, uint8 (height, width, channels); its objects; its detections; and
             what is written below.
         classes: Their names.
-        least: The lowest score that is drawn.
+        least: The lowest score that is drawn; None: true boxes alone are shown.
 
     Raises:
         ValueError: if there is no image, or a box is of no class.
@@ -88,7 +88,8 @@ def boxes_figure(
                 f"{title}: boxes of classes {np.unique(numbers).tolist()}; allowed are 0 to"
                 f" {len(classes) - 1}"
             )
-    drawn = [(image, o, d[d[:, 1] >= least], caption) for image, o, d, caption in rows[:MOST]]
+    lowest = np.inf if least is None else least
+    drawn = [(image, o, d[d[:, 1] >= lowest], caption) for image, o, d, caption in rows[:MOST]]
     every = [(1 + b[:, 0]).astype(int) for _, *both, _ in drawn for b in both]
     names = entries(every, ("", *classes))
     grids = [fit(1, image.shape[:2], (LARGEST, LARGEST), 0, LARGEST) for image, *_ in drawn]
@@ -99,7 +100,9 @@ def boxes_figure(
     tall = [
         max(grids[i].height for i in g) + WORDS * max(len(lines[i]) for i in g) + 30 for g in groups
     ]
-    note = f"solid: true; dashed: detected, with the score (from {least:g} on)"
+    note = "boxes of the objects"
+    if least is not None:
+        note = f"solid: true; dashed: detected, with the score (from {least:g} on)"
     if len(rows) > len(drawn):
         note += f"; {len(drawn)} of {plural(len(rows), 'image')}"
     with house_style():
@@ -115,9 +118,10 @@ def boxes_figure(
                 write_lines(figure, left, down, lines[i], WORDS, **style)
             top += high
         legend(figure, top, names, False)
-    words = [
-        f"{caption}: {plural(len(o), 'object')}, {len(d)} detected" for _, o, d, caption in drawn
-    ]
+    words = [f"{caption}: {plural(len(o), 'object')}" for _, o, _, caption in drawn]
+    if least is None:
+        return Picture(figure, _alt(f"{title}: boxes of the objects", words))
+    words = [f"{said}, {len(d)} detected" for said, (_, _, d, _) in zip(words, drawn, strict=True)]
     return Picture(figure, _alt(f"{title}: true boxes and detected ones", words))
 
 

@@ -262,8 +262,10 @@ def targets_figure(
     return Picture(figure, _alt(what, shares))
 
 
-def class_iou_figure(title: str, rows: Sequence[Mapping], classes: Sequence[str]) -> Picture:
-    """The IoU of each class: a dot and an interval for each variant.
+def class_iou_figure(
+    title: str, rows: Sequence[Mapping], classes: Sequence[str], called: str = "IoU"
+) -> Picture:
+    """The IoU of each class, or what else is `called` so: a dot and an interval for each variant.
 
     Variants stand in panels of up to `VARIANTS`; of more than `PANELS` panels the first are drawn.
     Of more than `MOST` classes those are drawn in which variants differ most (of one variant: those
@@ -288,9 +290,9 @@ def class_iou_figure(title: str, rows: Sequence[Mapping], classes: Sequence[str]
     by_class = {name: [row for row in rows if row["class"] == name] for name in classes}
     named = [name for name in classes if by_class[name]]
     drawn = _telling(by_class, named)
-    notes = ["IoU (%) of each class on held-out images; line: interval"]
+    notes = [f"{called} (%) of each class on held-out images; line: interval"]
     if len(drawn) < len(named):
-        why = "in which variants differ most" if len(variants) > 1 else "with the lowest IoU"
+        why = "in which variants differ most" if len(variants) > 1 else f"with the lowest {called}"
         notes.append(f"{len(drawn)} of {len(named)} classes: those {why}")
     if len(variants) > of_panels:
         notes.append(f"the first {of_panels} of {len(variants)} variants")
@@ -328,13 +330,13 @@ def class_iou_figure(title: str, rows: Sequence[Mapping], classes: Sequence[str]
             steps = MaxNLocator(10 // len(panels) + 1, steps=[1, 2, 5, 10]).tick_values(*ends)
             ticks = [value for value in steps.tolist() if ends[0] <= value <= ends[1]]
             axes.set_xticks(ticks, [number(round(value, 9)) for value in ticks])
-            axes.set_xlabel("IoU (%)", fontsize=SMALL, color=INK)
+            axes.set_xlabel(f"{called} (%)", fontsize=SMALL, color=INK)
     finite = [row for row in rows if np.isfinite(row["iou"])]
     parts = []
     if finite:
         low, high = (f(finite, key=lambda row: row["iou"]) for f in (min, max))
         parts = [f"lowest {_said(low)}", f"highest {_said(high)}"]
-    what = f"{title}: IoU of {len(named)} classes by {plural(len(variants), 'variant')}, %"
+    what = f"{title}: {called} of {len(named)} classes by {plural(len(variants), 'variant')}, %"
     return Picture(figure, _alt(what, parts))
 
 

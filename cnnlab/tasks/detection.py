@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import math
 
-from cnnlab.detections import THRESHOLDS, loss, mean_ap_without, parts
+from cnnlab.detections import (
+    THRESHOLDS,
+    average_precision_without,
+    loss,
+    mean_ap_without,
+    parts,
+)
 from cnnlab.metric import SHARE, Metric, influence
 from cnnlab.overlap import ratio
 
@@ -49,6 +55,16 @@ def recall50(labels, outputs):
         return found if there.any() else found + 1.0
     whole, weight = found[there].mean(), there / there.mean()  # 1 on average
     return whole + weight * (found - whole)
+
+
+def ap50_of_class(number):
+    """What gives each image its influence on the average precision of one class at an IoU of 0.5; 1
+    where there is no object of it."""
+
+    def values(labels, outputs):
+        return influence(*average_precision_without(parts(outputs), number, [0]))
+
+    return values
 
 
 METRICS = {

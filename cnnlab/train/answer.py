@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.train.input import at_once
+from cnnlab.train.input import Data, at_once
+from cnnlab.train.tasks._boxes import detected
 
 
 def probabilities(net: keras.Model, images: np.ndarray, flips: bool = False) -> np.ndarray:
@@ -29,9 +31,7 @@ def probabilities(net: keras.Model, images: np.ndarray, flips: bool = False) -> 
             return tf.nn.softmax((logits(batch) + logits(tf.reverse(batch, [2]))) / 2)
         return tf.nn.softmax(logits(batch))
 
-    size = at_once(images.shape[1:])
-    parts = (images[i : i + size] for i in range(0, len(images), size))
-    return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])
+    return _in_parts(answer, images)
 
 
 def masks(net: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -43,6 +43,23 @@ def masks(net: keras.Model, images: np.ndarray) -> np.ndarray:
         logits = net(tf.cast(pixels, "float32"), training=False)
         return tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
 
+    return _in_parts(answer, images)
+
+
+def boxes(net: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What a network detects, float32 (n, DETECTIONS, 6), in inference mode: class number (-1: no
+    further detection), score, and y0, x0, y1, x1 in pixels, the surest first; as `probabilities`,
+    of a network of `cnnlab.recipe.detector`."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.uint8)])
+    def answer(pixels: tf.Tensor) -> tf.Tensor:
+        found = detected(net(tf.cast(pixels, "float32"), training=False))
+        return found * tf.constant([1.0, 1, *images.shape[1:3], *images.shape[1:3]])
+
+    return _in_parts(answer, images)
+
+
+def _in_parts(answer: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> np.ndarray:
     size = at_once(images.shape[1:])
     parts = (images[i : i + size] for i in range(0, len(images), size))
     return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])
@@ -53,15 +70,16 @@ def outputs(
 ) -> np.ndarray:
     """What a trial would keep of what a network says, float32 (n, ...), in inference mode; as
     `probabilities`. `learning`: the task's module of `cnnlab.train.tasks`; `truth`: what is true of
-    the images, (n, ...); may be memory-mapped."""
+    the images, (n, ...), as a pool has it: labels, or `Pool.truth`; may be memory-mapped."""
     pixels = tf.TensorSpec([None, *images.shape[1:]], tf.uint8)
-    targets = learning.spec(images.shape[1:])
+    spec, none = learning.spec(images.shape[1:]), np.zeros(0, int)
+    targets = Data(images, truth, none, none, 0, learning=learning, truth=truth).targets
 
-    @tf.function(input_signature=[pixels, targets])
+    @tf.function(input_signature=[pixels, spec])
     def answer(some: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
         return learning.outputs(net(tf.cast(some, "float32"), training=False), true)
 
     size = at_once(images.shape[1:])
     parts = [slice(i, i + size) for i in range(0, len(images), size)]
-    kept = [answer(tf.constant(images[p]), tf.constant(truth[p], targets.dtype)) for p in parts]
+    kept = [answer(tf.constant(images[p]), tf.constant(targets[p], spec.dtype)) for p in parts]
     return np.concatenate([part.numpy() for part in kept])

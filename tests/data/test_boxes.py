@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cnnlab.data import boxes
 from cnnlab.data.images import RESIZE
 from cnnlab.data.sources import of_array
+from cnnlab.data.sources._boxes import label
+from cnnlab.data.truths import TRUTHS, detection
+from cnnlab.detections import MOST_OBJECTS, counted
 from cnnlab.errors import UserError
-from cnnlab.tasks import TASKS
 
 NAMES = ("cat", "dog", "owl")
 
@@ -49,7 +50,7 @@ def test_boxes_move_as_pixels_do(resize, old, new):
         image[y0:y1, x0:x1] = 255
         size = (new[1], new[0])
         painted = np.asarray(RESIZE[resize](Image.fromarray(image), size)) > 127
-        found = boxes.fitted(np.array([[1, y0, x0, y1, x1]]), old, (*new, 1), resize)
+        found = detection.fitted(np.array([[1, y0, x0, y1, x1]]), old, (*new, 1), resize)
         if not len(found):
             assert painted.sum() < 0.5 * new[0] * new[1]
             continue
@@ -63,32 +64,32 @@ def test_boxes_move_as_pixels_do(resize, old, new):
 def test_by_hand():
     one = np.array([[2, 10, 15, 30, 45]])
     old, new = (40, 60), (20, 20, 3)
-    assert boxes.fitted(one, old, new, "squash").tolist() == [[2, 5, 5, 15, 15]]
-    assert boxes.fitted(one, old, new, "crop").tolist() == [[2, 5, 2.5, 15, 17.5]]
+    assert detection.fitted(one, old, new, "squash").tolist() == [[2, 5, 5, 15, 15]]
+    assert detection.fitted(one, old, new, "crop").tolist() == [[2, 5, 2.5, 15, 17.5]]
     # 20 x 13, below 4 (rounded) empty rows
-    found = boxes.fitted(one, old, new, "pad")
+    found = detection.fitted(one, old, new, "pad")
     assert found.tolist()[0] == pytest.approx([2, 10 * 13 / 40 + 4, 5, 30 * 13 / 40 + 4, 15])
-    assert boxes.fitted(one, old, old, "crop").tolist() == one.tolist()
+    assert detection.fitted(one, old, old, "crop").tolist() == one.tolist()
 
 
 def test_what_is_cut_away_by_three_quarters_is_gone():
     """Of 60 columns the middle 40 are kept: 10 to 50."""
     for right, left in ((15, [0, 0, 0, 10, 5]), (13, [0, 0, 0, 10, 3]), (12, None), (9, None)):
         one = np.array([[0, 0, 1 if right > 13 else 2, 10, right]])
-        found = boxes.fitted(one, (40, 60), (40, 40), "crop").tolist()
+        found = detection.fitted(one, (40, 60), (40, 40), "crop").tolist()
         assert found == ([] if left is None else [left]), right
 
 
 def test_all_images_have_as_many_rows():
     some = [[0, 0, 0, 10, 10], [2, 20, 30, 40, 60]]
     source = source_of([some, [], some[1:]])
-    made = boxes.of(source, rows_of(source).iloc[[2, 0, 1]], (20, 30, 1), "squash")
-    assert (made.shape, made.dtype) == ((3, boxes.MOST, 5), np.float32)
+    made = detection.truth(source, rows_of(source).iloc[[2, 0, 1]], (20, 30, 1), "squash")
+    assert (made.shape, made.dtype) == ((3, MOST_OBJECTS, 5), np.float32)
     assert made[0, 0].tolist() == [2, 10, 15, 20, 30] and (made[0, 1:] == -1).all()
     assert made[1, :2].tolist() == [[0, 0, 0, 5, 5], [2, 10, 15, 20, 30]]
     assert (made[1, 2:] == -1).all() and (made[2] == -1).all()
-    assert boxes.counted(made, NAMES) == ({"cat": 1, "dog": 0, "owl": 2}, 1)
-    task = TASKS["detection"]
+    assert counted(made, NAMES) == ({"cat": 1, "dog": 0, "owl": 2}, 1)
+    task = TRUTHS["detection"]
     np.testing.assert_array_equal(
         task.truth(source, rows_of(source), (20, 30, 1), "squash"), made[[1, 2, 0]]
     )
@@ -96,19 +97,19 @@ def test_all_images_have_as_many_rows():
 
 
 def test_too_many_objects_are_refused_by_the_images_name():
-    source = source_of([[], [[0, 0, 0, 5, 5]] * (boxes.MOST + 1)])
-    with pytest.raises(UserError, match=f"1.png: has {boxes.MOST + 1} objects; allowed: 64"):
-        boxes.of(source, rows_of(source), (40, 60, 1), "squash")
+    source = source_of([[], [[0, 0, 0, 5, 5]] * (MOST_OBJECTS + 1)])
+    with pytest.raises(UserError, match=f"1.png: has {MOST_OBJECTS + 1} objects; allowed: 64"):
+        detection.truth(source, rows_of(source), (40, 60, 1), "squash")
 
 
 def test_a_source_without_boxes_is_refused():
     source = replace(source_of([[]]), boxes=None)
     with pytest.raises(UserError, match=r"data\.source has no boxes, which task: detection needs"):
-        TASKS["detection"].truth(source, rows_of(source), (40, 60, 1), "squash")
+        TRUTHS["detection"].truth(source, rows_of(source), (40, 60, 1), "squash")
 
 
 def test_labels_are_the_class_of_most_area():
     one = np.array([[0, 0, 0, 10, 10], [1, 0, 0, 11, 10], [0, 20, 20, 24, 24]], np.float32)
-    assert boxes.label(one, NAMES) == "cat"  # 116 of 110
-    assert boxes.label(one[:2], NAMES) == "dog"
-    assert boxes.label(one[:0], NAMES) == "cat"  # there is no class for none
+    assert label(one, NAMES) == "cat"  # 116 of 110
+    assert label(one[:2], NAMES) == "dog"
+    assert label(one[:0], NAMES) == "cat"  # there is no class for none

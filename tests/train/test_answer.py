@@ -4,9 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from cnnlab import records
-from cnnlab.recipe.network import initial
+from cnnlab.detections import DETECTIONS, MOST_OBJECTS, parts
+from cnnlab.recipe import detector
+from cnnlab.recipe.network import initial, set_random
 from cnnlab.train import input as inputs
-from cnnlab.train.answer import probabilities
+from cnnlab.train.answer import boxes, outputs, probabilities
+from cnnlab.train.tasks import detection
 from tests import made_up
 
 RECIPE = made_up.sections().recipe([])
@@ -41,3 +44,25 @@ def test_both_ways_is_the_mean_of_two_answers_and_so_is_what_is_served():
         softer = shares ** (1 / temperature)
         expected = softer / softer.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(np.asarray(served), expected, rtol=1e-4)
+
+
+def test_boxes_are_in_pixels_and_outputs_are_those_of_the_truth_of_a_pool(monkeypatch):
+    """Whose boxes are in pixels, too, so that all that is detected is a hit where it is the
+    truth."""
+    images = np.repeat(np.repeat(IMAGES, 2, axis=1), 3, axis=2)  # 16x24
+    net = detector.network(RECIPE, images.shape[1:], 2).model
+    set_random(net, 1)
+    kernel, _ = net.get_layer("logits").get_weights()
+    net.get_layer("logits").set_weights([kernel / 100, np.array([-2, -2, 5, 6, 0.5, 0.5])])
+    found = boxes(net, images)
+    assert found.shape == (7, DETECTIONS, 6) and (found[:, 0, 0] >= 0).all()
+    assert found[..., 4].max() > 8 and found[..., 4].max() <= 16  # y1
+    assert found[..., 5].max() > 16 and found[..., 5].max() <= 24  # x1
+    truth = np.full((7, MOST_OBJECTS, 5), -1, np.float32)
+    truth[:, :1] = np.delete(found, 1, axis=2)[:, :1]  # the surest
+    kept = outputs(detection, net, images, truth)
+    hit, area = parts(kept).hit[:, 0], np.prod(truth[:, 0, 3:] - truth[:, 0, 1:3], axis=1)
+    assert (area > 0.5).any() and hit[area > 0.5].all()
+    assert (parts(kept).true.sum(axis=1) == 1).all()
+    monkeypatch.setattr(inputs, "PIXELS", 3 * 16 * 24)
+    np.testing.assert_allclose(outputs(detection, net, images, truth), kept, atol=1e-4)

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cnnlab.data import boxes as fitting
 from cnnlab.data.sources import Source, _masks, refused, shown
 from cnnlab.data.sources._files import Files, is_hidden
 from cnnlab.data.sources._files import images as image_names
+from cnnlab.detections import areas
 
 BEYOND = 1.0  # pixels beyond an image's edge that are rounding, of which nothing is said
 
@@ -73,7 +73,7 @@ def source(
         if not len(boxes) and sizes[name]:
             files.note("image without objects", name, "kept", f"its label is {classes[0]}")
     split, findings = _masks.splits(list(cut))
-    labels = [fitting.label(boxes, classes) for boxes in cut.values()]
+    labels = [label(boxes, classes) for boxes in cut.values()]
     columns = {"source": list(map(shown, cut)), "label": labels, "split": split}
     keys = [Key(files.keys[name], name) for name in cut]
     return Source(
@@ -86,6 +86,15 @@ def source(
         object_classes=classes,
         boxes=Boxes(cut),
     )
+
+
+def label(boxes: np.ndarray, classes: Sequence[str]) -> str:
+    """The class of most box area, by which images are stratified. Of an image without objects the
+    first class, as there is no class for it: it shares a stratum with that one's images, and no
+    more follows from it."""
+    if not len(boxes):
+        return classes[0]
+    return classes[int(np.bincount(boxes[:, 0].astype(int), areas(boxes)).argmax())]
 
 
 def _cut(

@@ -1,6 +1,18 @@
-"""Boxes of objects, see `cnnlab.data.boxes`."""
+"""Boxes: where the objects of an image are, brought to the shape of a study's images.
 
-from cnnlab.data import boxes
+float32 (n, MOST_OBJECTS, 5): of each object its class number, from 0 (there is no background), and
+its box y0, x0, y1, x1 in pixels from the upper left corner, where the first pixel reaches from 0 to
+1; an image's objects come first, the other rows hold -1. An image without objects has none but
+these.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cnnlab.data.sources import Source
+from cnnlab.detections import MOST_OBJECTS, VISIBLE, areas
 from cnnlab.errors import UserError
 
 LEAST = 1
@@ -10,8 +22,60 @@ def classes(source):
     return source.object_classes
 
 
-def truth(source, rows, shape, resize):
-    """Boxes, float32 (n, boxes.MOST, 5)."""
+def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: str) -> np.ndarray:
+    """Boxes of images that were brought to `shape` by `images.RESIZE[resize]`, float32 (n,
+    MOST_OBJECTS, 5): moved as their images were.
+
+    `rows`: of the source's table, with columns `row`, `source`, and `width` and `height` of the
+    original. Raises UserError where the source has no boxes, and naming the first image that has
+    too many objects.
+    """
     if source.boxes is None:
         raise UserError("params.yaml: data.source has no boxes, which task: detection needs")
-    return boxes.of(source, rows, shape, resize)
+    made = np.full((len(rows), MOST_OBJECTS, 5), -1, np.float32)
+    for at, (row, name, width, height) in enumerate(
+        rows[["row", "source", "width", "height"]].itertuples(index=False)
+    ):
+        boxes = fitted(source.boxes(source.keys[row]), (int(height), int(width)), shape, resize)
+        if len(boxes) > MOST_OBJECTS:
+            raise UserError(f"{name}: has {len(boxes)} objects; allowed: {MOST_OBJECTS} an image")
+        made[at, : len(boxes)] = boxes
+    return made
+
+
+def fitted(
+    boxes: np.ndarray, old: tuple[int, int], shape: tuple[int, ...], resize: str
+) -> np.ndarray:
+    """Boxes (k, 5) of an image of `old` (height, width) at another size, float32 (left, 5): cut off
+    at the image's edge, without those of which less than `VISIBLE` is left."""
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 5)
+    moved = boxes.copy()
+    for axis, (factor, shift) in enumerate(_moves(old, shape[:2], resize)):
+        moved[:, [1 + axis, 3 + axis]] = boxes[:, [1 + axis, 3 + axis]] * factor + shift
+    cut = moved.copy()
+    cut[:, 1:] = np.clip(moved[:, 1:], 0, [*shape[:2], *shape[:2]])
+    left = areas(cut)
+    return cut[(left > 0) & (left >= VISIBLE * areas(moved))].astype(np.float32)
+
+
+def _moves(old: tuple[int, int], new: tuple[int, ...], resize: str) -> list[tuple[float, float]]:
+    """Factor and shift of coordinates down and across, as `images.RESIZE` moves pixels."""
+    height, width = old
+    if tuple(new) == (height, width):
+        return [(1.0, 0.0)] * 2
+    if resize == "squash":
+        return [(new[0] / height, 0.0), (new[1] / width, 0.0)]
+    if resize == "crop":  # as ImageOps.fit: the largest part of the wanted shape, in the middle
+        wanted = new[1] / new[0]
+        kept = (height, wanted * height) if width / height >= wanted else (width / wanted, width)
+        return [
+            (after / part, -(before - part) / 2 * after / part)
+            for before, part, after in zip(old, kept, new, strict=True)
+        ]
+    # As `images.pad`.
+    ratio = width / height / (new[1] / new[0])
+    thin = max(1, round(new[0] * min(1, 1 / ratio))), max(1, round(new[1] * min(1, ratio)))
+    return [
+        (inside / before, round((after - inside) / 2))
+        for before, inside, after in zip(old, thin, new, strict=True)
+    ]

@@ -15,6 +15,7 @@ from cnnlab.plugins import Options as Base
 
 CLAIM = "less sure of itself on images it has not seen"
 EVIDENCE = ("confidence", "lower")
+SERVES = ("classification", "segmentation")
 
 
 class Options(Base):

@@ -15,6 +15,7 @@ from cnnlab.plugins import Options as Base
 
 CLAIM = "probabilities are closer to how often they are right"
 EVIDENCE = ("ece", "lower")
+SERVES = ("classification", "segmentation")
 
 
 class Options(Base):

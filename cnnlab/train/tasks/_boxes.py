@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from cnnlab.data.boxes import VISIBLE
-from cnnlab.detections import DETECTIONS, THRESHOLDS
+from cnnlab.detections import DETECTIONS, THRESHOLDS, VISIBLE
 from cnnlab.recipe.detector import BOX
 
 OVERLAP = 0.7  # IoU with the object's that a box shifted by a radius has at least, as Zhou et al.

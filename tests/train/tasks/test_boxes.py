@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnlab.data.boxes import VISIBLE
-from cnnlab.detections import DETECTIONS, mean_ap, parts
+from cnnlab.detections import DETECTIONS, VISIBLE, mean_ap, parts
 from cnnlab.recipe.detector import BOX
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.train.augmentation import resample

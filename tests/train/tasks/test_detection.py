@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnlab.data.boxes import MOST
+from cnnlab.detections import MOST_OBJECTS
 from cnnlab.errors import UserError
 from cnnlab.recipe.detector import BOX, network, stride
 from cnnlab.tasks.detection import METRICS
@@ -24,7 +24,7 @@ def squares(n=240, side=24, seed=0):
     tenth."""
     rng = np.random.default_rng(seed)
     images = rng.normal(120, 8, (n, side, side, 1))
-    boxes = np.full((n, MOST, 5), -1, np.float32)
+    boxes = np.full((n, MOST_OBJECTS, 5), -1, np.float32)
     for i in range(n):
         for k in range(0 if i % 10 == 9 else rng.integers(1, 3)):
             size, number = rng.integers(6, 10, 2), rng.integers(2)
