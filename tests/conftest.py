@@ -26,7 +26,7 @@ SLOW = {
     *("test_export", "test_fit", "test_gpu", "test_launch", "test_makefile", "test_new_study"),
     *("test_packaged", "test_phases", "test_pipeline", "test_plugins", "test_predict", "test_ray"),
     *("test_resizing", "test_stages", "test_tracking", "test_tracking_decide"),
-    *("test_execute", "test_tracking_figures", "test_tracking_server", "test_tryout", "test_ui"),
+    *("test_tracking_figures", "test_tracking_server", "test_tryout", "test_ui"),
 }
 
 
