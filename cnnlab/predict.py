@@ -7,7 +7,8 @@ predictions/contact_sheet.png. A warning says where an image is unlike the train
 the answer may mean nothing, and a line which other classes cannot be ruled out. With --json the
 answers are printed as one JSON list, nothing else is printed, and no file is written.
 
-Of a network that gives a class to each pixel see `cnnlab.predict_masks`.
+Of a network that gives a class to each pixel see `cnnlab.predict_masks`, of one that finds objects
+`cnnlab.predict_boxes`.
 
 Without an image the study's own samples are asked about, data/sample, where it has some. A few
 images of which some cannot be read stop it. Of many, or of those of a folder (at any depth), .tar
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import importlib
 import os
 import sys
 from collections import Counter
@@ -32,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnnlab import look, paths, predict_masks, records, usage
+from cnnlab import look, paths, records, usage
 from cnnlab.asked import FEW, SHEET, TABLE, Images, stem_of
 from cnnlab.asked import SOME_BAD as SOME_BAD
 from cnnlab.data.sources import shown
@@ -76,13 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     images that cannot be read, and where there are no images."""
     asked = _parse(arguments)
     about = usage.read(asked.model)
-    if TASKS[about.task].MAPS:
-        return predict_masks.answer(asked, about)
-    if not TASKS[about.task].AVERAGED:
-        raise UserError(
-            f"{asked.model}: a network of task: {about.task}, of which nothing is drawn yet; "
-            "`cnnlab.train.answer` says what it answers"
-        )
+    if module := TASKS[about.task].PREDICTS:
+        return importlib.import_module(module).answer(asked, about)
     images = Images(asked.images, about.pixels)
     ask = _Network(asked.model, about)
     if asked.json:

@@ -24,7 +24,7 @@ FLOORS = [
     {"observed", "usage", "report"},
     {
         *("__main__", "asked", "design", "export", "find_lr", "launch", "new_study", "predict"),
-        *("predict_masks", "proposal"),
+        *("predict_boxes", "predict_masks", "proposal"),
         *("pull_request", "timing", "track", "tryout", "ui", "validate"),
     },
     {"stages"},

@@ -11,7 +11,14 @@ from cnnlab.train.tasks import LEARNING
 
 ROOT = Path(__file__).parents[1]
 COCO = ("_coco", "coco_masks", "coco_boxes")  # which calls regions so
-OWN = ("masked", "final_masks", "predict_masks", "detected", "final_boxes")  # files of one task
+OWN = (
+    "masked",
+    "final_masks",
+    "predict_boxes",
+    "predict_masks",
+    "detected",
+    "final_boxes",
+)  # files of one task
 FILES = sorted(
     path.relative_to(ROOT)
     for top in ("cnnlab", "stages")

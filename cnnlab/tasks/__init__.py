@@ -11,6 +11,8 @@ NumPy alone, defines
 - `AVERAGED`: whether outputs of several networks for one image may be averaged to the outputs of
   their ensemble: probabilities may, counts may not;
 - `QUESTIONS`: metrics by which the report asks whether probabilities are right; none without such;
+- `PREDICTS`: the module whose `answer` does what `python -m cnnlab.predict` is asked for; None:
+  that itself, with the class of each image;
 - `BY_CLASS`: a table in reports/compare that says how well each class is found, and what it holds,
   in words; None: classes gain and lose images by technique;
 - `PREDICTED`: what the report says above the pictures of predictions; "": there are none;

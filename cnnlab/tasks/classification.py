@@ -15,6 +15,7 @@ from cnnlab.scoring import nll_of_each
 
 MEASURED = {"accuracy": "accuracy", "nll": "NLL"}
 AVERAGED = True
+PREDICTS = None
 QUESTIONS = ("nll", "brier")
 BY_CLASS = None
 PREDICTED = ""

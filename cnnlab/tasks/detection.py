@@ -20,6 +20,7 @@ from cnnlab.overlap import ratio
 
 MEASURED = {"map": "mAP", "detection_loss": "loss"}
 AVERAGED = False
+PREDICTS = "cnnlab.predict_boxes"
 QUESTIONS = ()
 BY_CLASS = (
     "class_ap50.csv",

@@ -10,6 +10,7 @@ from cnnlab.overlap import iou, mean_where, of_judged, parts, pixel_nll, ratio
 
 MEASURED = {"iou": "IoU", "pixel_nll": "NLL of a pixel"}
 AVERAGED = False
+PREDICTS = "cnnlab.predict_masks"
 QUESTIONS = ()
 BY_CLASS = (
     "class_iou.csv",

@@ -58,6 +58,17 @@ def fitted(
     return cut[(left > 0) & (left >= VISIBLE * areas(moved))].astype(np.float32)
 
 
+def returned(
+    corners: np.ndarray, old: tuple[int, int], shape: tuple[int, ...], resize: str
+) -> np.ndarray:
+    """The opposite of `fitted`: boxes y0, x0, y1, x1 (k, 4) on an image of `shape` in the pixels
+    of the image of `old` (height, width) that it was made of, cut off at its edge, float32."""
+    moved = np.asarray(corners, np.float64).reshape(-1, 4)
+    for axis, (factor, shift) in enumerate(_moves(old, shape[:2], resize)):
+        moved[:, [axis, 2 + axis]] = (moved[:, [axis, 2 + axis]] - shift) / factor
+    return np.clip(moved, 0, [*old, *old]).astype(np.float32)
+
+
 def _moves(old: tuple[int, int], new: tuple[int, ...], resize: str) -> list[tuple[float, float]]:
     """Factor and shift of coordinates down and across, as `images.RESIZE` moves pixels."""
     height, width = old
