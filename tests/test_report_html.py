@@ -85,7 +85,9 @@ def facts(root):
     lists = ("overview", "augmentation", "features", "kernels", "peaks", "grad_cam")
     lists += ("mechanism_figures", "overtaking", "inside", "everywhere", "interactions_figures")
     lists += ("losses_figures", "views_figures")
-    text = dict.fromkeys(("shape", "backbone", "rope", "probability", "accuracy_rope"), "T")
+    text = dict.fromkeys(("shape", "backbone", "rope", "probability", "score_rope"), "T")
+    text |= {"score": "accuracy", "by_label": True, "by_class": None, "labels_asked": True}
+    text |= {"predicted": [], "predicted_words": ""}
     text |= {"convergence": "| | held-out |\n|---|---|\n| **c** | level |", "scheduled": False}
     text |= {"final": "## The recommended recipe\n\n**c** is recommended."}
     text |= {"estimate": "crossed", "evidence": "300 images", "cross_validation": "5 folds"}
