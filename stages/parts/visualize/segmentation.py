@@ -38,10 +38,10 @@ def looked(study: str, firsts: Mapping[str, Record], dev: Pool) -> dict[str, Pic
     for name in firsts:
         network = records.load_model(paths.RUNS / name / records.MODEL)
         said[name] = masks(network, images)
-        if name == best and (found := _regions(network, images, said[name], order, dev)):
+        if name == best and (found := _regions(network, images, said[name], scores[name], dev)):
             layer, regions = found
-            title = f"{name}: what speaks for the class of a region"
-            made[f"regions/{name}"] = look.region_figure(title, layer, regions, dev.classes)
+            picture = look.region_figure(f"{study}, {name}", layer, regions, dev.classes)
+            made[f"regions/{name}"] = picture
     lines = [
         (
             images[i],
@@ -62,24 +62,24 @@ def looked(study: str, firsts: Mapping[str, Record], dev: Pool) -> dict[str, Pic
     return made
 
 
-def _regions(network, images, said, order, dev) -> tuple[str, list]:
+def _regions(network, images, said, scores, dev) -> tuple[str, list]:
     """What speaks for the largest region, besides the background, that a network finds in the
-    images of which all variants do best: the layer whose maps tell it, and lines of
-    `look.region_figure`; nothing where it finds none."""
+    images that it does best: the layer whose maps tell it, and lines of `look.region_figure`;
+    nothing where it finds none."""
     layer, lines = _deepest(network), []
-    for i in order[::-1]:
+    for i in np.argsort(-scores, kind="stable"):
         counts = np.bincount(said[i].ravel(), minlength=len(dev.classes))[: len(dev.classes)]
         counts[0] = 0
         if counts.any() and len(lines) < REGIONS:
             number = int(counts.argmax())
             region = said[i] == number
             heat = look.region_cam(network, layer, images[i], region, number)
-            lines.append((images[i], region, number, heat, dev.classes[number]))
+            lines.append((images[i], region, number, heat, f"IoU {scores[i]:.2f}"))
     return (layer, lines) if lines else ()
 
 
 def _deepest(network) -> str:
-    """The conv with the smallest maps, the last of these."""
-    layers = look.layers(network)
-    heights = {name: layers[name].output.shape[1] for name in layers.keys() - pools(network)}
-    return [name for name in layers if heights.get(name) == min(heights.values())][-1]
+    """The last conv before maps are enlarged again (the first layer of `cnnlab.recipe.decoder`)."""
+    every = [layer.name for layer in network.layers]
+    body = set(every[: every.index("enlarge1")] if "enlarge1" in every else every)
+    return [name for name in look.layers(network) if name in body - pools(network)][-1]
