@@ -1,12 +1,13 @@
 """Records on disk: the one place that writes and reads what trials leave behind.
 
 A variant's folder holds, for each trial on all training images, `KEY.json` (who it was, its
-fingerprint, metrics and history: `Record.summary`) and `KEY.npz` (image_id, labels, probabilities
-of the held-out images, and for each conv `preactivations/NAME`: mean and spread on a probe at each
-evaluation), and `model.keras`, the network of the first trial, to look into. Trials on fewer images
-are in folders below it, see `of_size`. KEY is `r0_f0_m0`: repeat, fold, member. A trial that
-diverged leaves a `KEY.json` that says so, and nothing else. Every file is written whole or not at
-all, and the JSON last: where it is, all is.
+fingerprint, metrics and history: `Record.summary`) and `KEY.npz` (of the held-out images image_id,
+labels and outputs, which are called `probabilities` there, as those of classes are; and for each
+conv `preactivations/NAME`: mean and spread on a probe at each evaluation), and `model.keras`, the
+network of the first trial, to look into. Trials on fewer images are in folders below it, see
+`of_size`. KEY is `r0_f0_m0`: repeat, fold, member. A trial that diverged leaves a `KEY.json` that
+says so, and nothing else. Every file is written whole or not at all, and the JSON last: where it
+is, all is.
 """
 
 from __future__ import annotations
