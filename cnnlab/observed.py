@@ -16,6 +16,9 @@ from cnnlab.records.trial import in_words
 from cnnlab.run.execute import run, run_all
 from cnnlab.run.job import Job, Part
 from cnnlab.run.options import Execution
+from cnnlab.tasks import TASKS
+
+SCORES = [next(iter(TASKS[task].MEASURED)) for task in TASKS.names()]
 
 
 def run_observed(
@@ -150,8 +153,7 @@ class _Watcher:
     def epoch(self, trial: Trial, entry: dict[str, float]) -> None:
         epochs = self._epochs[trial.variant]
         where = f"repeat {trial.repeat} fold {trial.fold} epoch {entry['epoch']}/{epochs}"
-        scores = [name for name in entry if f"train_{name}" in entry]
-        score = f" {scores[0]} {entry[scores[0]]:.3f}" if scores else ""
+        score = next((f" {name} {entry[name]:.3f}" for name in SCORES if name in entry), "")
         self._progress.advance(note=self._named(trial, where + score))
         self._parents[trial.variant].epoch(trial, entry)
 
