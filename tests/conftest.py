@@ -21,7 +21,14 @@ settings.load_profile("cnnlab")
 
 # Their tests run stages, servers or clusters, some for minutes: what `-m "not slow"` leaves out.
 SLOW = {
-    *("test_any_params", "test_bench", "test_decoder", "test_diverged", "test_docs"),
+    *(
+        "test_any_params",
+        "test_bench",
+        "test_decoder",
+        "test_diverged",
+        "test_docs",
+        "test_execute",
+    ),
     *("test_final_masks", "test_predict_boxes", "test_predict_masks", "test_task_studies"),
     *("test_export", "test_fit", "test_gpu", "test_launch", "test_makefile", "test_new_study"),
     *("test_packaged", "test_phases", "test_pipeline", "test_plugins", "test_predict", "test_ray"),
