@@ -1,22 +1,18 @@
 """final, of boxes: the recommended variant, trained on all dev images and evaluated once on the
 test set."""
 
-import json
 import shutil
 
 import numpy as np
-import pandas as pd
 
 from cnnlab import look, params, paths, records, tracking
-from cnnlab.compare.detected import CLASS_COLUMNS, BoxesJudgement, judge_boxes
-from cnnlab.compare.masked import METRIC_COLUMNS
+from cnnlab.compare.detected import CLASS_COLUMNS, judge_boxes
 from cnnlab.data import pool
 from cnnlab.detections import errors, mean_precisions
 from cnnlab.observed import run_observed
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import final_boxes as report
 from cnnlab.seeds import derive
-from cnnlab.tasks import TASKS
 from cnnlab.usage import Usage
 from stages import _final
 
@@ -63,7 +59,7 @@ def main() -> None:
         seed=derive(seed, "draws"),
     )
     files = _draw(study, chosen["name"], test, measured, boxes(network, test.images))
-    facts = _write(chosen["name"], judged, task, options.metric)
+    facts = _final.write_judged(chosen["name"], judged, CLASS_COLUMNS, task, options.metric)
     section = report.section(candidates, judged, options, final, files)
     paths.FINAL_REPORT.write_text(section)
     card = report.card(study, chosen, recipe, dev, done[0], section, backbone)
@@ -97,19 +93,3 @@ def _draw(study: str, name: str, test: pool.Pool, measured, detected) -> list:
     for stem, picture in figures.items():
         look.save(picture, files[stem])
     return list(files.values())
-
-
-def _write(name: str, judged: BoxesJudgement, task: str, primary: str) -> dict[str, float]:
-    """The tables in reports/final, and the headline numbers, which are returned."""
-    metrics = [(metric, *ends) for metric, ends in judged.metrics.items()]
-    tables = {
-        "classes": pd.DataFrame(judged.classes, columns=CLASS_COLUMNS),
-        "metrics": pd.DataFrame(metrics, columns=METRIC_COLUMNS),
-    }
-    _final.write_tables(tables, paths.FINAL)
-    value, low, high = judged.metrics[primary]
-    facts = {primary: value, f"{primary}_low": low, f"{primary}_high": high}
-    facts |= {m: judged.metrics[m].value for m in TASKS[task].MEASURED if m != primary}
-    shown = {"recommended": name, "test": {k: round(v, 6) for k, v in facts.items()}}
-    paths.FINAL_FACTS.write_text(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
-    return facts

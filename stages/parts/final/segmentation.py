@@ -1,14 +1,12 @@
 """final, of masks: the recommended variant, trained on all dev images and evaluated once on the
 test set."""
 
-import json
 import shutil
 
 import numpy as np
-import pandas as pd
 
 from cnnlab import look, params, paths, records, tracking
-from cnnlab.compare.masked import CLASS_COLUMNS, METRIC_COLUMNS, MasksJudgement, judge_masks
+from cnnlab.compare.masked import CLASS_COLUMNS, MasksJudgement, judge_masks
 from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.observed import run_observed
@@ -16,7 +14,6 @@ from cnnlab.overlap import iou, parts
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import final_masks as report
 from cnnlab.seeds import derive
-from cnnlab.tasks import TASKS
 from cnnlab.usage import Usage
 from stages import _final
 
@@ -70,7 +67,7 @@ def main() -> None:
         seed=derive(seed, "draws"),
     )
     files = _draw(study, chosen["name"], judged, test, measured, masks(network, test.images))
-    facts = _write(chosen["name"], judged, task, options.metric)
+    facts = _final.write_judged(chosen["name"], judged, CLASS_COLUMNS, task, options.metric)
     labels = (p.manifest["label"].value_counts().to_dict() for p in (dev, test))
     section = report.section(candidates, judged, options, final, files, *labels)
     paths.FINAL_REPORT.write_text(section)
@@ -117,20 +114,3 @@ def _extremes(study: str, name: str, test: pool.Pool, outputs, predicted) -> loo
         for rows in (best, worst)
     )
     return look.extremes_figure(f"{study}: test images, {name}", *both, test.classes)
-
-
-def _write(name: str, judged: MasksJudgement, task: str, primary: str) -> dict[str, float]:
-    """The tables in reports/final, and the headline numbers, which are returned."""
-    metrics = [(metric, *ends) for metric, ends in judged.metrics.items()]
-    tables = {
-        "classes": pd.DataFrame(judged.classes, columns=CLASS_COLUMNS),
-        "metrics": pd.DataFrame(metrics, columns=METRIC_COLUMNS),
-    }
-    _final.write_tables(tables, paths.FINAL)
-    value, low, high = judged.metrics[primary]
-    facts = {primary: value, f"{primary}_low": low, f"{primary}_high": high}
-    facts |= {m: judged.metrics[m].value for m in TASKS[task].MEASURED if m != primary}
-    # "test.iou": a column of its own beside "iou.best", which is out of fold.
-    shown = {"recommended": name, "test": {k: round(v, 6) for k, v in facts.items()}}
-    paths.FINAL_FACTS.write_text(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
-    return facts

@@ -1,38 +1,20 @@
 """inspect, of boxes: on which development images the recommended variant is worst, by what it
 detected when it was not trained on them."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 
-from cnnlab import params, paths, records
+from cnnlab import params
 from cnnlab.compare.scores import Outcomes
-from cnnlab.data import findings, pool
+from cnnlab.data import pool
 from cnnlab.detections import loss, parts
-from cnnlab.look.figure import save
-from cnnlab.look.findings import MOST, Seen, findings_figure
+from stages._inspect import worst
 
 
 def main() -> None:
-    study = params.load("study")
-    dev = pool.read(paths.PREPARED / "dev")
-    candidates = pd.read_csv(paths.RECOMMENDED, dtype={"name": str}, keep_default_na=False)
-    variant = candidates.loc[candidates["recommended"], "name"].item()
-    trials = records.read_all(paths.RUNS / variant, paths.DECIDED / variant)
-    table = _table(Outcomes.of(records.cells(trials), variant), dev)
-    shutil.rmtree(paths.INSPECTED, ignore_errors=True)
-    paths.INSPECTED.mkdir(parents=True)
-    table.to_csv(paths.LOSSES, index=False, float_format="%.6g", lineterminator="\n")
-    findings.write(paths.ALL_FINDINGS, findings.read(paths.DATA_FINDINGS))
-    title = f"{study}: the images whose objects are found worst, by {variant}"
-    row_of = {image: row for row, image in enumerate(dev.manifest["image_id"])}
-    seen = [
-        Seen(dev.images[row_of[row["image_id"]]], row["label"], f"loss {row['loss']:.2f}")
-        for row in table.head(MOST).to_dict("records")
-    ]
+    title = f"{params.load('study')}: the images whose objects are found worst"
     note = "below each image: the class of most box area, and the loss, averaged over repeats"
-    save(findings_figure(title, note, [("", seen)]), paths.INSPECTED / "losses.png")
+    worst(_table, title, note, lambda row: f"loss {row['loss']:.2f}")
 
 
 def _table(outcomes: Outcomes, dev: pool.Pool) -> pd.DataFrame:
