@@ -31,7 +31,8 @@ repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n 
 	@cmp -s dvc.yaml $(call given,STUDY)/dvc.yaml || cp dvc.yaml $(call given,STUDY)/dvc.yaml
 	@cd $(call given,STUDY) && $(SCM)
 	@cd $(call given,STUDY) && rm -rf .try
-	cd $(call given,STUDY) && python -m stages.check && $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
+	cd $(call given,STUDY) && python -m stages.check && \
+		python -m cnnlab.run.nursery $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
 
 try: $(READY)  ## all of the study on few images, two variants and two folds, within a minute or two: .try
 	cd $(call given,STUDY) && python -m cnnlab.tryout

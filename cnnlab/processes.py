@@ -11,6 +11,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 
+import psutil
+
 from cnnlab.errors import UserError
 
 # Environment variable: how many of this machine's cores a stage may use, all where it is not set.
@@ -63,6 +65,18 @@ def quiet() -> Iterator[None]:
 def end_with_parent() -> None:
     """Called in a worker: a stage that was killed cannot end its workers; they must not go on."""
     threading.Thread(target=_wait, daemon=True).start()
+
+
+def end_with(pid: int) -> None:
+    """The same, of a worker that another process has started: it ends when the process `pid` has
+    ended."""
+    threading.Thread(target=_end_after, args=(pid,), daemon=True).start()
+
+
+def _end_after(pid: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).wait()
+    os._exit(1)
 
 
 def _wait() -> None:

@@ -14,7 +14,8 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,9 +25,9 @@ import numpy as np
 
 from cnnlab import records
 from cnnlab.errors import UserError
-from cnnlab.processes import end_with_parent
+from cnnlab.processes import end_with, hidden
 from cnnlab.recipe.recipe import Recipe
-from cnnlab.records import Diverged, Record
+from cnnlab.records import Diverged, Record, Trial
 from cnnlab.run import device
 from cnnlab.run.job import RESIZING, Job, Planned, trained_by
 
@@ -226,44 +227,63 @@ def _features(job: Job) -> Path:
     return folder / re.sub(r"\W+", "-", job.device)
 
 
-_jobs: list[Job]
-_epochs: Connection  # takes (trial, history entry)
+def serve(stage: Connection) -> None:
+    """Be a worker process: train the trials that a stage sends, until it ends.
 
-
-def start(jobs: list[Job], epochs: Connection, log: Path, environment: dict[str, str]) -> None:
-    """Make this process a worker for the trials of these jobs. `environment`: says, before
-    TensorFlow looks for devices, which it sees."""
-    global _jobs, _epochs
-    _jobs, _epochs = jobs, epochs
+    It sends (its process id, log file, environment), is sent this process's id, and sends the jobs;
+    then, again and again, what `train_for` takes, and is sent ("epoch", trial, entry of the
+    history) and at last what that returns. `environment`: says, before TensorFlow looks for
+    devices, which it sees.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends its workers
-    end_with_parent()
+    of_stage, log, environment = stage.recv()
+    end_with(of_stage)
     os.environ.update(environment)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(output, stream.fileno())
-    from cnnlab.run import imports  # noqa: F401
+    stage.send(os.getpid())
+    with hidden("matplotlib", "sklearn"):  # a third of the time that Keras takes to import
+        import cnnlab.train.phases  # noqa: F401
+    try:
+        jobs = stage.recv()
+
+        def tell(*epoch: Any) -> None:
+            stage.send(("epoch", *epoch))
+
+        materials = functools.cache(lambda: Material.of_all(jobs))
+        while True:
+            stage.send(train_for(materials, *stage.recv(), tell))
+    except EOFError:
+        return
 
 
-def work(planned: Planned, folder: Path, with_network: bool) -> Diverged | None:
-    """Train one trial and write its record to `folder`, and its network too, if asked for. Of a
-    trial that diverges: that."""
-    checkpoint = records.Checkpoint(folder, planned.trial, planned.mark)
-    material = _material()[planned.trial.variant]
-    record, model = train(
-        material, planned, checkpoint, lambda entry: _epochs.send((planned.trial, entry))
-    )
-    if isinstance(record, Diverged):
-        records.write_diverged(folder, record)
+def train_for(
+    materials: Callable[[], Mapping[str, Material]],
+    planned: Planned,
+    folder: Path,
+    with_network: bool,
+    tell: Callable[[Trial, dict[str, float]], None],
+) -> tuple[str, Any]:
+    """Train one trial and write its record to `folder`, and its network too, if asked for. What
+    came of it: ("done", trial), ("diverged", what), ("failed", message for a person) or ("broke",
+    traceback). `materials`: by the jobs' names, when first asked for; `tell`: is told of epochs."""
+    trial = planned.trial
+    checkpoint = records.Checkpoint(folder, trial, planned.mark)
+    try:
+        record, model = train(
+            materials()[trial.variant], planned, checkpoint, functools.partial(tell, trial)
+        )
+        if isinstance(record, Diverged):
+            records.write_diverged(folder, record)
+        else:
+            if with_network:
+                records.save_model(model, folder / records.MODEL)
+            records.write(folder, record)
         checkpoint.remove()
-        return record
-    if with_network:
-        records.save_model(model, folder / records.MODEL)
-    records.write(folder, record)
-    checkpoint.remove()
-    return None
-
-
-@functools.cache
-def _material() -> dict[str, Material]:
-    return Material.of_all(_jobs)
+    except UserError as error:
+        return "failed", f"{trial.variant} {trial.key}: {error}"
+    except Exception:
+        return "broke", traceback.format_exc()
+    return ("diverged", record) if isinstance(record, Diverged) else ("done", trial)

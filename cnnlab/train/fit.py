@@ -292,11 +292,11 @@ class _Compiled:
         def epoch(number: int) -> float:
             at = tf.constant(number, tf.int64)
             if pool is not None:
-                losses = self._epoch(*pool, weights, rows, drawn, at)
+                losses = self._epoch(*pool, weights, rows, drawn, at).numpy()
             else:
                 batches = read(data, order(rows, drawn, at), self.recipe.batch_size).enumerate()
-                losses = [self._batch(*b, weights, (drawn, at, step)) for step, b in batches]
-            return float(np.average([float(loss) for loss in losses], weights=sizes))
+                losses = [float(self._batch(*b, weights, (drawn, at, i))) for i, b in batches]
+            return float(np.average(np.asarray(losses, np.float64), weights=sizes))
 
         return epoch
 

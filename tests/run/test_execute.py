@@ -1,13 +1,12 @@
 """Trials on real worker processes: resumed, retried, pruned, and the same whoever runs them."""
 
-import multiprocessing
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import SimpleNamespace
+from functools import partial
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import tensorflow as tf
 
@@ -26,6 +25,12 @@ RECIPE = SECTIONS.recipe([])
 DEVICE = device.kind("local", 0)
 
 
+def workers():
+    """Those of this process: forks of its nursery."""
+    nurseries = [p for p in psutil.Process().children() if "cnnlab.run.nursery" in p.cmdline()]
+    return [worker for nursery in nurseries for worker in nursery.children()]
+
+
 class Watcher:
     def __init__(self, kill=lambda trial, entry: False):
         self.kill, self.trained, self.kept, self.retried = kill, [], [], []
@@ -33,7 +38,7 @@ class Watcher:
 
     def epoch(self, trial, entry):
         if self.kill(trial, entry):
-            for process in multiprocessing.active_children():
+            for process in workers():
                 process.kill()
 
     def done(self, record, trained):
@@ -430,10 +435,17 @@ FULL = [
 ]
 
 
-class InProcess(ThreadPoolExecutor):
+class InProcess:
     """A worker in this process, so that what it calls can be replaced."""
 
-    _processes = None
+    def __init__(self, job):
+        self.job = job
+
+    def train(self, planned, folder, with_network, tell, stop):
+        materials = partial(worker.Material.of_all, [self.job])
+        return worker.train_for(materials, planned, folder, with_network, tell)
+
+    def end(self): ...
 
 
 @pytest.fixture
@@ -453,11 +465,7 @@ def stubbed(job, undisturbed, monkeypatch):
         monkeypatch.setattr(fit, "set_up", lambda *how: None)  # of this process it is too late
         monkeypatch.setattr(worker, "_check_device", lambda device: None)
         marked = replace(job, device=device)
-        monkeypatch.setattr(worker, "_material", lambda: worker.Material.of_all([marked]))
-        monkeypatch.setattr(
-            worker, "_epochs", SimpleNamespace(send=lambda told: None), raising=False
-        )
-        monkeypatch.setattr(local._Crew, "_worker", lambda *given: InProcess(1))
+        monkeypatch.setattr(local._Crew, "_worker", lambda *given: InProcess(marked))
         return marked
 
     return of

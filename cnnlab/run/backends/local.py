@@ -7,23 +7,22 @@ import multiprocessing
 import os
 import queue
 import shutil
+import signal
 import tempfile
 import threading
 import traceback
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import Any
 
 from cnnlab import records
-from cnnlab.errors import UserError
 from cnnlab.processes import cores
 from cnnlab.records import Trial
-from cnnlab.run import device, worker
+from cnnlab.run import device, nursery, worker
 from cnnlab.run.backends import Work
-from cnnlab.run.job import Planned
+from cnnlab.run.job import Job, Planned
 
 DEATHS = 2  # of a worker with the same trial, before the trial is given up
 LOG_LINES = 25
@@ -55,34 +54,71 @@ def places(on_gpu: bool, threads: int, workers: int | None, per_gpu: int) -> lis
     return [gpus[i % len(gpus)] for i in range(workers or len(gpus) * per_gpu)]
 
 
-def _context(place: dict[str, str]) -> BaseContext:
-    """How workers of a place start: on CPUs from one process that has imported TensorFlow for all;
-    on GPUs each by itself, as CUDA survives no fork once it was asked for anything."""
-    if place != device.NO_GPU or "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    forks = multiprocessing.get_context("forkserver")
-    # Besides, what stages import: each worker runs the stage's module anew.
-    forks.set_forkserver_preload(["cnnlab.run.imports", "cnnlab.observed", "cnnlab.params"])
-    return forks
+class _Worker:
+    """A process that trains one trial after another: on CPUs a fork (`cnnlab.run.nursery`); on GPUs
+    started by itself, as CUDA survives no fork once it was asked for anything."""
+
+    def __init__(self, jobs: list[Job], log: Path, place: dict[str, str]):
+        """Start it, in this environment. Raises EOFError or OSError if it dies."""
+        self._process = None
+        if place == device.NO_GPU and nursery.POSSIBLE:
+            self._connection = nursery.fork()
+        else:
+            context = multiprocessing.get_context("spawn")
+            self._connection, other = context.Pipe()
+            self._process = context.Process(target=worker.serve, args=(other,))
+            self._process.start()
+            other.close()
+        self._connection.send((os.getpid(), log, place))
+        self._pid = self._connection.recv()
+        self._connection.send(jobs)
+
+    def train(
+        self,
+        planned: Planned,
+        folder: Path,
+        with_network: bool,
+        tell: Callable[..., None],
+        stop: threading.Event,
+    ) -> tuple[str, Any] | None:
+        """As `worker.train_for`; None where it is stopped before that. Raises EOFError or OSError
+        if it dies."""
+        self._connection.send((planned, folder, with_network))
+        while not stop.is_set():
+            if self._connection.poll(0.2):
+                what, *rest = self._connection.recv()
+                if what != "epoch":
+                    return what, *rest
+                tell(*rest)
+        return None
+
+    def end(self) -> None:
+        """End it, wherever it is. Returns once it has ended."""
+        with contextlib.suppress(EOFError, OSError):  # it has
+            os.kill(self._pid, signal.SIGTERM)
+            while True:
+                self._connection.recv()
+        self._connection.close()
+        if self._process:
+            self._process.join()
 
 
 class _Crew:
-    """Worker processes for all trials. Each has an executor of its own, so that one that dies takes
-    no other trial with it; a thread for each hands it trials and reports to the thread of the
-    run."""
+    """Worker processes for all trials, a thread for each: it hands it trials and reports to the
+    thread of the run. One that dies takes no other trial with it."""
 
     def __init__(self, work: Work):
         self._work = work
-        self._waiting: queue.SimpleQueue = queue.SimpleQueue()  # of (planned, deaths so far)
-        self._events: queue.SimpleQueue = queue.SimpleQueue()  # of (method of the watcher, ...)
+        self._waiting = [(planned, 0) for planned in work.missing]  # and how often a worker died
+        self._busy: list[str] = []  # the variant of each worker that trains
+        self._choosing = threading.Lock()
+        self._events: queue.SimpleQueue = queue.SimpleQueue()  # of (what, ...)
         self._stop = threading.Event()
 
     def train(self, places: list[dict[str, str]]) -> list[str]:
         """Train all, by a worker for each of these environments; returns once each trial has
         its record, or has failed: what to say of those."""
         watcher = self._work.watcher
-        for planned in self._work.missing:
-            self._waiting.put((planned, 0))
         logs = Path(tempfile.mkdtemp(prefix="cnnlab-logs-"))
         failures: list[str] = []
         with ThreadPoolExecutor(len(places)) as hands:
@@ -112,62 +148,59 @@ class _Crew:
             shutil.rmtree(logs)
         return failures
 
+    def _next(self, variant: str | None) -> tuple[Planned, int] | None:
+        """The trial that a worker takes after one of a variant: first of that, whose network it has
+        compiled, then of one that no other has; None: no trial is waiting."""
+        with self._choosing:
+            if variant is not None:
+                self._busy.remove(variant)
+            if not self._waiting:
+                return None
+            waiting = [planned.trial.variant for planned, _ in self._waiting]
+            others = set(waiting) - set(self._busy)
+            choice = {variant} & set(waiting) or others or set(waiting)
+            place = next(i for i, name in enumerate(waiting) if name in choice)
+            self._busy.append(waiting[place])
+            return self._waiting.pop(place)
+
     def _hand(self, log: Path, place: dict[str, str]) -> None:
         """Hand trials to one worker process after another, in this environment, until none is
         waiting."""
-        process = None
-        while not self._stop.is_set():
-            try:
-                planned, deaths = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            trial, part = planned.trial, self._work.part(planned.trial)
-            try:
-                process = process or self._worker(log, place)
-                network = part.keeps_model(planned)
-                future = process.submit(worker.work, planned, part.folder, network)
-                while not self._stop.is_set() and not wait([future], timeout=0.2).done:
-                    pass
-                if self._stop.is_set():
-                    break
-                diverged = future.result()
-                self._events.put(("diverged", diverged) if diverged else ("done", trial))
-            except BrokenProcessPool:
-                process = None
-                if deaths + 1 < DEATHS:
-                    self._events.put(("again", trial))
-                    self._waiting.put((planned, deaths + 1))
+        process = variant = None
+        try:
+            while not self._stop.is_set() and (taken := self._next(variant)):
+                planned, deaths = taken
+                trial, part = planned.trial, self._work.part(planned.trial)
+                variant = trial.variant
+                try:
+                    process = process or self._worker(log, place)
+                    network = part.keeps_model(planned)
+                    what = process.train(planned, part.folder, network, self._tell, self._stop)
+                except (EOFError, OSError):
+                    process = None
+                    if deaths + 1 < DEATHS:
+                        self._events.put(("again", trial))
+                        with self._choosing:
+                            self._waiting.append((planned, deaths + 1))
+                    else:
+                        died = f"its worker died {DEATHS} times, {worker.died(part.job)}"
+                        self._fail(trial, died, log)
+                except Exception:
+                    self._fail(trial, traceback.format_exc(), log)
                 else:
-                    self._fail(
-                        trial, f"its worker died {DEATHS} times, {worker.died(part.job)}", log
-                    )
-            except UserError as error:
-                self._events.put(("failed", f"{trial.variant} {trial.key}: {error}"))
-            except Exception:
-                self._fail(trial, traceback.format_exc(), log)
-        if process:
-            for child in (process._processes or {}).values():
-                child.terminate()
-            process.shutdown(wait=True, cancel_futures=True)
+                    if what and what[0] == "broke":
+                        self._fail(trial, what[1], log)
+                    elif what:
+                        self._events.put(what)
+        finally:
+            if process:
+                process.end()
 
-    def _worker(self, log: Path, place: dict[str, str]) -> ProcessPoolExecutor:
-        """A new process, started and ready."""
-        context = _context(place)
-        # A pipe of its own: a queue shared by several would stay locked if one were killed.
-        receive, send = context.Pipe(duplex=False)
-        threading.Thread(target=self._listen, args=(receive,), daemon=True).start()
-        given = (self._work.jobs, send, log, place)
-        process = ProcessPoolExecutor(
-            1, mp_context=context, initializer=worker.start, initargs=given
-        )
-        process.submit(os.getpid)  # starts it, after which this end of the pipe is the worker's
-        send.close()
-        return process
+    def _worker(self, log: Path, place: dict[str, str]) -> _Worker:
+        return _Worker(self._work.jobs, log, place)
 
-    def _listen(self, receive: Connection) -> None:
-        with contextlib.suppress(EOFError, OSError):  # the worker has ended
-            while True:
-                self._events.put(("epoch", *receive.recv()))
+    def _tell(self, *epoch: Any) -> None:
+        self._events.put(("epoch", *epoch))
 
     def _fail(self, trial: Trial, what: str, log: Path) -> None:
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
