@@ -9,6 +9,7 @@ that a worker uses, it does not matter when code changes.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import select
@@ -65,7 +66,8 @@ def _serve(server: socket.socket) -> None:
     try:
         while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
             taken, _ = server.accept()
-            _import()
+            if "keras" not in sys.modules:
+                _import()
             if os.fork() == 0:
                 server.close()
                 _become_worker(Connection(taken.detach()))
@@ -75,11 +77,12 @@ def _serve(server: socket.socket) -> None:
 
 
 def _import() -> None:
-    """What takes long of what workers import, the first time."""
+    """What takes long of what workers import."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"
     with quiet(), hidden("matplotlib", "sklearn"):  # a third of the time that Keras takes to import
         for name in ("pandas", "pydantic", "tensorflow", "keras"):
             importlib.import_module(name)
+    gc.freeze()  # Keras collects garbage before each network: not among all of these
 
 
 def _become_worker(stage: Connection) -> None:
