@@ -59,7 +59,7 @@ export: $(READY)  ## the network as TensorFlow Lite and, with requirements-expor
 
 test: $(READY)
 	@git rev-parse >/dev/null 2>&1 || { echo 'error: the tests need a Git clone, which this is not' >&2; exit 1; }
-	pytest -n 2 --dist loadfile --no-loadscope-reorder  # long files have few tests: not last
+	python -m cnnlab.run.nursery pytest -n 2 --dist loadfile --no-loadscope-reorder  # long files have few tests: not last
 
 ray: $(READY)  ## what execution.backend: ray needs; its tests are skipped without
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-ray.txt

@@ -322,14 +322,20 @@ class Run:
         logged with its signature, see `cnnlab.logged`; None: none is. `answering`: how its logits
         become probabilities."""
         values = summary(done, pool.groups)
-        for name, value in values.items():
-            self._client.log_metric(self._id, name, value)
+        self._log(values)
         note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))
         self._client.set_tag(self._id, NOTE, note)
         if model and not self._client.get_run(self._id).outputs.model_outputs:
             self._log_model(model, pool, answering)
         self._end_watch()
         self._client.set_terminated(self._id)
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        """Log values of the run as a whole."""
+        whole = _Live(self._id)
+        for name, value in values.items():
+            whole.add_last(name, value)
+        whole.write(self._client)
 
     def _log_model(self, network: Path, pool: Pool, answering: records.Answering) -> None:
         """Log a saved network as a model that this run made. TensorFlow is not imported."""
@@ -443,8 +449,7 @@ class Run:
         from mlflow.entities import Param
 
         self._client.set_tag(self._id, "recommended", recommended)
-        for name, value in metrics.items():
-            self._client.log_metric(self._id, name, value)
+        self._log(metrics)
         known = self._client.get_run(self._id).data.params
         new = [Param(k, str(v)[:6000]) for k, v in _flat(params).items() if k not in known]
         self._client.log_batch(self._id, params=new)
@@ -452,8 +457,7 @@ class Run:
     @_later
     def judged(self, metrics: Mapping[str, float]) -> None:
         """Log what the run's network is worth on the test images, as `test_NAME`."""
-        for name, value in metrics.items():
-            self._client.log_metric(self._id, f"test_{name}", value)
+        self._log({f"test_{name}": value for name, value in metrics.items()})
 
     @_later
     def register(self, name: str, about: str) -> None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from cnnlab import records
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError
-from cnnlab.run import device, execute, worker
+from cnnlab.run import device, execute, nursery, worker
 from cnnlab.run.backends import local
 from cnnlab.run.execute import run, run_all
 from cnnlab.run.job import NEVER, Job, Part
@@ -23,6 +23,14 @@ from tests import made_up
 SECTIONS = made_up.sections()
 RECIPE = SECTIONS.recipe([])
 DEVICE = device.kind("local", 0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_nursery():
+    """Workers are forks of this process's own, whose pids the tests can tell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(nursery.ADDRESS, raising=False)
+        yield
 
 
 def workers():

@@ -109,7 +109,8 @@ print(worker._pid, flush=True)
 time.sleep(100)
 """
     command = [sys.executable, "-c", stage, str(tmp_path / "log")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    given = {"stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": environment()}
+    with subprocess.Popen(command, **given) as process:
         pid = int(process.stdout.readline())
         its_nursery = psutil.Process(pid).ppid()
         process.send_signal(signal.SIGKILL)
