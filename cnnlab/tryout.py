@@ -30,12 +30,15 @@ from cnnlab import params, paths
 from cnnlab.compare.designs import PLACEBO
 from cnnlab.data import prepare
 from cnnlab.data.sources import SOURCES
+from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
 from cnnlab.params import Params
 from cnnlab.recipe.techniques import starts
+from cnnlab.tasks import TASKS
 
 FOLDER = Path(".try")
 DEV, TEST, LEARNT = 8, 4, 20  # images of each class, at most; LEARNT: by a backbone
+FEWEST = 4  # of each class that params may ask for
 SPARE = 2  # times as many are taken, as some may be bad, or twice there
 EPOCHS = (2, 4, 8, 16, 32, 64)  # the first with which the params hold
 DRAWS = 200  # of the bootstrap
@@ -92,11 +95,16 @@ def _short(section: Any, epochs: int) -> Any:
 
 def taken(whole: Params, folder: Path) -> dict[str, Any]:
     """Write a few images of each class of the study into a folder, and return what the section
-    `data` says of them. Raises UserError as `prepare` does."""
+    `data` says of them. More than classes is true of the images of some tasks: there it says how
+    few are drawn from the study's own. Raises UserError as `prepare` does."""
     data = whole.data
     source = prepare.named(SOURCES[data.source].open_source(data.remote or data.raw))
     table, classes = prepare.merged(source.table, data.classes)
-    table = prepare.select(table, classes, data.pretrain.taken)
+    table = prepare.select(table, classes, data.pretrain.taken, TRUTHS[whole.task].LEAST)
+    pretrain = data.pretrain.model_dump() | {"raw": str(Path(data.pretrain.raw).absolute())}
+    pretrain["per_class"] = min(LEARNT, data.pretrain.per_class)
+    if TASKS[whole.task].TRUTH:
+        return {"raw": str(Path(data.raw).absolute()), "pretrain": pretrain} | _few(table)
     learnt = 0
     if data.pretrain.from_own:  # LEARNT of each class, or of all together
         learnt = LEARNT if data.pretrain.taken else -(-LEARNT // table["label"].nunique())
@@ -117,13 +125,25 @@ def taken(whole: Params, folder: Path) -> dict[str, Any]:
             path.write_bytes(image if isinstance(image, bytes) else _png(image))
     study = ~some["label"].isin(data.pretrain.taken)
     least = _least(some[study & (some["split"] != "test")])
-    dev = min(DEV, least if split else max(4, 4 * least // 5))
+    dev = min(DEV, least if split else max(FEWEST, 4 * least // 5))
     tests = _least(some[study & (some["split"] == "test")]) if split else max(1, least - dev)
-    pretrain = data.pretrain.model_dump() | {"raw": str(Path(data.pretrain.raw).absolute())}
-    pretrain["per_class"] = min(LEARNT, data.pretrain.per_class)
     images = {"source": "image_folder", "raw": str(folder.absolute()), "remote": None}
     images |= {"classes": sorted(set(some["label"])), "dev_per_class": dev}
     return images | {"test_per_class": min(TEST, tests), "pretrain": pretrain}
+
+
+def _few(table: pd.DataFrame) -> dict[str, int]:
+    """How many images of each class are drawn from a source's own; of one with too rare classes:
+    nothing, so as many as in the study."""
+    part = {name: _least(rows) for name, rows in table.groupby("split")}
+    if set(part) == {"train", "test"}:
+        dev, tests = part["train"], part["test"]
+    else:
+        dev = 4 * _least(table) // 5
+        tests = _least(table) - dev
+    if dev < FEWEST:
+        return {}
+    return {"dev_per_class": min(DEV, dev), "test_per_class": min(TEST, tests)}
 
 
 def _least(table: pd.DataFrame) -> int:
@@ -174,7 +194,7 @@ def main() -> None:
             if epochs == EPOCHS[-1]:
                 raise
     names = ", ".join(small.variants.every)
-    print(f"trying {names} on {len(images['classes'])} classes of few images, {epochs} epochs")
+    print(f"trying {names} on few images of each class, {epochs} epochs")
     code = str(Path(cnnlab.__file__).resolve().parents[1])
     here = str(FOLDER.absolute())  # its own store of MLflow and cache of decoded images
     store = {"DVC_ROOT": here, "MLFLOW_TRACKING_URI": f"sqlite:///{here}/mlflow.db"}

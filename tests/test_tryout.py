@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
@@ -17,7 +18,8 @@ from cnnlab.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 CONTENT = YAML(typ="safe").load((ROOT / "tests/params.yaml").read_text())
-STUDIES = ["params.yaml", *(f"studies/{name}/params.yaml" for name in ("cifar10", "transfer"))]
+STUDIES = sorted(str(file.relative_to(ROOT)) for file in ROOT.glob("studies/*/params.yaml"))
+STUDIES = ["params.yaml", *STUDIES]
 
 
 def read(content, path):
@@ -81,6 +83,28 @@ def test_a_part_to_test_on_stays_one(study, tmp_path):
     images = tryout.taken(whole, Path("some"))
     assert (images["dev_per_class"], images["test_per_class"]) == (8, 3)
     assert len(list(Path("some/test/a").iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ["canvases", "boxes"])
+def test_of_masks_and_boxes_few_of_the_study_s_own_images_are_drawn(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / f"studies/{name}/params.yaml").read_text()
+    content, whole = YAML(typ="safe").load(text), params.of_text(text)
+    images = tryout.taken(whole, Path("some"))
+    assert not Path("some").exists()
+    assert (images["dev_per_class"], images["test_per_class"]) == (8, 4)
+    small = read(tryout.smaller(content, whole, images, 2), tmp_path / "small.yaml")
+    assert (small.data.source, small.data.classes) == ("canvases", None)
+
+
+def test_of_rare_classes_all_are_drawn():
+    rows = [("a", "")] * 20 + [("b", "")] * 4
+    table = pd.DataFrame(rows, columns=["label", "split"])
+    assert tryout._few(table) == {}
+    assert tryout._few(table[table["label"] == "a"]) == {"dev_per_class": 8, "test_per_class": 4}
+    parts = [(label, part) for label in "ab" for part in ["train"] * 6 + ["test"] * 2]
+    comes_split = pd.DataFrame(parts, columns=["label", "split"])
+    assert tryout._few(comes_split) == {"dev_per_class": 6, "test_per_class": 2}
 
 
 def test_every_page_says_that_it_is_a_try(frozen, tmp_path):
