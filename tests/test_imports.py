@@ -12,7 +12,7 @@ import pytest
 FLOORS = [
     {
         *("detections", "edited", "errors", "metric", "overlap", "paths", "plugins", "processes"),
-        *("progress", "scoring", "seeds"),
+        *("ignored", "progress", "scoring", "seeds"),
     },
     {"data"},
     {"recipe", "records", "tasks"},

@@ -15,7 +15,7 @@ from cnnlab.tasks import TASKS
 
 OF_TASK = {  # its primary metric, and what its report shows besides
     "segmentation": ("iou", ["figures/masks.png", "compare/class_iou.csv", "figures/extremes.png"]),
-    "detection": ("map", []),
+    "detection": ("map", ["pycocotools", "smallest third"]),
 }
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnlab.compare.coco import Matched, Size, mean_ap, without_each
 from cnnlab.compare.masked import Ends
-from cnnlab.detections import parts
-from cnnlab.tasks.detection import METRICS, ap50_of_class
+from cnnlab.detections import THRESHOLDS
+from cnnlab.metric import SHARE, influence
+from cnnlab.tasks.detection import METRICS
 
 CLASS_COLUMNS = ["class", "images", "objects", "ap50", "low", "high", "recall50"]
+SIZE_COLUMNS = ["size", "least", "most", "images", "objects"]  # areas in square pixels
+SIZE_COLUMNS += ["map", "low", "high", "map50", "recall50"]
+
+EVERY_THRESHOLD = range(len(THRESHOLDS))
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,13 @@ class BoxesJudgement:
     images: int
     objects: int
     classes: list[dict]  # a row a class, CLASS_COLUMNS
+    sizes: list[dict]  # a row a size, SIZE_COLUMNS
 
 
 def judge_boxes(
-    labels: NDArray[np.int64],
-    outputs: NDArray[np.floating],
+    matched: Sequence[Matched],
+    sizes: Sequence[Size],
+    losses: NDArray[np.floating],
     groups: NDArray,
     classes: Sequence[str],
     *,
@@ -36,48 +44,72 @@ def judge_boxes(
     draws: int,
     seed: int,
 ) -> BoxesJudgement:
-    """Judge detections, see `cnnlab.detections`, of n images, at least 1.
+    """Judge detections on n images, at least 1, as `coco.matched` gives them: with objects of every
+    size, and with those of each of `sizes`.
 
-    labels: int (n,), which metrics take. groups: (n,) ids. Intervals are percentiles of a bootstrap
-    that draws whole groups, `draws` times from `seed`, of the influence that each image has on a
-    metric (for one that is a mean over images that is its value): computing average precision anew
-    for each draw would take minutes and says the same to first order. They say how a metric would
-    vary over other images, with this network.
+    losses: (n,). groups: (n,) ids. Average precision is the library's. Intervals are percentiles of
+    a bootstrap that draws whole groups, `draws` times from `seed`, of the influence that each image
+    has on a metric (for one that is a mean over images that is its value): computing average
+    precision anew for each draw would take minutes and says the same to first order. They say how a
+    metric would vary over other images, with this network.
 
     A row of `classes`: images that have such an object; how many objects; average precision and
-    recall at an IoU of 0.5 (NaN where there is no object).
+    recall at an IoU of 0.5. A row of `sizes`: likewise, mean average precision over IoU and at 0.5.
+    NaN where there is no object.
     """
-    p, ids = parts(outputs), np.unique(np.asarray(groups), return_inverse=True)[1]
-    values = {name: metric.values(labels, outputs) for name, metric in METRICS.items()}
-    values |= {number: ap50_of_class(number)(labels, outputs) for number in range(len(classes))}
+    ends_of, method = _bootstrap(groups, confidence, draws, seed)
+    whole, *of_sizes = matched
+    without, outputs = without_each(whole), whole.outputs(losses)
+    metrics = {
+        "map": ends_of(*mean_ap(whole, without, EVERY_THRESHOLD)),
+        "map50": ends_of(*mean_ap(whole, without, [0])),
+    }
+    for name, metric in METRICS.items():
+        if name not in metrics:
+            values = metric.values(np.zeros(len(outputs), np.int64), outputs)
+            metrics[name] = ends_of(float(values.mean()), values, metric.bounds)
+    by_class = []
+    for i, name in enumerate(classes):
+        value = float(whole.average[i, 0])
+        ap50, low, high = ends_of(value, influence(value, without[i, 0]))
+        hits = whole.hit & (whole.number == i)[..., None]
+        ends = {"ap50": ap50, "low": low, "high": high}
+        by_class.append({"class": name, **_row(whole.true[:, i], hits, ends)})
+    by_size = []
+    for m, size in zip(of_sizes, sizes, strict=True):
+        without = without_each(m)
+        value, low, high = ends_of(*mean_ap(m, without, EVERY_THRESHOLD))
+        ends = {"map": value, "low": low, "high": high, "map50": mean_ap(m, without, [0])[0]}
+        about = {"size": size.name, "least": size.least, "most": size.most}
+        by_size.append({**about, **_row(m.true.sum(axis=1), m.hit, ends)})
+    objects = int(whole.true.sum())
+    return BoxesJudgement(metrics, method, len(losses), objects, by_class, by_size)
+
+
+def _bootstrap(
+    groups: NDArray, confidence: float, draws: int, seed: int
+) -> tuple[Callable[..., Ends], str]:
+    """What gives a metric (its value, its values (n,), its bounds) its interval, and how."""
+    ids = np.unique(np.asarray(groups), return_inverse=True)[1]
     sizes = np.bincount(ids)
-    sums = np.stack([np.bincount(ids, each) for each in values.values()], axis=1)
     drawn = np.random.default_rng(seed).multinomial(
         len(sizes), np.full(len(sizes), 1 / len(sizes)), draws
     )
-    means = (drawn @ sums) / (drawn @ sizes)[:, None]
     tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    ends = {}
-    for column, (name, each) in enumerate(values.items()):
-        least, most = METRICS[name].bounds if name in METRICS else (0.0, 1.0)
-        bounds = (float(np.clip(end[column], least, most)) for end in (low, high))
-        ends[name] = Ends(float(each.mean()), *bounds)
-    objects = p.true.sum(axis=0)
-    hits = [int((p.hit[..., 0] & (p.number == i)).sum()) for i in range(len(classes))]
-    rows = []
-    for i, name in enumerate(classes):
-        there = objects[i] > 0
-        value, below, above = ends[i] if there else (np.nan,) * 3
-        rows.append(
-            {
-                "class": name,
-                "images": int((p.true[:, i] > 0).sum()),
-                "objects": int(objects[i]),
-                **{"ap50": value, "low": below, "high": above},
-                "recall50": hits[i] / objects[i] if there else np.nan,
-            }
-        )
+
+    def ends_of(value, values, bounds=SHARE):
+        means = (drawn @ np.bincount(ids, values)) / (drawn @ sizes)
+        return Ends(value, *np.clip(np.quantile(means, [tail, 1 - tail]), *bounds).tolist())
+
     units = f"{len(sizes)} images" if len(sizes) == len(ids) else f"{len(sizes)} groups of images"
-    of_metric = {name: ends[name] for name in METRICS}
-    return BoxesJudgement(of_metric, f"bootstrap over {units}", len(ids), int(objects.sum()), rows)
+    return ends_of, f"bootstrap over {units}"
+
+
+def _row(true: NDArray[np.int64], hit: NDArray[np.bool_], ends: dict[str, float]) -> dict:
+    """Of objects, of which each image has so many, (n,): how many there are, and how well they are
+    detected; NaN where there is none."""
+    objects = int(true.sum())
+    values = {**ends, "recall50": int(hit[..., 0].sum()) / objects if objects else np.nan}
+    if not objects:
+        values = dict.fromkeys(values, np.nan)
+    return {"images": int((true > 0).sum()), "objects": objects, **values}

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from cnnlab import paths
+from cnnlab.compare.coco import COCOS
 from cnnlab.compare.detected import BoxesJudgement
 from cnnlab.compare.masked import Ends
 from cnnlab.compare.metrics import METRICS
@@ -30,8 +32,11 @@ def section(
     options: Compare,
     final: Final,
     figures: Sequence[Path],
+    shape: Sequence[int],
+    regions: int,
 ) -> str:
-    """What the report says of it. `candidates`: as `compare.recommend` documents its rows."""
+    """What the report says of it. `candidates`: as `compare.recommend` documents its rows. `shape`:
+    height and width of the images. `regions`: how many are ignored."""
     m = METRICS[options.metric]
     return page(
         "final_boxes.md.j2",
@@ -40,6 +45,11 @@ def section(
         evaluation=evaluation,
         metrics=metrics_table(evaluation, options.confidence),
         classes=classes_table(evaluation.classes, options.confidence),
+        sizes=sizes_table(evaluation.sizes, options.confidence),
+        thirds=[row["size"] for row in evaluation.sizes] != [size.name for size in COCOS],
+        width=shape[1],
+        height=shape[0],
+        regions=regions,
         figures=[picture(path, paths.REPORTS) for path in figures],
     )
 
@@ -90,3 +100,27 @@ def classes_table(rows: Sequence[Mapping], confidence: float) -> str:
             f"| {or_dash(row['recall50'])} |"
         )
     return "\n".join(lines)
+
+
+def sizes_table(rows: Sequence[Mapping], confidence: float) -> str:
+    """A row a size in Markdown; nothing where objects are of one size."""
+    if not rows:
+        return ""
+    lines = [
+        f"| objects | area (square pixels) | images | objects | mAP (%) [{confidence:.0%} CI] "
+        "| mAP at IoU 0.5 (%) | recall (%) |",
+        "|---|---|---:|---:|---|---:|---:|",
+    ]
+    for row in rows:
+        ap = bounded(Ends(row["map"], row["low"], row["high"]), METRICS["map"])
+        lines.append(
+            f"| {row['size']} | {_range(row['least'], row['most'])} | {row['images']} "
+            f"| {row['objects']} | {ap} | {or_dash(row['map50'])} | {or_dash(row['recall50'])} |"
+        )
+    return "\n".join(lines)
+
+
+def _range(least: float, most: float) -> str:
+    if not least:
+        return f"up to {most:g}"
+    return f"from {least:g}" if math.isinf(most) else f"{least:g} to {most:g}"

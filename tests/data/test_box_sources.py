@@ -9,6 +9,7 @@ import pytest
 
 from cnnlab.data.sources import SOURCES
 from cnnlab.errors import UserError
+from cnnlab.ignored import turned
 from tests.data.test_mask_folder import PACKINGS, picture, write
 
 SIZE = (40, 60)  # height, width
@@ -199,11 +200,21 @@ def test_bad_annotations_of_coco_are_named(opened, change, told):
 
 
 def test_crowds_and_a_missing_bbox(opened):
-    whole = coco_json()
-    whole["annotations"][0]["iscrowd"] = 1
+    whole = coco_json({**OBJECTS, "c": [("dog", 1, 2, 9, 9), ("dog", 3, 4, 50, 20)]})
+    whole["annotations"][0]["iscrowd"] = whole["annotations"][3]["iscrowd"] = 1
     source = opened("coco_boxes", images() | {"instances.json": json.dumps(whole).encode()})
-    assert ("crowd", "images/a.png", "left out") in found(source)
-    assert source.boxes(source.keys[0])[:, 0].tolist() == [0] and "dog" not in source.object_classes
+    ignored = "not learnt, ignored in the test"
+    assert ("crowd", "images/a.png", ignored) in found(source)
+    made = [source.boxes(key).tolist() for key in source.keys]
+    assert made[0] == [[0, 10, 12, 14, 18], [turned(1), 4, 6, 20, 30]]
+    assert made[2] == [[1, 3, 4, 40, 20], [turned(1), 1, 2, 9, 9]]
+    assert source.table["label"].tolist() == ["cat", "owl", "dog"]
+    # A class that has nothing but crowds is none, nor are these then regions of any.
+    whole["annotations"][4]["iscrowd"] = 1
+    source = opened("coco_boxes", images() | {"instances.json": json.dumps(whole).encode()})
+    assert source.object_classes == ("cat", "owl") and len(source.boxes(source.keys[2])) == 0
+    assert source.boxes(source.keys[0]).tolist() == [[0, 10, 12, 14, 18]]
+    assert ("image without objects", "images/c.png", "kept") in found(source)
     del whole["annotations"][1]["bbox"]
     with pytest.raises(UserError, match=r"annotations\[1\] has no 'bbox'"):
         opened("coco_boxes", {"instances.json": json.dumps(whole).encode()})
@@ -262,12 +273,14 @@ def test_xml_of_other_images_and_difficult_objects(opened):
     assert source.table["label"].tolist() == ["owl", "owl"] and source.object_classes == ("owl",)
     assert set(found(source)) == {
         ("image of another size than its .xml says", "JPEGImages/a.png", "left out"),
-        ("object marked difficult", "JPEGImages/b.png", "used as any other"),
+        ("object marked difficult", "JPEGImages/b.png", "learnt, ignored in the test"),
         (".xml without an image", "Annotations/z.xml", "left out"),
         ("image without an .xml", "JPEGImages/y.png", "left out"),
         ("image outside of the layout", "SegmentationClass/b.png", "left out"),
         ("image without objects", "JPEGImages/c.png", "kept"),
     }
+    box = list(OBJECTS["b"][0][1:])  # an object, and ignored
+    assert source.boxes(source.keys[0]).tolist() == [[0, *box], [turned(0), *box]]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from cnnlab.data.sources._boxes import label
 from cnnlab.data.truths import TRUTHS, detection
 from cnnlab.detections import MOST_OBJECTS, counted
 from cnnlab.errors import UserError
+from cnnlab.ignored import parted, turned
 
 NAMES = ("cat", "dog", "owl")
 
@@ -100,6 +101,23 @@ def test_too_many_objects_are_refused_by_the_images_name():
     source = source_of([[], [[0, 0, 0, 5, 5]] * (MOST_OBJECTS + 1)])
     with pytest.raises(UserError, match=f"1.png: has {MOST_OBJECTS + 1} objects; allowed: 64"):
         detection.truth(source, rows_of(source), (40, 60, 1), "squash")
+
+
+def test_regions_go_where_objects_go(monkeypatch):
+    """A difficult object and the region that it also is stay the same; and both have room."""
+    box = [2, 10.3, 15.7, 30.1, 45.9]
+    some = [[0, 0, 0, 40, 60], box, [turned(2), *box[1:]], [turned(0), 1, 1, 2, 2]]
+    source = source_of([some])
+    made = detection.truth(source, rows_of(source), (13, 17, 1), "squash")[0]
+    objects, regions = parted(made)
+    assert objects[:, 0].tolist() == [0] and regions[:, 0].tolist() == [2, 0]
+    assert made[1, 1:].tolist() == made[2, 1:].tolist()
+    assert counted(made[None], NAMES) == ({"cat": 1, "dog": 0, "owl": 1}, 0)
+    assert label(np.array(some, np.float32), NAMES) == "cat"
+    assert label(np.array(some[2:], np.float32), NAMES) == "cat"
+    monkeypatch.setattr(detection, "MOST_OBJECTS", 3)
+    with pytest.raises(UserError, match=r"0\.png: has 2 objects and 2 regions that are ig"):
+        detection.truth(source, rows_of(source), (13, 17, 1), "squash")
 
 
 def test_a_source_without_boxes_is_refused():

@@ -61,7 +61,8 @@ class Source:
     what these say).
     `boxes`: one of `keys` -> its objects, float32 (k, 5): class number, from 0, and y0, x0, y1, x1
     in pixels of the image as it is read, upright, from its upper left corner, where the first pixel
-    reaches from 0 to 1: 0 <= y0 < y1 <= height, 0 <= x0 < x1 <= width. Raises UserError as `mask`.
+    reaches from 0 to 1: 0 <= y0 < y1 <= height, 0 <= x0 < x1 <= width; after them regions that the
+    evaluation of the test ignores, numbered as `cnnlab.ignored` says. Raises UserError as `mask`.
     Both are None where images have no boxes.
     """
 

@@ -15,6 +15,7 @@ from cnnlab.data.sources import Source, _masks, refused, shown
 from cnnlab.data.sources._files import Files, is_hidden
 from cnnlab.data.sources._files import images as image_names
 from cnnlab.detections import areas
+from cnnlab.ignored import turned
 
 BEYOND = 1.0  # pixels beyond an image's edge that are rounding, of which nothing is said
 
@@ -32,6 +33,8 @@ class Thing(NamedTuple):
     what: str  # it is called in findings and errors
     number: int  # of its class, in the order of all names
     box: tuple[float, float, float, float]  # y0, x0, y1, x1, pixels from the upper left corner
+    learnt: bool = True
+    evaluated: bool = True  # else what is detected there counts as neither right nor wrong
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,11 @@ def source(
 
     `sizes`: width and height, upright; None where the header cannot be read, which decoding will
     say. `names`: of all classes. What reaches beyond its image is cut off, what has no area there
-    is left out, and so are classes of which there is no object; images without objects are kept.
+    is left out, and so are classes of which nothing is learnt; images without objects are kept.
     All of it is noted. Raises UserError where there is no object at all.
     """
     cut = {name: _cut(files, name, things[name], sizes[name]) for name in sorted(things)}
-    used = sorted({int(number) for boxes in cut.values() for number in boxes[:, 0]})
+    used = sorted({int(n) for boxes in cut.values() for n in boxes[:, 0] if n >= 0})
     if not used:
         left = [f"{f.what}: {f.where}" for f in files.findings]
         seen = f"; left out or cut off: {len(left)}, the first is {left[0]}" if left else ""
@@ -69,8 +72,13 @@ def source(
             files.note("class without objects", name)
     classes = tuple(names[number] for number in used)
     for name, boxes in cut.items():
-        boxes[:, 0] = np.searchsorted(used, boxes[:, 0])
-        if not len(boxes) and sizes[name]:
+        numbers, learnt = boxes[:, 0], boxes[:, 0] >= 0
+        of_class = np.where(learnt, numbers, turned(numbers))
+        known = np.isin(of_class, used)
+        places = np.searchsorted(used, of_class)
+        boxes[:, 0] = np.where(learnt, places, turned(places))
+        cut[name] = boxes[known]
+        if not learnt.any() and sizes[name]:
             files.note("image without objects", name, "kept", f"its label is {classes[0]}")
     split, findings = _masks.splits(list(cut))
     labels = [label(boxes, classes) for boxes in cut.values()]
@@ -92,16 +100,17 @@ def label(boxes: np.ndarray, classes: Sequence[str]) -> str:
     """The class of most box area, by which images are stratified. Of an image without objects the
     first class, as there is no class for it: it shares a stratum with that one's images, and no
     more follows from it."""
-    if not len(boxes):
+    objects = boxes[boxes[:, 0] >= 0]
+    if not len(objects):
         return classes[0]
-    return classes[int(np.bincount(boxes[:, 0].astype(int), areas(boxes)).argmax())]
+    return classes[int(np.bincount(objects[:, 0].astype(int), areas(objects)).argmax())]
 
 
 def _cut(
     files: Files, name: str, things: Sequence[Thing], size: tuple[int, int] | None
 ) -> np.ndarray:
-    """Boxes that have an area on an image, float32 (k, 5)."""
-    kept = []
+    """Boxes that have an area on an image, float32 (k, 5): objects first, see `cnnlab.ignored`."""
+    kept, regions = [], []
     width, height = size or (math.inf, math.inf)
     for thing in things:
         y0, x0, y1, x1 = thing.box
@@ -113,8 +122,11 @@ def _cut(
             continue
         if np.abs(inside - thing.box).max() > BEYOND:
             files.note("box that reaches beyond its image", name, "cut off", thing.what)
-        kept.append([thing.number, *inside])
-    return np.array(kept, np.float32).reshape(-1, 5)
+        if thing.learnt:
+            kept.append([thing.number, *inside])
+        if not thing.evaluated:
+            regions.append([turned(thing.number), *inside])
+    return np.array(kept + regions, np.float32).reshape(-1, 5)
 
 
 @dataclass(frozen=True)

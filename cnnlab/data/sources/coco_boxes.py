@@ -2,9 +2,9 @@
 fsspec URL, or a .tar or .zip.
 
 The JSON and its images are found as by `coco_masks`. A box is x, y, width and height in pixels from
-the image's upper left corner. Regions marked `iscrowd` are no single objects and are left out, so
-that what is detected there counts as wrong; COCO's own evaluation counts it as nothing. An image
-that the JSON lists without an annotation has no objects.
+the image's upper left corner. Regions marked `iscrowd` are no single objects: they are not learnt,
+and what is detected there counts as nothing where the test set is evaluated, as by COCO itself (out
+of fold as wrong). An image that the JSON lists without an annotation has no objects.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def open_source(place):
         sizes[name], things[name] = (about.width, about.height), []
         for thing in about.things:
             if thing.crowd:
-                files.note("crowd", name, detail=thing.what)
-                continue
+                files.note("crowd", name, "not learnt, ignored in the test", thing.what)
             x, y, wide, high = thing.region
-            box = (y, x, y + high, x + wide)
-            things[name].append(_boxes.Thing(thing.what, ids.index(thing.category), box))
+            box, single = (y, x, y + high, x + wide), not thing.crowd
+            number = ids.index(thing.category)
+            things[name].append(_boxes.Thing(thing.what, number, box, single, single))
     return _boxes.source(place, files, things, sizes, [categories[i] for i in ids])

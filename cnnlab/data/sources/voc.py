@@ -4,9 +4,10 @@ URL, or a .tar or .zip.
 `JPEGImages/` (or `images/`) holds images, `Annotations/` for each of them an .xml whose name is the
 same but for the ending, both at any depth; optionally both lie below train/ and test/, or have
 those below them (see `_splits`). Lists of images, as in `ImageSets/`, are not read. Coordinates
-count pixels from 1, and the last one belongs to the box. Objects marked `difficult` are objects as
-any other, which VOC's own evaluation passes over. An image whose .xml names none has no objects;
-one without an .xml is left out. An .xml with a document type or with entities is refused.
+count pixels from 1, and the last one belongs to the box. Objects marked `difficult` are learnt as
+any other, and passed over where the test set is evaluated, as VOC does (out of fold they count). An
+image whose .xml names none has no objects; one without an .xml is left out. An .xml with a document
+type or with entities is refused.
 """
 
 from __future__ import annotations
@@ -69,9 +70,10 @@ def open_source(place):
     for name, some in objects.items():
         for i, one in enumerate(some):
             what = f"{shown(text_of[name])}: object {i + 1}"
-            things[name].append(_boxes.Thing(what, classes.index(one.name), one.box))
+            number, easy = classes.index(one.name), not one.difficult
+            things[name].append(_boxes.Thing(what, number, one.box, evaluated=easy))
             if one.difficult:
-                files.note("object marked difficult", name, "used as any other", what)
+                files.note("object marked difficult", name, "learnt, ignored in the test", what)
     return _boxes.source(place, files, things, sizes, classes)
 
 

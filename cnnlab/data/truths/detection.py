@@ -2,8 +2,8 @@
 
 float32 (n, MOST_OBJECTS, 5): of each object its class number, from 0 (there is no background), and
 its box y0, x0, y1, x1 in pixels from the upper left corner, where the first pixel reaches from 0 to
-1; an image's objects come first, the other rows hold -1. An image without objects has none but
-these.
+1; an image's objects come first, then what the evaluation of the test ignores (lower numbers than
+-1, see `cnnlab.ignored`), the other rows hold -1.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def classes(source):
 
 
 def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: str) -> np.ndarray:
-    """Boxes of images that were brought to `shape` by `images.RESIZE[resize]`, float32 (n,
-    MOST_OBJECTS, 5): moved as their images were.
+    """Objects and ignored regions of images that were brought to `shape` by
+    `images.RESIZE[resize]`, float32 (n, MOST_OBJECTS, 5): moved as their images were.
 
     `rows`: of the source's table, with columns `row`, `source`, and `width` and `height` of the
     original. Raises UserError where the source has no boxes, and naming the first image that has
@@ -38,7 +38,10 @@ def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: st
     ):
         boxes = fitted(source.boxes(source.keys[row]), (int(height), int(width)), shape, resize)
         if len(boxes) > MOST_OBJECTS:
-            raise UserError(f"{name}: has {len(boxes)} objects; allowed: {MOST_OBJECTS} an image")
+            regions = int((boxes[:, 0] < 0).sum())
+            also = f" and {regions} regions that are ignored" if regions else ""
+            has = f"{len(boxes) - regions} objects{also}"
+            raise UserError(f"{name}: has {has}; allowed: {MOST_OBJECTS} an image")
         made[at, : len(boxes)] = boxes
     return made
 

@@ -4,11 +4,14 @@ test set."""
 import shutil
 
 import numpy as np
+import pandas as pd
 
 from cnnlab import look, params, paths, records, tracking
-from cnnlab.compare.detected import CLASS_COLUMNS, judge_boxes
+from cnnlab.compare import coco
+from cnnlab.compare.detected import CLASS_COLUMNS, SIZE_COLUMNS, judge_boxes
 from cnnlab.data import pool
-from cnnlab.detections import errors, mean_precisions
+from cnnlab.detections import errors
+from cnnlab.ignored import parted
 from cnnlab.observed import run_observed
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import final_boxes as report
@@ -48,19 +51,25 @@ def main() -> None:
     usage = Usage(chosen["name"], list(dev.classes), shape, resize, pixels, scale, task=task)
     usage.write(paths.MODELS)
     network = records.load_model(paths.MODELS / records.MODEL)
-    measured = outputs(detection, network, test.images, test.truth)
+    losses = outputs(detection, network, test.images, test.truth)[:, -1]
+    detected, sizes = boxes(network, test.images), coco.sizes_of(test.truth)
+    matched = coco.matched(detected, test.truth, len(dev.classes), sizes)
     judged = judge_boxes(
-        test.labels,
-        measured,
+        matched,
+        sizes,
+        losses,
         test.manifest["group"].to_numpy(),
         dev.classes,
         confidence=options.confidence,
         draws=options.draws,
         seed=derive(seed, "draws"),
     )
-    files = _draw(study, chosen["name"], test, measured, boxes(network, test.images))
+    files = _draw(study, chosen["name"], test, losses, detected, matched[0])
     facts = _final.write_judged(chosen["name"], judged, CLASS_COLUMNS, task, options.metric)
-    section = report.section(candidates, judged, options, final, files)
+    by_size = pd.DataFrame(judged.sizes, columns=SIZE_COLUMNS)
+    _final.write_tables({"sizes": by_size}, paths.FINAL)
+    regions = sum(len(parted(some)[1]) for some in test.truth)
+    section = report.section(candidates, judged, options, final, files, shape[:2], regions)
     paths.FINAL_REPORT.write_text(section)
     card = report.card(study, chosen, recipe, dev, done[0], section, backbone)
     paths.MODEL_CARD.write_text(card)
@@ -70,20 +79,23 @@ def main() -> None:
         parent.register(study, report.about(chosen["name"], judged, options.metric))
 
 
-def _draw(study: str, name: str, test: pool.Pool, measured, detected) -> list:
+def _draw(study: str, name: str, test: pool.Pool, losses, detected, matched: coco.Matched) -> list:
     """The figures, as reports/final/*.png; returns the files."""
     shutil.rmtree(paths.FINAL, ignore_errors=True)
     paths.FINAL.mkdir(parents=True)
     objects, found = ([some[some[:, 0] >= 0] for some in every] for every in (test.truth, detected))
-    losses = measured[:, -1]
     order = np.argsort(losses, kind="stable")
     lines = [
         (test.images[i], objects[i], found[i], f"loss {losses[i]:.2f}")
         for i in order[np.unique(np.linspace(0, len(order) - 1, SHOWN).astype(int))]
     ]
     title = f"{study}: test images, from the best to the worst, {name}"
-    counts = {name: errors(zip(found, objects, strict=True), LEAST)}
-    curves = {name: mean_precisions(measured, 0)}
+    counted = (matched.number >= 0) & ~matched.ignored[..., 0]  # at an IoU of 0.5, as errors are
+    pairs = [
+        (of_image[rows], parted(boxes)[0])
+        for of_image, rows, boxes in zip(detected, counted, test.truth, strict=True)
+    ]
+    counts, curves = {name: errors(pairs, LEAST)}, {name: matched.curve}
     figures = {
         "boxes": look.boxes_figure(title, lines, test.classes, LEAST),
         "precision_recall": look.precision_recall_figure(f"{study}: test images", curves, 0.5),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cnnlab.compare.coco import matched
 from cnnlab.detections import DETECTIONS, VISIBLE, mean_ap, parts
 from cnnlab.recipe.detector import BOX
 from cnnlab.recipe.techniques import TECHNIQUES
@@ -40,6 +41,21 @@ def test_hits_are_those_of_coco(seed, compiled):
     assert expected.any() and not hits[detections[..., 0] < 0].any()
     swapped = np.roll(objects, 3, axis=1)  # wherever the rows without an object are
     np.testing.assert_array_equal(_boxes.hits(tf.constant(detections), swapped), hits)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_trial_keeps_is_what_pycocotools_says(seed):
+    """With more objects than detections on the first image, and equal scores. No IoU of these
+    boxes is a threshold but for float32's rounding."""
+    images = coco.made(seed, 20, CLASSES, 8)
+    images[0] = images[0][0], np.concatenate([some for _, some in coco.made(9, 40)])[:64]
+    detections, objects = padded(images, 64)
+    hits = _boxes.hits(tf.constant(detections), tf.constant(objects)).numpy() > 0.5
+    (said,) = matched(detections, objects, CLASSES)
+    np.testing.assert_array_equal(hits, said.hit)
+    kept = said._replace(hit=hits).outputs(np.ones(20))
+    assert mean_ap(kept, range(10)) == pytest.approx(np.nanmean(said.average), abs=1e-9)
+    assert mean_ap(kept, [0]) == pytest.approx(np.nanmean(said.average[:, 0]), abs=1e-9)
 
 
 def logits_of(rng, n=4, rows=12, columns=10):

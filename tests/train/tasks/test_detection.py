@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from cnnlab.detections import MOST_OBJECTS
 from cnnlab.errors import UserError
+from cnnlab.ignored import turned
 from cnnlab.recipe.detector import BOX, network, stride
 from cnnlab.tasks.detection import METRICS
 from cnnlab.train import input as inputs
@@ -89,6 +90,23 @@ def test_targets_are_shares_and_are_made_once():
     assert detection.seen(data, data.train).tolist() == [
         int(c) for row in data.truth[data.train] for c in row[:, 0] if c >= 0
     ]
+
+
+def test_regions_that_are_ignored_teach_nothing():
+    """Weights, and what is kept, are the same to the bit with them and without, augmented too."""
+    data = squares(80)
+    more = data.truth.copy()
+    for i, boxes in enumerate(more):
+        there = int((boxes[:, 0] >= 0).sum())
+        boxes[there] = boxes[0] if there and i % 2 else [0, 1, 2, 20, 21]  # difficult, or a crowd
+        boxes[there, 0] = turned(boxes[there, 0])
+    assert (more[:, :2, 0] < -1).sum() > 20  # among the rows of objects
+    one = fit(recipe("augment", epochs=2), data, 1)
+    weights, outputs = [np.copy(w) for w in one.model.get_weights()], one.outputs
+    two = fit(recipe("augment", epochs=2), replace(data, truth=more), 1)
+    np.testing.assert_array_equal(two.outputs, outputs)
+    for a, b in zip(weights, two.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_objects_of_rare_classes_weigh_more_where_classes_are_balanced():
