@@ -257,11 +257,21 @@ def work(planned: Planned, folder: Path, with_network: bool) -> Diverged | None:
         records.write_diverged(folder, record)
         checkpoint.remove()
         return record
+    keeps = material.job.keeps_networks
+    network = content(model) if with_network or keeps else None
     if with_network:
-        records.save_model(model, folder / records.MODEL)
-    records.write(folder, record)
+        records.write_model(folder, network)
+    records.write(folder, record, network if keeps else None)
     checkpoint.remove()
     return None
+
+
+def content(model: Any) -> bytes:
+    """Of the file of a network."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / records.MODEL
+        records.save_model(model, path)
+        return path.read_bytes()
 
 
 @functools.cache
