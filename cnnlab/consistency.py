@@ -320,17 +320,16 @@ def _ropes(whole: Any) -> Iterator[str]:
 @_rule("task", "train.members")
 def _members(whole: Any) -> Iterator[str]:
     if whole.train.members > 1 and not TASKS[whole.task].AVERAGED:
-        yield _not("train.members", whole.train.members, f"1, as {_unaveraged(whole)}")
+        one = f"1, as answers of networks of {_task(whole)} are not averaged"
+        yield _not("train.members", whole.train.members, one)
 
 
 @_rule("task", "final.flips")
 def _flips(whole: Any) -> Iterator[str]:
-    if whole.final.flips and not TASKS[whole.task].AVERAGED:
-        yield _not("final.flips", True, f"false, as {_unaveraged(whole)}")
-
-
-def _unaveraged(whole: Any) -> str:
-    return f"what trials of {_task(whole)} keep of answers cannot be averaged"
+    task = TASKS[whole.task]
+    if whole.final.flips and (task.MAPS or not task.AVERAGED):
+        off = f"false, as answers of networks of {_task(whole)} to mirror images are not averaged"
+        yield _not("final.flips", True, off)
 
 
 @_rule("task", "data.classes")

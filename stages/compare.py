@@ -3,8 +3,9 @@
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from cnnlab import params, paths, records, tracking
 from cnnlab.compare import comparison, mechanisms, tables
 from cnnlab.compare.growth import GROWTH_COLUMNS, growth
 from cnnlab.compare.recommend import recommend
-from cnnlab.compare.scores import Outcomes
+from cnnlab.compare.scores import Outcomes, Together, mean_outputs
 from cnnlab.compare.sizes import SIZE_COLUMNS, size_rows
 from cnnlab.data import pool
 from cnnlab.look import effects as look
@@ -41,6 +42,7 @@ def main() -> None:
         "decide",
         "final",
     )
+    train = params.load("train")
     dev = pool.read(paths.PREPARED / "dev")
     for folder in (paths.COMPARE, paths.PLOTS):
         shutil.rmtree(folder, ignore_errors=True)
@@ -59,7 +61,8 @@ def main() -> None:
         for name, of_variant in trials.items()
     }
     looks = tables.looks_of(repeats, decide.max_repeats)
-    compared = comparison.compare(grids, contrasts, options, dev.groups, looks)
+    together = _together(dev, train) if train.members > 1 else None
+    compared = comparison.compare(grids, contrasts, options, dev.groups, looks, together=together)
     comparison.note_aliases(compared.effects, contrasts, techniques, design.techniques)
     whole = Study(study, options, techniques, trials, grids, costs, dev, compared)
 
@@ -76,6 +79,34 @@ def main() -> None:
     csv(rows, paths.RECORDS, ["name", "mark"])
     csv(_failed(variants.every, sizes), paths.FAILED, ["name", "why"])
     tracking.log_figures(study, marks, paths.COMPARE)
+
+
+def _together(dev: pool.Pool, train) -> Together:
+    """What an ensemble says of the images that its members held out, from a cell of records.
+
+    Where those do not hold what is averaged, the members' networks are asked again, together."""
+    if not TASKS[dev.task].MAPS:
+        return mean_outputs
+    from cnnlab.train.answer import ensemble, outputs  # imports TensorFlow
+    from cnnlab.train.fit import set_up
+    from cnnlab.train.tasks import LEARNING
+
+    set_up(train.threads, train.deterministic)  # their number shows in the last bits
+    row_of = {image: row for row, image in enumerate(dev.manifest["image_id"])}
+
+    def together(cell: Sequence[records.Record]) -> np.ndarray:
+        networks = [records.load_model(_network_of(record.trial)) for record in cell]
+        rows = np.array([row_of[image] for image in cell[0].image_id])
+        images, truth = dev.images[rows], dev.truth[rows]
+        return outputs(LEARNING[dev.task], ensemble(networks), images, truth)
+
+    return together
+
+
+def _network_of(trial: records.Trial) -> Path:
+    folders = (root / trial.variant for root in (paths.RUNS, paths.DECIDED))
+    places = [records.network_of(folder, trial.key) for folder in folders]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def _failed(variants: Iterable[str], sizes) -> list[dict]:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from cnnlab import params, paths, records
 from cnnlab.compare import comparison, tables
 from cnnlab.compare.contrasts import Contrast
+from cnnlab.compare.scores import mean_outputs
 from cnnlab.data import folds, pool
 from cnnlab.observed import run_all_observed
 from cnnlab.recipe.techniques import starts
 from cnnlab.recipe.variants import Sections
 from cnnlab.run import choice
 from cnnlab.run.job import Job
+from cnnlab.tasks import TASKS
 from stages import run
 
 
@@ -56,12 +58,14 @@ def main() -> None:
         )
 
     looks = tables.looks_of(split.repeats, most)
+    # Repeats are not added for ensembles: no network is asked again on what others train on.
+    together = None if TASKS[task].MAPS else mean_outputs
     repeats = dict.fromkeys(every, split.repeats)
     effects: list[dict] = []
     while contrasts := watched():
         grids = {name: _grid(name, repeats[name]) for name in every}
         effects = comparison.compare(
-            grids, contrasts, options, dev.groups, looks, metrics=()
+            grids, contrasts, options, dev.groups, looks, metrics=(), together=together
         ).effects
         open_ = tables.open_effects(effects, most)
         if not open_:
@@ -77,8 +81,9 @@ def main() -> None:
         print(f"decide: {row['technique']}: {row['verdict']} after {row['repeats']} repeats")
     for name, number in repeats.items():  # a larger decide.max_repeats may have left more
         if (paths.DECIDED / name).exists():
-            keys = [planned.trial.key for planned in job(name, number).plan()]
-            records.prune(paths.DECIDED / name, keys)
+            last = job(name, number)
+            keys = [planned.trial.key for planned in last.plan()]
+            records.prune(paths.DECIDED / name, keys, networks=last.keeps_networks)
 
 
 def _grid(name: str, repeats: int) -> comparison.Grid:

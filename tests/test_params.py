@@ -529,7 +529,17 @@ SEGMENTING = {
 def test_a_study_of_masks_is_valid(edited):
     whole = params.read(edited(SEGMENTING))
     assert (whole.task, whole.sections.task) == ("segmentation", "segmentation")
-    assert params.read_parts((consistency.LAW, consistency.FIT), edited(SEGMENTING))[1] == []
+    for members in ({}, {"train.members": 3}):
+        path = edited(SEGMENTING | members)
+        assert params.read_parts((consistency.LAW, consistency.FIT), path)[1] == []
+
+
+def test_an_ensemble_of_networks_that_find_objects_is_refused(refusal):
+    ropes = dict.fromkeys(TASKS["detection"].METRICS, 0.01)
+    finding = SEGMENTING | {"task": "detection", "compare.metric": "map", "compare.rope": ropes}
+    (line,) = refusal(finding | {"train.members": 2}).splitlines()
+    said = "allowed: 1, as answers of networks of task: detection are not averaged"
+    assert f"train.members = 2: {said}" in line
 
 
 def test_a_file_without_a_task_is_of_classification(edited):
@@ -558,8 +568,7 @@ def test_an_unknown_task_is_refused_with_those_there_are(refusal):
             {"compare.rope.nll": 0.01},
             "compare.rope.nll = 0.01: allowed: none, as task: segmentation has other metrics: iou,",
         ),
-        ({"train.members": 3}, "train.members = 3: allowed: 1, as what trials of task: segment"),
-        ({"final.flips": True}, "final.flips = True: allowed: false, as what trials of task: seg"),
+        ({"final.flips": True}, "final.flips = True: allowed: false, as answers of networks of t"),
         ({"data.classes": ["1", "2"]}, "data.classes = ['1', '2']: allowed: null, as classes of"),
         ({"model.vgg.dense": [8]}, "model.vgg.dense = [8]: allowed: [], as networks of task: seg"),
         ({"backbone.features": 0}, "backbone.features = 0: allowed: null, as networks of task: s"),

@@ -11,12 +11,17 @@ import pytest
 from ruamel.yaml import YAML
 
 from cnnlab import paths, records
+from cnnlab.data import pool
 from cnnlab.tasks import TASKS
 
 OF_TASK = {  # its primary metric, and what its report shows besides
     "segmentation": ("iou", ["figures/masks.png", "compare/class_iou.csv", "figures/extremes.png"]),
     "detection": ("map", ["pycocotools", "smallest third"]),
 }
+
+
+def members_of(task):
+    return 2 if TASKS[task].AVERAGED else 1
 
 
 @pytest.fixture(scope="module", params=OF_TASK)
@@ -31,6 +36,7 @@ def study(request, tmp_path_factory, root):
     p["folds"].update(k=2, repeats=2)
     p["model"]["vgg"].update(filters=[8, 8], convs=1, dense=[])
     p["train"].update(epochs=3, batch_size=8, learning_rate=0.01, techniques=["batchnorm"])
+    p["train"]["members"] = members_of(task)
     p["execution"]["workers"] = 1
     p["design"].update(kind="star", techniques=["augment"], starts=["scratch"], placebo=False)
     p["variants"] = {"train": {"baseline": [], "augment": ["augment"]}, "transfer": {}}
@@ -80,7 +86,7 @@ def test_scores_are_what_trials_measured(study, monkeypatch):
     metric = TASKS[task].METRICS[score]
     for name in ("baseline", "augment"):
         trials = records.read_all(paths.RUNS / name)
-        assert len(trials) == 4
+        assert len(trials) == 4 * members_of(task)
         for trial in trials:
             assert trial.final[score] == pytest.approx(
                 metric.score(trial.labels, trial.outputs), abs=1e-6
@@ -88,6 +94,46 @@ def test_scores_are_what_trials_measured(study, monkeypatch):
         if not metric.approximate:
             mean = np.mean([trial.final[score] for trial in trials])
             assert scores.loc[name, score] == pytest.approx(mean, abs=1e-4)
+
+
+def test_an_ensemble_is_what_its_networks_say_on_average(study, monkeypatch):
+    """Of classes of pixels, by NumPy alone: the IoU of the most probable class of the mean."""
+    folder, task = study
+    effects = pd.read_csv(folder / "reports/ablation.csv").query("kind == 'ensemble'")
+    assert set(effects["technique"]) == ({"baseline", "augment"} if TASKS[task].MAPS else set())
+    assert sorted({path.suffix for path in (folder / "data/runs/baseline").glob("r*")}) == [
+        ".json", *([".keras"] if TASKS[task].MAPS else []), ".npz"
+    ]  # fmt: skip
+    if not TASKS[task].MAPS:
+        return
+    monkeypatch.chdir(folder)
+    dev, scores, singles = pool.read(paths.PREPARED / "dev"), [], []
+    row_of = {image: row for row, image in enumerate(dev.manifest["image_id"])}
+    for row in records.cells(records.read_all(paths.RUNS / "baseline")):
+        for cell in row:
+            rows = [row_of[image] for image in cell[0].image_id]
+            shares = []
+            for one in cell:
+                place = records.network_of(paths.RUNS / "baseline", one.trial.key)
+                logits = records.load_model(place).predict(dev.images[rows], verbose=0)
+                shares.append(np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True))
+            said = sum(shares).argmax(axis=-1)
+            scores += [iou_of(*pair) for pair in zip(dev.truth[rows], said, strict=True)]
+            singles.append(np.mean([one.final["iou"] for one in cell]))
+    (row,) = effects.query("metric == 'iou' and technique == 'baseline'").to_dict("records")
+    assert row["effect"] == pytest.approx(np.mean(scores) - np.mean(singles), abs=1e-3)
+    text = (folder / "reports/report.md").read_text()
+    assert "Ensembles: averaged networks against a single one" in text
+    assert "ensemble of baseline" in text
+
+
+def iou_of(true, predicted):
+    """Of one image, mean over the classes that are in it or predicted; `true` without void."""
+    assert true.max() < 255
+    classes = np.union1d(true, predicted)
+    both = [((true == c) & (predicted == c)).sum() for c in classes]
+    either = [((true == c) | (predicted == c)).sum() for c in classes]
+    return np.mean(np.array(both) / either)
 
 
 def test_the_recommended_variant_was_evaluated_once_on_the_test_set(study):

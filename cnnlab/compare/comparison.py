@@ -12,7 +12,7 @@ from cnnlab.compare.designs import effects, sets_of
 from cnnlab.compare.inference import Split
 from cnnlab.compare.metrics import METRICS, metrics_of, task_of
 from cnnlab.compare.options import Compare, Design
-from cnnlab.compare.scores import Grid, Outcomes, split_of
+from cnnlab.compare.scores import Grid, Outcomes, Together, ensembles, mean_outputs, split_of
 from cnnlab.compare.tables import Looks, Members, Rules, Values, effect_rows
 from cnnlab.metric import Metric
 
@@ -55,17 +55,20 @@ def compare(
     groups: Mapping[int, object],
     looks: Looks | None = None,
     metrics: Sequence[str] | None = None,
+    together: Together | None = mean_outputs,
 ) -> Comparison:
     """Score every variant by every metric and estimate every contrast, the primary metric first.
 
     A variant's score is the mean of its members'. Where there are several, each variant's ensemble
     is compared with that, one contrast of kind "ensemble" each. `groups`: image_id -> group.
     `looks`: at the primary metric, where repeats were added. `metrics`: those besides; None: all of
-    its task. Raises Incomparable for answers that cannot be compared.
+    its task. `together`: what an ensemble says; None: they are left out. Raises Incomparable for
+    answers that cannot be compared.
     """
     outcomes = {name: Outcomes.of(grid, name) for name, grid in grids.items()}
     split = split_of(outcomes, groups)
-    several = [name for name, grid in grids.items() if len(grid[0][0]) > 1]
+    several = [name for name, grid in grids.items() if together and len(grid[0][0]) > 1]
+    of_several = {n: Outcomes.of(ensembles(grids[n], together), averaged(n)) for n in several}
     contrasts = [*contrasts, *map(ensemble, several)]
     metrics = metrics_of(task_of(options.metric)) if metrics is None else metrics
     values, members, rows = {}, {}, []
@@ -73,8 +76,8 @@ def compare(
         of_each = METRICS[name].values
         members[name] = {variant: o.of_each(of_each) for variant, o in outcomes.items()}
         values[name] = {variant: each.mean(axis=2) for variant, each in members[name].items()}
-        for variant in several:
-            values[name][averaged(variant)] = outcomes[variant].together(of_each)
+        for variant, outcome in of_several.items():
+            values[name][averaged(variant)] = outcome.of_each(of_each)[..., 0]
         rules = rules_of(name, options, looks if name == options.metric else None)
         rows += effect_rows(contrasts, values[name], split, rules, members[name])
     return Comparison(contrasts, outcomes, split, values, members, rows)

@@ -25,7 +25,7 @@ import numpy as np
 
 from cnnlab.compare.contrasts import Contrast, averaged, differences
 from cnnlab.compare.inference import holm
-from cnnlab.compare.metrics import METRICS
+from cnnlab.compare.metrics import METRICS, measured_in
 from cnnlab.compare.scores import Grid
 from cnnlab.records.trial import Record
 from cnnlab.scoring import nll_of_each
@@ -234,10 +234,13 @@ def mechanism_rows(
             table.append(_row(name, contrast.kind, claim, without, with_it))
     first, grid = next(iter(grids.items()), ("", []))
     if grid and len(grid[0][0]) > 1:
-        single, together = (compared.values["nll"][v] for v in (first, averaged(first)))
+        _, loss = measured_in(compared.values)
+        single, together = (compared.values[loss][v] for v in (first, averaged(first)))
         values.append(together - single)
-        words = f"members err differently (disagreement {_disagreement(grid):.2f} of their error)"
-        claim = Claim(words, "nll", "lower")
+        words = "members err differently"
+        if loss == "nll":  # outputs are probabilities, which say where they do
+            words += f" (disagreement {_disagreement(grid):.2f} of their error)"
+        claim = Claim(words, loss, "lower")
         table.append(_row(f"ensemble of {first}", "ensemble", claim, single, together))
     estimates = rules.estimates(values, compared.split)
     adjusted = holm([estimate.p for estimate in estimates])

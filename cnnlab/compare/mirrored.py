@@ -33,13 +33,13 @@ def judge_flips(
 ) -> Flips:
     """Compare answers to the same images by the same networks, asked once and `both` ways.
 
-    Outcomes of one repeat. `groups`: (images,), those of one group count as one. `guard`: as
-    `inference.crossed` has it.
+    Outcomes of one repeat and member. `groups`: (images,), those of one group count as one.
+    `guard`: as `inference.crossed` has it.
     """
     split = Split(both.fold, np.unique(groups, return_inverse=True)[1])
 
     def change(metric: str) -> Estimate:
         of_image = METRICS[metric].values
-        return crossed(both.together(of_image) - plain.together(of_image), split, guard)
+        return crossed((both.of_each(of_image) - plain.of_each(of_image))[..., 0], split, guard)
 
     return Flips(change(LESS_IS_BETTER), change(MORE_IS_BETTER), confidence)

@@ -8,8 +8,8 @@ in the order of images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +31,7 @@ class Answer(Protocol):
 
 
 Grid = Sequence[Sequence[Sequence[Answer]]]
+Together = Callable[[Sequence[Answer]], NDArray[np.floating]]  # members of a cell -> outputs
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Outcomes:
         labels = np.empty(len(ids), np.int64)
         fold = np.full((len(grid), len(ids)), -1)
         members, each = len(grid[0][0]), first[0].outputs.shape[1:]
-        outputs = np.full((len(grid), members, len(ids), *each), np.nan, np.float32)
+        kind = first[0].outputs.dtype
+        outputs = np.full((len(grid), members, len(ids), *each), np.nan, kind)
         for (repeat, number), cell in (
             ((r, f), cell) for r, row in enumerate(grid) for f, cell in enumerate(row)
         ):
@@ -86,15 +88,16 @@ class Outcomes:
             ]
         )
 
-    def together(self, values: Values) -> NDArray[np.float64]:
-        """The same of the members' averaged outputs, (repeats, images): it costs as many
-        trainings, and passes at prediction, as there are members."""
-        return np.stack(
-            [
-                values(self.labels, np.mean([_sound(p) for p in repeat], axis=0))
-                for repeat in self.outputs
-            ]
-        )
+
+def mean_outputs(cell: Sequence[Answer]) -> NDArray[np.float64]:
+    """What an ensemble says whose members say probabilities, (n, classes): their mean."""
+    return np.mean([_sound(answer.outputs) for answer in cell], axis=0)
+
+
+def ensembles(grid: Grid, outputs: Together = mean_outputs) -> Grid:
+    """A variant's members together, as one network: it costs as many trainings, and passes at
+    prediction, as there are members."""
+    return [[[replace(cell[0], outputs=outputs(cell))] for cell in row] for row in grid]
 
 
 def split_of(outcomes: Mapping[str, Outcomes], groups: Mapping[int, object]) -> Split:

@@ -4,10 +4,11 @@ A variant's folder holds, for each trial on all training images, `KEY.json` (who
 fingerprint, metrics and history: `Record.summary`) and `KEY.npz` (of the held-out images image_id,
 labels and outputs, which are called `probabilities` there, as those of classes are; and for each
 conv `preactivations/NAME`: mean and spread on a probe at each evaluation), and `model.keras`, the
-network of the first trial, to look into. Trials on fewer images are in folders below it, see
-`of_size`. KEY is `r0_f0_m0`: repeat, fold, member. A trial that diverged leaves a `KEY.json` that
-says so, and nothing else. Every file is written whole or not at all, and the JSON last: where it
-is, all is.
+network of the first trial, to look into. Where an ensemble is what its networks say together, and
+outputs do not tell, each trial has its network too, `KEY.keras`. Trials on fewer images are in
+folders below it, see `of_size`. KEY is `r0_f0_m0`: repeat, fold, member. A trial that diverged
+leaves a `KEY.json` that says so, and nothing else. Every file is written whole or not at all, and
+the JSON last: where it is, all is.
 """
 
 from __future__ import annotations
@@ -34,10 +35,13 @@ _SUMMARIES = "r*_f*_m*.json"
 T = TypeVar("T")
 
 
-def write(folder: Path, record: Record) -> None:
-    """Write a trial's record."""
+def write(folder: Path, record: Record, network: bytes | None = None) -> None:
+    """Write a trial's record, and the content of its network's file, where that is kept."""
     path = folder / f"{record.trial.key}.json"
-    path.unlink(missing_ok=True)  # or an older one would speak for the new arrays
+    for old in (path, network_of(folder, record.trial.key)):
+        old.unlink(missing_ok=True)  # or an older one would speak for the new arrays
+    if network is not None:
+        write_bytes(network_of(folder, record.trial.key), network)
     arrays = io.BytesIO()
     np.savez(
         arrays,
@@ -53,7 +57,7 @@ def write(folder: Path, record: Record) -> None:
 def write_diverged(folder: Path, diverged: Diverged) -> None:
     """Write that a trial diverged; a record that it had goes."""
     path = folder / f"{diverged.trial.key}.json"
-    for old in (path, path.with_suffix(".npz")):
+    for old in (path, path.with_suffix(".npz"), network_of(folder, diverged.trial.key)):
         old.unlink(missing_ok=True)
     _write_summary(path, diverged)
 
@@ -200,13 +204,23 @@ def of_size(folder: Path, per_class: int | None) -> Path:
     return folder / f"{per_class}_per_class" if per_class else folder
 
 
-def prune(folder: Path, keys: Iterable[str], sizes: Iterable[int] = ()) -> None:
+def network_of(folder: Path, key: str) -> Path:
+    """Where a trial's network is, if one is kept of each."""
+    return folder / f"{key}.keras"
+
+
+def prune(
+    folder: Path, keys: Iterable[str], sizes: Iterable[int] = (), networks: bool = False
+) -> None:
     """Remove what belongs to no trial of the design, and what a killed run left half-written.
 
-    `keys`: of the trials. `sizes`: training images per class whose folders stay.
+    `keys`: of the trials. `sizes`: training images per class whose folders stay. `networks`:
+    whether one of each trial stays.
     """
     kept = {MODEL, *(of_size(folder, size).name for size in sizes)}
-    kept |= {name for key in keys for name in (f"{key}.json", f"{key}.npz", f".{key}.checkpoint")}
+    for key in keys:
+        kept |= {f"{key}.json", f"{key}.npz", f".{key}.checkpoint"}
+        kept |= {network_of(folder, key).name} if networks else set()
     for path in folder.iterdir():
         if path.name not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -34,7 +34,7 @@ def run(
     whose folders are in this one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    records.prune(folder, [p.trial.key for p in plan], sizes)
+    records.prune(folder, [p.trial.key for p in plan], sizes, job.keeps_networks)
     part = Part(job, plan, folder, with_network=True)
     return run_all([part], watcher, backend, workers, gpus, per_gpu)[job.name]
 
@@ -95,6 +95,9 @@ def _missing(part: Part, watcher: Watcher) -> list[Planned]:
 
 def _kept(part: Part, planned: Planned) -> Record | None:
     if not (part.folder / f"{planned.trial.key}.json").exists():
+        return None
+    network = records.network_of(part.folder, planned.trial.key)
+    if part.job.keeps_networks and not network.exists():
         return None
     if part.keeps_model(planned) and not (part.folder / records.MODEL).exists():
         return None

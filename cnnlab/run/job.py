@@ -17,6 +17,7 @@ from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.records import Trial
 from cnnlab.records.fingerprint import FIT, PHASES, code, fingerprint
 from cnnlab.seeds import derive
+from cnnlab.tasks import TASKS
 
 RESIZING = "cnnlab.train.resizing"  # trains what sees smaller images first
 NEVER = -1  # the fold of an image that is trained on in all trials
@@ -49,6 +50,12 @@ class Job:
     backbone: Path | None = None  # a saved network, where the recipe starts from one
     features: Path | None = None  # folder that keeps features of frozen backbones
     per_class: int | None = None  # training images per class, the same ones first; None: all
+
+    @property
+    def keeps_networks(self) -> bool:
+        """Whether the network of each trial is kept: records do not hold maps, which an ensemble
+        averages. Of few images none is formed."""
+        return self.members > 1 and not self.per_class and TASKS[self.pool.task].MAPS
 
     def plan(self) -> list[Planned]:
         """The job's trials in the order in which they are run.
@@ -102,7 +109,7 @@ class Part:
     with_network: bool = False  # whether the network of the first trial is saved beside the records
 
     def keeps_model(self, planned: Planned) -> bool:
-        """Whether the network of a trial of the plan is saved."""
+        """Whether the network of a trial of the plan is saved as that of the variant."""
         return self.with_network and planned is self.plan[0]
 
 

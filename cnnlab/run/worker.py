@@ -272,18 +272,27 @@ def train_for(
     trial = planned.trial
     checkpoint = records.Checkpoint(folder, trial, planned.mark)
     try:
-        record, model = train(
-            materials()[trial.variant], planned, checkpoint, functools.partial(tell, trial)
-        )
+        material = materials()[trial.variant]
+        record, model = train(material, planned, checkpoint, functools.partial(tell, trial))
         if isinstance(record, Diverged):
             records.write_diverged(folder, record)
         else:
+            keeps = material.job.keeps_networks
+            network = content(model) if with_network or keeps else None
             if with_network:
-                records.save_model(model, folder / records.MODEL)
-            records.write(folder, record)
+                records.write_model(folder, network)
+            records.write(folder, record, network if keeps else None)
         checkpoint.remove()
     except UserError as error:
         return "failed", f"{trial.variant} {trial.key}: {error}"
     except Exception:
         return "broke", traceback.format_exc()
     return ("diverged", record) if isinstance(record, Diverged) else ("done", trial)
+
+
+def content(model: Any) -> bytes:
+    """Of the file of a network."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / records.MODEL
+        records.save_model(model, path)
+        return path.read_bytes()

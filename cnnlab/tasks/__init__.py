@@ -8,8 +8,8 @@ NumPy alone, defines
 - `METRICS`: name -> `cnnlab.metric.Metric`, the table's order. No two tasks share a name;
 - `MEASURED`: the two metrics that a trial measures while it trains, the score and then the loss:
   name -> what tables call it;
-- `AVERAGED`: whether outputs of several networks for one image may be averaged to the outputs of
-  their ensemble: probabilities may, counts may not;
+- `AVERAGED`: whether what several networks say of one image may be averaged to what their ensemble
+  says: probabilities may, of an image or of each pixel (see `MAPS`), boxes may not;
 - `QUESTIONS`: metrics by which the report asks whether probabilities are right; none without such;
 - `PREDICTS`: the module whose `answer` does what `python -m cnnlab.predict` is asked for; None:
   that itself, with the class of each image;
@@ -19,7 +19,8 @@ NumPy alone, defines
 - `INSTEAD`: of the quantities that techniques claim to move (`cnnlab.compare.mechanisms`), those
   that the task measures otherwise -> what it has in their place, or None;
 - `MAPS`: whether a network answers for each pixel, with logits (n, height, width, classes), and
-  not for each image, with logits (n, classes);
+  not for each image, with logits (n, classes). An ensemble's networks are then asked together, as
+  outputs do not hold the maps that it averages;
 - `TRUTH`: what of a source that is, which the source's file names in its own `TRUTH`, such as
   "masks"; None: labels are all;
 - `MERGES`: whether classes may be chosen and merged by their names (`data.classes`);

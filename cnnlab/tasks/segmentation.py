@@ -9,7 +9,7 @@ from cnnlab.metric import NATS, SHARE, Metric, influence
 from cnnlab.overlap import iou, mean_where, of_judged, parts, pixel_nll, ratio
 
 MEASURED = {"iou": "IoU", "pixel_nll": "NLL of a pixel"}
-AVERAGED = False
+AVERAGED = True
 PREDICTS = "cnnlab.predict_masks"
 QUESTIONS = ()
 BY_CLASS = (

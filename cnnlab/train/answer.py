@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import keras
@@ -65,12 +65,23 @@ def _in_parts(answer: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> n
     return np.concatenate([answer(tf.constant(part)).numpy() for part in parts])
 
 
+def ensemble(nets: Sequence[keras.Model]) -> Callable:
+    """One network of several, which gives the logarithms of their mean probabilities as logits."""
+
+    def logits(batch: tf.Tensor, training: bool = False) -> tf.Tensor:
+        said = [tf.cast(net(batch, training=training), "float32") for net in nets]
+        return tf.math.log(tf.add_n([tf.nn.softmax(one) for one in said]) / len(nets))
+
+    return logits
+
+
 def outputs(
-    learning: ModuleType, net: keras.Model, images: np.ndarray, truth: np.ndarray
+    learning: ModuleType, net: keras.Model | Callable, images: np.ndarray, truth: np.ndarray
 ) -> np.ndarray:
-    """What a trial would keep of what a network says, float32 (n, ...), in inference mode; as
-    `probabilities`. `learning`: the task's module of `cnnlab.train.tasks`; `truth`: what is true of
-    the images, (n, ...), as a pool has it: labels, or `Pool.truth`; may be memory-mapped."""
+    """What a trial would keep of what a network, or `ensemble`, says, float32 (n, ...), in
+    inference mode; as `probabilities`. `learning`: the task's module of `cnnlab.train.tasks`;
+    `truth`: what is true of the images, (n, ...), as a pool has it: labels, or `Pool.truth`; may be
+    memory-mapped."""
     pixels = tf.TensorSpec([None, *images.shape[1:]], tf.uint8)
     spec, none = learning.spec(images.shape[1:]), np.zeros(0, int)
     targets = Data(images, truth, none, none, 0, learning=learning, truth=truth).targets

@@ -8,7 +8,7 @@ import pytest
 from cnnlab.compare import comparison, designs
 from cnnlab.compare.contrasts import Incomparable, alone, ensemble, least_squares, pair
 from cnnlab.compare.inference import crossed
-from cnnlab.compare.scores import Outcomes
+from cnnlab.compare.scores import Outcomes, ensembles
 from cnnlab.compare.tables import Looks
 from cnnlab.tasks.classification import METRICS
 
@@ -75,12 +75,15 @@ def test_members_are_averaged_and_their_ensemble_is_a_contrast_of_its_own(grid, 
         values, members = compared.values[name], compared.members[name]
         assert members["x"].shape == (2, 32, 2)
         np.testing.assert_array_equal(values["x"], members["x"].mean(axis=2))
-        together = Outcomes.of(grids["x"], "x").together(METRICS[name].values)
-        np.testing.assert_array_equal(values["x+ensemble"], together)
+        together = Outcomes.of(ensembles(grids["x"]), "x").of_each(METRICS[name].values)
+        np.testing.assert_array_equal(values["x+ensemble"], together[..., 0])
     brier = [row for row in compared.of("brier") if row["kind"] == "ensemble"]
     assert [row["technique"] for row in brier] == ["none", "x"]
     assert all(row["effect"] < 0 for row in brier)  # a convex loss
     assert "sd_seeds" in compared.effects[0] and "sd_seeds" not in brier[0]
+    without = comparison.compare(grids, CONTRASTS[:1], frozen.compare, GROUPS, together=None)
+    assert without.contrasts == CONTRASTS[:1] and "x+ensemble" not in without.values["brier"]
+    np.testing.assert_array_equal(without.values["brier"]["x"], compared.values["brier"]["x"])
 
 
 def test_the_estimate_and_the_guard_are_those_of_the_options(grid, frozen):

@@ -11,8 +11,10 @@ from cnnlab.compare.inference import crossed
 from cnnlab.compare.mechanisms import Claim, mechanism_rows
 from cnnlab.compare.tables import Rules
 from cnnlab.recipe.techniques import TECHNIQUES
+from cnnlab.tasks import TASKS
+from tests.made_up import FROZEN
 
-RULES = Rules()
+RULES, RNG = Rules(), np.random.default_rng(0)
 REPEATS, FOLDS, IMAGES = 2, 3, 10  # images a fold
 
 
@@ -50,8 +52,6 @@ CONTRASTS = [alone("x", "x", "none"), removed("y", "both", "x")]
 
 def rows_of(grids, claims, contrasts=CONTRASTS, options=None, rules=RULES):
     """The table of mechanisms of grids, compared as the stage does."""
-    from tests.made_up import FROZEN
-
     groups = {image: image for image in range(IMAGES * FOLDS)}
     compared = comparison.compare(grids, contrasts, options or FROZEN.compare, groups)
     return mechanism_rows(compared, claims, grids, rules)
@@ -188,6 +188,33 @@ def test_members_that_err_differently_are_better_together(record):
     (row,) = rows_of({"base": alike}, {}, [])
     assert row["change"] == pytest.approx(0) and row["holds"] == "not shown"
     assert rows_of({"base": [[[net(f, 0, 1)] for f in range(FOLDS)]]}, {}, []) == []
+
+
+def test_members_that_keep_counts_are_better_together_by_the_loss_of_their_task(record):
+    """Which of four pixels they miss, counts do not say."""
+
+    def counts(nll):
+        rows = np.array([[1, 2, 1, 2, 2, 2, 0.5, 0.5, nll, 4]] * IMAGES, np.float32)
+        rows[:, 8] += RNG.uniform(-0.01, 0.01, IMAGES)
+        return rows
+
+    def net(fold, member):
+        ids = np.arange(IMAGES) + IMAGES * fold
+        labels = np.zeros(IMAGES, int)
+        made = record(member=member, fold=fold)
+        return replace(made, outputs=counts(0.7), labels=labels, image_id=ids)
+
+    grid = [[[net(f, 0), net(f, 1)] for f in range(FOLDS)] for _ in range(2)]
+    rope = FROZEN.compare.rope.model_copy(update=dict.fromkeys(TASKS["segmentation"].METRICS, 0.1))
+    options = FROZEN.compare.model_copy(update={"metric": "iou", "rope": rope})
+    groups = {image: image for image in range(IMAGES * FOLDS)}
+    compared = comparison.compare(
+        {"base": grid}, [], options, groups, together=lambda cell: counts(0.4)
+    )
+    (row,) = mechanism_rows(compared, {}, {"base": grid}, RULES)
+    assert (row["quantity"], row["claim"]) == ("pixel_nll", "members err differently")
+    assert row["without"] == pytest.approx(0.7, abs=0.01) and row["holds"] == "yes"
+    assert row["change"] == pytest.approx(-0.3, abs=0.01)
 
 
 def test_a_placebo_claims_nothing():

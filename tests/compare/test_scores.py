@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnlab.compare.contrasts import Incomparable
-from cnnlab.compare.scores import Outcomes, pooled, split_of
+from cnnlab.compare.scores import Outcomes, ensembles, pooled, split_of
 from cnnlab.tasks.classification import METRICS
 
 
@@ -54,8 +54,7 @@ def test_outcomes_are_the_answers_in_the_order_of_images():
 
 def test_members_have_values_each_and_together():
     grid, values = grid_of(), METRICS["brier"].values
-    outcomes = Outcomes.of(grid, "x")
-    each = outcomes.of_each(values)
+    each = Outcomes.of(grid, "x").of_each(values)
     assert each.shape == (2, 15, 2) and each.dtype == np.float64
     cell = grid[1][2]
     rows = cell[0].image_id - 10
@@ -63,10 +62,19 @@ def test_members_have_values_each_and_together():
         expected = values(answer.labels, answer.outputs.astype(float))
         np.testing.assert_allclose(each[1, rows, member], expected, atol=1e-6)
     mean = (cell[0].outputs.astype(float) + cell[1].outputs) / 2
-    together = outcomes.together(values)
-    assert together.shape == (2, 15)
-    np.testing.assert_allclose(together[1, rows], values(cell[0].labels, mean), atol=1e-6)
-    assert np.all(together <= each.mean(axis=2) + 1e-9)  # a convex loss
+    together = Outcomes.of(ensembles(grid), "x").of_each(values)
+    assert together.shape == (2, 15, 1)
+    np.testing.assert_allclose(together[1, rows, 0], values(cell[0].labels, mean), atol=1e-6)
+    assert np.all(together[..., 0] <= each.mean(axis=2) + 1e-9)  # a convex loss
+
+
+def test_what_an_ensemble_says_may_be_something_else_than_the_mean():
+    """As where outputs are counts: its members are asked together."""
+    grid = grid_of()
+    last = ensembles(grid, lambda cell: cell[-1].outputs)
+    np.testing.assert_array_equal(
+        Outcomes.of(last, "x").outputs[:, 0], Outcomes.of(grid, "x").outputs[:, 1]
+    )
 
 
 def test_a_metric_of_a_repeat_is_that_of_all_its_images_together():

@@ -129,6 +129,28 @@ def test_prune_removes_strangers_and_nothing_else(tmp_path, record):
     assert set(files(tmp_path)) == own
 
 
+def test_a_network_of_each_trial_is_kept_where_it_is_asked_for_and_belongs_to_its_record(
+    tmp_path, record
+):
+    one, other = record(member=0), record(member=1)
+    records.write(tmp_path, one, b"one")
+    records.write(tmp_path, other, b"other")
+    kept = records.network_of(tmp_path, "r0_f0_m1")
+    assert kept.read_bytes() == b"other"
+    records.write(tmp_path, one)  # which another network made
+    assert set(files(tmp_path)) == {"r0_f0_m1.keras"} | {
+        f"r0_f0_m{member}.{ending}" for member in (0, 1) for ending in ("json", "npz")
+    }
+    records.prune(tmp_path, ["r0_f0_m0", "r0_f0_m1"], networks=True)
+    assert kept.exists()
+    before = files(tmp_path)
+    records.prune(tmp_path, ["r0_f0_m0", "r0_f0_m1"])
+    assert before.keys() - files(tmp_path).keys() == {kept.name}
+    records.write(tmp_path, other, b"other")
+    records.write_diverged(tmp_path, diverged(record, member=1))
+    assert not kept.exists()
+
+
 def test_scores_are_a_matrix_of_repeats_and_folds_averaged_over_members(record):
     trials = itertools.product((0, 1), range(3), (0, 2))
     made = [record("v", r, f, m, accuracy=r / 2 + f / 10 + m / 100) for r, f, m in trials]

@@ -354,6 +354,37 @@ def test_further_repeats_are_those_of_a_longer_study_and_none_is_removed(jobs, t
     assert contents(tmp_path / "v") == before
 
 
+def test_members_of_an_ensemble_of_maps_keep_their_networks_and_records_stay_the_same(
+    job, tmp_path
+):
+    """A study that gets a second member trains again what has no network, to the same bytes."""
+    images, labels = job.pool.images, job.pool.labels
+    truth = ((images[..., 0] > 100) * (1 + labels[:, None, None])).astype(np.uint8)
+    about = job.pool.manifest.drop(columns="digest")
+    task = "segmentation", ("nothing", "0", "1")
+    pool.write(tmp_path / "pool", images, about, truth=truth, task=task)
+    recipe = made_up.sections().recipe([])
+    recipe = replace(recipe, net_options={**recipe.net_options, "dense": []}, epochs=1)
+    alone = replace(job, pool=pool.read(tmp_path / "pool"), recipe=recipe)
+    split = job.folds.assign(fold=job.folds["fold"].clip(upper=1))
+    alone, folder = replace(alone, folds=split), tmp_path / "v"
+    run_it(alone, folder)
+    single = contents(folder)
+    several = replace(alone, members=2)
+    done, watcher = run_it(several, folder)
+    keys = [r.trial.key for r in done]
+    assert watcher.trained == keys and len(keys) == 4
+    after = contents(folder)
+    assert {name: after[name] for name in single} == single
+    assert {f"{key}.keras" for key in keys} < after.keys()
+    assert after["r0_f0_m0.keras"] == after[records.MODEL] != after["r0_f0_m1.keras"]
+    (folder / "r0_f1_m1.keras").unlink()
+    _, watcher = run_it(several, folder)
+    assert watcher.trained == ["r0_f1_m1"] and contents(folder) == after
+    _, watcher = run_it(alone, folder)
+    assert watcher.trained == [] and contents(folder) == single
+
+
 def test_each_part_says_whether_its_network_is_kept(jobs, tmp_path):
     one, other = ([p for p in job.plan() if p.trial.fold == 0] for job in jobs)
     parts = [Part(jobs[0], one, tmp_path / "v", True), Part(jobs[1], other, tmp_path / "placebo")]

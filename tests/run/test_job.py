@@ -53,6 +53,13 @@ def test_a_placebo_has_the_same_few_images(job):
         np.testing.assert_array_equal(one.train, other.train)
 
 
+def test_networks_are_kept_where_only_they_tell_what_an_ensemble_says(job):
+    masks = replace(job, pool=replace(job.pool, task="segmentation"))
+    assert masks.keeps_networks and not job.keeps_networks
+    assert not replace(masks, members=1).keeps_networks
+    assert not replace(masks, per_class=2).keeps_networks
+
+
 def test_no_technique_but_a_placebo_has_other_seeds(job):
     seeds = [p.seed for p in job.plan()]
     for name in TECHNIQUES.names():

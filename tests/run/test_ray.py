@@ -142,6 +142,18 @@ def test_the_bytes_of_the_local_backend_without_a_file_of_the_run(
 
 
 @needs_ray
+def test_the_network_of_each_trial_comes_back_where_it_is_kept(
+    cluster, job, local, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Job, "keeps_networks", True)
+    run_it(job, tmp_path, RAY)
+    after = contents(tmp_path)
+    assert {name: after[name] for name in local} == local
+    networks = {after[f"{planned.trial.key}.keras"] for planned in job.plan()}
+    assert len(networks) == 4 and after[records.MODEL] in networks
+
+
+@needs_ray
 def test_several_jobs_are_as_each_is_alone(cluster, job, local, tmp_path):
     """Trials of one key in two jobs, and a job that keeps no network."""
     short = replace(job, name="short", recipe=replace(job.recipe, phases=(), epochs=40))

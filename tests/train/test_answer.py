@@ -3,13 +3,15 @@
 import numpy as np
 import tensorflow as tf
 
-from cnnlab import records
+from cnnlab import overlap, records
 from cnnlab.detections import DETECTIONS, MOST_OBJECTS, parts
+from cnnlab.overlap import VOID
 from cnnlab.recipe import detector
 from cnnlab.recipe.network import initial, set_random
+from cnnlab.scoring import LEAST
 from cnnlab.train import input as inputs
-from cnnlab.train.answer import boxes, outputs, probabilities
-from cnnlab.train.tasks import detection
+from cnnlab.train.answer import boxes, ensemble, outputs, probabilities
+from cnnlab.train.tasks import detection, segmentation
 from tests import made_up
 
 RECIPE = made_up.sections().recipe([])
@@ -44,6 +46,43 @@ def test_both_ways_is_the_mean_of_two_answers_and_so_is_what_is_served():
         softer = shares ** (1 / temperature)
         expected = softer / softer.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(np.asarray(served), expected, rtol=1e-4)
+
+
+def test_an_ensemble_says_the_mean_of_its_maps_and_is_counted_as_one_network_is():
+    """Of two pixels and three classes: sure and wrong of the first, right by a little of the
+    second; together another class than either says."""
+
+    def net(*shares):
+        return lambda batch, training: tf.math.log(
+            tf.tile(tf.constant([[shares]]), [len(batch), 1, 1, 1])
+        )
+
+    images = np.zeros((2, 1, 2, 1), np.uint8)
+    truth = np.array([[[2, 1]], [[2, VOID]]], np.uint8)
+    nets = [
+        net([0.58, 0.01, 0.41], [0.25, 0.5, 0.25]),
+        net([0.01, 0.58, 0.41], [0.125, 0.75, 0.125]),
+    ]
+    p = overlap.parts(outputs(segmentation, ensemble(nets), images, truth))
+    np.testing.assert_array_equal(p.predicted, [[0, 1, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(p.shared, [[0, 1, 1], [0, 0, 1]])
+    expected = [-(np.log(0.41) + np.log(0.625)) / 2, -np.log(0.41)]
+    np.testing.assert_allclose(p.nll, expected, rtol=1e-5)
+    for alone in nets:
+        assert overlap.parts(outputs(segmentation, alone, images, truth)).shared[0, 2] == 0
+    one = outputs(segmentation, nets[0], images, truth)
+    np.testing.assert_allclose(outputs(segmentation, ensemble(nets[:1]), images, truth), one)
+
+
+def test_an_ensemble_of_a_probability_of_nothing_is_finite():
+    images, truth = np.zeros((1, 1, 1, 1), np.uint8), np.array([[[1]]], np.uint8)
+
+    def sure(batch, training):
+        return tf.constant([[[[500.0, -500.0]]]])
+
+    p = overlap.parts(outputs(segmentation, ensemble([sure, sure]), images, truth))
+    np.testing.assert_allclose(p.nll, -np.log(LEAST), rtol=1e-5)
+    np.testing.assert_array_equal(p.predicted, [[1, 0]])
 
 
 def test_boxes_are_in_pixels_and_outputs_are_those_of_the_truth_of_a_pool(monkeypatch):

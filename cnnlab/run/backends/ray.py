@@ -163,7 +163,8 @@ class _Crew:
 
     def _send(self, planned: Planned, deaths: int) -> None:
         saved = self._checkpoint(planned).load()
-        keep_model = self._work.part(planned.trial).keeps_model(planned)
+        part = self._work.part(planned.trial)
+        keep_model = part.keeps_model(planned) or part.job.keeps_networks
         # The list keeps Ray from unpacking what is shared anew for each trial.
         ref = self._task.remote(
             [self._shared], planned, saved, keep_model, self._mailbox, CHECKPOINT_SECONDS
@@ -221,10 +222,12 @@ class _Crew:
 
     def _finish(self, planned: Planned, record: Record | Diverged, model: bytes | None) -> None:
         part, watcher = self._work.part(planned.trial), self._work.watcher
-        diverged = isinstance(record, Diverged)
-        if model is not None:
-            records.write_model(part.folder, model)
-        (records.write_diverged if diverged else records.write)(part.folder, record)
+        if diverged := isinstance(record, Diverged):
+            records.write_diverged(part.folder, record)
+        else:
+            if part.keeps_model(planned):
+                records.write_model(part.folder, model)
+            records.write(part.folder, record, model if part.job.keeps_networks else None)
         self._checkpoint(planned).remove()
         del self._open[planned.trial]
         for entry in record.history:  # those that were not heard of live
@@ -283,12 +286,8 @@ def _train(
     checkpoint = _SentCheckpoint(planned, saved, tell, checkpoint_seconds)
     material = _unpacked(shared[0])[planned.trial.variant]
     record, model = worker.train(material, planned, checkpoint, tell)
-    if not keep_model or isinstance(record, Diverged):
-        return record, None
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / records.MODEL
-        records.save_model(model, path)
-        return record, path.read_bytes()
+    keep = keep_model and not isinstance(record, Diverged)
+    return record, worker.content(model) if keep else None
 
 
 @functools.lru_cache(maxsize=1)
