@@ -70,7 +70,7 @@ class Repository:
         file.write_text(json.dumps({self.key(study): value}))
         curves = self.root / study / f"reports/plots/curves/{self.key(study)}.csv"
         curves.parent.mkdir(parents=True, exist_ok=True)
-        curves.write_text(f"epoch,accuracy,train_accuracy\n1,{value},{value}\n")
+        curves.write_text(f"epoch,score,train_score\n1,{value},{value}\n")
 
     def run(self, *command, study="."):
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
