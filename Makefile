@@ -76,10 +76,11 @@ lint: $(READY)
 format: $(READY)
 	ruff check --fix . && ruff format .
 
-study: $(READY)  ## a new study: make study NAME=photos IMAGES=~/photos [MINUTES=60 FLIPS=no ROTATIONS=no NETWORK=small]
+study: $(READY)  ## a new study: make study NAME=photos IMAGES=~/photos [MINUTES=60 FLIPS=no ROTATIONS=no NETWORK=small TASK=detection]
 	@python -m cnnlab.new_study $(call given,NAME)$(if $(value IMAGES), --images $(call given,IMAGES))$(if \
 		$(value MINUTES), --minutes $(call given,MINUTES))$(if $(value FLIPS), --flips $(call given,FLIPS))$(if \
-		$(value ROTATIONS), --rotations $(call given,ROTATIONS))$(if $(value NETWORK), --network $(call given,NETWORK))
+		$(value ROTATIONS), --rotations $(call given,ROTATIONS))$(if $(value NETWORK), --network $(call given,NETWORK))$(if \
+		$(value TASK), --task $(call given,TASK))
 
 readme: $(READY)  ## the README's table from the committed reports
 	python -m cnnlab.report.readme

@@ -15,6 +15,7 @@ from typing import Any
 
 from cnnlab.compare import designs
 from cnnlab.data.sources import SOURCES
+from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
 from cnnlab.plugins import chosen
 from cnnlab.recipe.nets import NETS
@@ -354,7 +355,7 @@ def _hidden(whole: Any) -> Iterator[str]:
 @_rule("task", "data.source", kind=FIT)
 def _true(whole: Any) -> Iterator[str]:
     """The source has what the task learns from besides labels."""
-    truth = TASKS[whole.task].TRUTH
+    truth = TRUTHS[whole.task].TRUTH
     able = [n for n in SOURCES.names() if truth in getattr(SOURCES[n], "TRUTH", ())]
     if truth is not None and whole.data.source not in able:
         needed = f"sources with {truth}, which {_task(whole)} needs: {_join(able)}"

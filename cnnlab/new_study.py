@@ -28,8 +28,10 @@ from dvc.config_schema import RelPath
 
 from cnnlab import params, paths, proposal, timing
 from cnnlab.data import images, survey
+from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
 from cnnlab.run import device
+from cnnlab.tasks import TASKS
 
 COPIED = (
     "dvc.yaml",
@@ -85,19 +87,20 @@ def create_for(
     network: str = "auto",
     flips: bool = True,
     rotations: bool = True,
+    task: str | None = None,
 ) -> Path:
     """Make a study of the images at a place and say what was found and chosen; returns its folder.
 
     `minutes`: that the study may take, None: as long as it does. `network`, `flips`, `rotations`:
-    see `proposal.plan_for`. Raises UserError, with nothing left behind, for a bad or taken name,
-    images that make no study, and params of the root that do not fit.
+    see `proposal.plan_for`; `task`: `survey.survey`. Raises UserError, with nothing left behind,
+    for a bad or taken name, images that make no study, and params of the root that do not fit.
     """
     _free(root, name)
     text = _named(root, name)
     if "${" in str(place):
         raise UserError(f"images {str(place)!r}: DVC takes ${{ for a variable; rename the folder")
     place = place.absolute()
-    found = survey.survey(place)
+    found = survey.survey(place, task)
     print(f"{place}:")
     for line in survey.lines(found):
         print(f"  {line}")
@@ -108,7 +111,7 @@ def create_for(
 
     params.of_text(made(plan))
     print("measuring how fast this machine trains ...", flush=True)
-    measured = _measured(plan, made, _decoding(found, plan))
+    measured = _measured(plan, made, found)
 
     def seconds(plan: proposal.Plan) -> float:
         return proposal.seconds(plan, measured)
@@ -145,7 +148,7 @@ LONG = 3 * 3600  # seconds, from which a shorter study is proposed
 
 
 def _decoding(found: survey.Survey, plan: proposal.Plan) -> float:
-    """Seconds to read one of the images and bring it to its size."""
+    """Seconds to read one of the images, and what is learnt of it, and bring both to their size."""
     settings = images.Settings(plan.size, plan.resize, None, survey.MEGAPIXELS)
     some = survey.some(found)
     began = time.process_time()
@@ -154,11 +157,12 @@ def _decoding(found: survey.Survey, plan: proposal.Plan) -> float:
             images.decode(content, settings)
         except (images.BadImage, TypeError):
             continue
+    survey.truth(found, plan.size, plan.resize, len(some))
     return (time.process_time() - began) / max(1, len(some))
 
 
 def _measured(
-    plan: proposal.Plan, made: Callable[[proposal.Plan], str], decode: float
+    plan: proposal.Plan, made: Callable[[proposal.Plan], str], found: survey.Survey
 ) -> proposal.Measured:
     """What this machine takes for trials of the plan's starts, at the size of its images and at the
     smallest that it may get."""
@@ -177,9 +181,17 @@ def _measured(
             which = [start for start in which if start != "freeze"]
         recipes = {start: sections.recipe([start] * (start != "scratch")) for start in which}
         shape = (size, size, plan.channels or 3)
-        for start, cost in timing.costs(recipes, shape, on_gpu, threads, size == small).items():
+        learnt = _learnt(found, size, plan.resize)
+        measured = timing.costs(recipes, shape, on_gpu, threads, size == small, learnt)
+        for start, cost in measured.items():
             costs.setdefault(start, {})[size] = cost
-    return proposal.Measured(machine, costs, decode)
+    return proposal.Measured(machine, costs, _decoding(found, plan))
+
+
+def _learnt(found: survey.Survey, size: int, resize: str) -> timing.Learnt:
+    classes = TRUTHS[found.task].classes(found.opened) or found.classes
+    truth = survey.truth(found, size, resize, 2 * timing.IMAGES)
+    return timing.Learnt(found.task, len(classes), truth)
 
 
 def add_to_git(root: Path, folder: Path) -> None:
@@ -213,6 +225,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--network", choices=["auto", "backbone", "small"], default="auto")
     parser.add_argument("--flips", **yes, help="no: a mirror image would be of another class")
     parser.add_argument("--rotations", **yes, help="no: a turned image would be of another class")
+    parser.add_argument(
+        "--task", choices=TASKS.names(), help="else: what the images are laid out for"
+    )
     given = parser.parse_args(arguments)
     root = Path.cwd()
     if not given.images:
@@ -230,6 +245,7 @@ def main(arguments: Sequence[str]) -> None:
             given.network,
             given.flips == "yes",
             given.rotations == "yes",
+            given.task,
         )
         add_to_git(root, made)
         print(f"{made.relative_to(root)} is ready; its params.yaml says all of this, next is")

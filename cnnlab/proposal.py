@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 
 import numpy as np
 
@@ -19,7 +20,10 @@ from cnnlab.compare.inference import FEWEST_TRAININGS
 from cnnlab.data.survey import Survey
 from cnnlab.edited import Group, edited
 from cnnlab.errors import UserError
+from cnnlab.metric import NATS, SHARE
 from cnnlab.recipe.techniques import SCRATCH, starts
+from cnnlab.recipe.variants import serves
+from cnnlab.tasks import TASKS
 from cnnlab.timing import Cost, Machine
 
 BACKBONE = "efficientnet_lite0"
@@ -29,6 +33,10 @@ NEEDED = 5  # images of a class: 4 to develop on, 1 to test
 NEEDED_TRAIN = 4  # where the images come with a test part
 TEST_SHARE = 0.2
 BATCH = 32
+# Where networks answer from maps, an image has many answers: fewer of them make a step, and there
+# is a decoder to learn, for which it takes more of those.
+OF_MAPS = 16
+DECODER = 2  # times as many
 SIZES = (224, 192, 160, 128, 96)  # of photographs for the backbone
 SIZES_SCRATCH = (96, 64, 48)  # of larger images without one
 ENLARGED = 1.2  # times the median side: what a backbone has learnt from was larger, and sharp
@@ -39,7 +47,8 @@ DRAWS = 4  # augmented draws of each image whose features are kept
 STEPS = {"freeze": 400, "finetune": 150, SCRATCH: 800}  # of training, about
 FEWEST = {"freeze": 400, "finetune": 40, SCRATCH: 200}  # steps, below which little is learnt
 EPOCHS = {"freeze": (10, 60), "finetune": (3, 12), SCRATCH: (8, 40)}  # fewest and most
-TECHNIQUES = ("augment", "dropout", "l2")
+TECHNIQUES = ("augment", "dice_cross_entropy", "dropout", "l2")
+ASKED = 3  # of these that serve the task: the first
 # Stages besides those of variants take, with the figures that they draw, about as long as so many
 # starts of a stage.
 OTHER = 30.0
@@ -54,6 +63,7 @@ MARGIN = 0.75
 class Plan:
     """What is chosen. Images are `size` pixels; counts are images by class."""
 
+    task: str
     backbone: bool  # photographs begin at weights of ImageNet
     size: int
     resize: str
@@ -64,15 +74,25 @@ class Plan:
     test: Mapping[str, int] = field(hash=False)
     own_test: bool
     distinct: int  # development images of the rarest class, the same file counted once
+    techniques: tuple[str, ...]
     most: int | None = None  # development images in all; None: no limit
     starts: tuple[str, ...] = (SCRATCH,)
     control: bool = False  # a network from random weights beside the starts
-    techniques: tuple[str, ...] = TECHNIQUES
     placebo: bool = True
     curve: bool = True  # scores by the number of training images
     k: int = 5
     repeats: int = 1
     shorter: int = 0  # how often epochs were halved
+
+    @property
+    def of_features(self) -> bool:
+        """Whether networks answer from features of the whole image, not from maps."""
+        return TASKS[self.task].FEATURES
+
+    @property
+    def batch(self) -> int:
+        """Images a step."""
+        return BATCH if self.of_features else OF_MAPS
 
     @property
     def dev_per_class(self) -> int | None:
@@ -109,11 +129,12 @@ class Plan:
 
     def epochs(self, start: str) -> int:
         """Of a start, by the number of training images."""
-        steps = math.ceil(self.images * (self.k - 1) / self.k / BATCH)
+        steps = math.ceil(self.images * (self.k - 1) / self.k / self.batch)
         few, most = EPOCHS[start]
+        times = 1 if self.of_features else DECODER
 
         def of(wanted: int) -> int:
-            return min(max(math.ceil(wanted / steps), few), most)
+            return min(max(math.ceil(times * wanted / steps), few), times * most)
 
         return max(of(FEWEST[start]), of(STEPS[start]) >> self.shorter)
 
@@ -122,7 +143,7 @@ class Plan:
         """Epochs; training from the backbone is looked at three times."""
         if "finetune" in self.starts:
             return max(1, self.epochs("finetune") // 3)
-        return max(1, self.epochs("freeze" if self.backbone else SCRATCH) // 10)
+        return max(1, self.epochs(self.starts[0]) // 10)
 
     @property
     def variants(self) -> dict[str, list[str]]:
@@ -155,7 +176,9 @@ def plan_for(
     n = sum(dev.values())
     ratio = float(np.quantile(found.ratios, 0.9))
     k = min(5 if n < MANY else FEWEST_TRAININGS, max(2, distinct - 1))
+    task = TASKS[found.task]
     plan = Plan(
+        task=found.task,
         backbone=backbone,
         size=sizes(backbone, median)[0],
         # Squashed a little, all of an image is seen; very long ones keep their form.
@@ -167,11 +190,15 @@ def plan_for(
         test=test,
         own_test=found.own_test,
         distinct=distinct,
+        techniques=tuple([name for name in TECHNIQUES if serves(name, found.task)][:ASKED]),
+        curve=found.labels_are_all,  # images of a class are counted by their labels
         k=k,
         repeats=max(_fewest_repeats(k), 3 if n < 500 else 2 if n < 1500 else 1),
     )
     if backbone:
-        plan = replace(plan, starts=("freeze", "finetune"), control=True)
+        # Where no features are stored, a frozen backbone takes as long as one that learns.
+        which = ("freeze", "finetune") if task.FEATURES else ("finetune",)
+        plan = replace(plan, starts=which, control=True)
     return plan
 
 
@@ -195,9 +222,12 @@ def _counts(found: Survey) -> tuple[dict[str, int], dict[str, int], int]:
         have = int(distinct.get(name, 0))
         if have < needed:
             kind = "to train on" if found.own_test else "that can be read and differ"
+            way = "add some or take its folder away"
+            if not found.labels_are_all:
+                kind, way = f"{kind} on which it is the largest", "add some, or count it to another"
             raise UserError(
                 f"images {found.place!r}: class {name!r} has {have} images {kind}; needed: "
-                f"{needed}, so add some or take its folder away"
+                f"{needed}, so {way}"
             )
     if found.own_test:
         tests = usable[usable["split"] == "test"]["label"].value_counts()
@@ -375,7 +405,7 @@ VGG = """\
     filters: {filters}  # filters of each block's convs; each block halves the image
     convs: 2             # a block
     kernel: 3            # pixels
-    dense: [64]          # units of the hidden layers
+    dense: {dense:<13} # units of the hidden layers
 """
 RESNET = """\
   resnet:
@@ -420,6 +450,10 @@ OTHERS = """\
     activity: 0.0
   placebo: {}            # nothing but other seeds, for design.placebo
 """
+DICE = """\
+  dice_cross_entropy:    # the Dice loss of regions is added to the cross-entropy of pixels
+    weight: 1.0          # of the Dice loss, > 0, <= 100; the cross-entropy has 1
+"""
 FREEZE = """\
   freeze:                # a start: the backbone stays as it is, the head learns
     epochs: {epochs}
@@ -438,14 +472,17 @@ def written(text: str, plan: Plan, found: Survey, raw: str) -> str:
     small = not plan.backbone and plan.size <= SMALL
     lasting = ["batchnorm", "cosine"] if small else ["cosine"]
     blocks = 3 if plan.size >= 24 else 2
-    model = VGG.format(filters=[16, 32, 64][:blocks]) if small else RESNET
+    dense = "[64]" if plan.of_features else "[]"
+    model = VGG.format(filters=[16, 32, 64][:blocks], dense=dense) if small else RESNET
     techniques = AUGMENT + (FLIP if plan.flips else "") + (ROTATION if plan.rotations else "")
-    techniques += OTHERS
-    if plan.backbone:
+    techniques += OTHERS + (DICE if serves("dice_cross_entropy", plan.task) else "")
+    if plan.backbone and plan.of_features:
         techniques += FREEZE.format(epochs=plan.epochs("freeze"))
+    if plan.backbone:
         techniques += FINETUNE.format(epochs=plan.epochs("finetune"))
-    variants, (lone, augmented) = plan.variants, plan.drawn[:2]
+    variants, (lone, augmented), task = plan.variants, plan.drawn[:2], TASKS[plan.task]
     values = {
+        "task": plan.task,
         "data": {
             "source": found.source,
             "raw": raw,
@@ -466,7 +503,7 @@ def written(text: str, plan: Plan, found: Survey, raw: str) -> str:
         "train": {
             "techniques": lasting,
             "epochs": plan.epochs(SCRATCH),
-            "batch_size": BATCH,
+            "batch_size": plan.batch,
             "optimizer": "adam",
             "learning_rate": 0.001,
             "members": 1,
@@ -479,7 +516,7 @@ def written(text: str, plan: Plan, found: Survey, raw: str) -> str:
             "weights": "package" if plan.backbone else "pretrain",
             "sha256": None,
             "techniques": [],
-            "features": DRAWS if plan.backbone else 0,
+            "features": (DRAWS if plan.backbone else 0) if plan.of_features else None,
         },
         "design": {
             "kind": "factorial",
@@ -496,10 +533,23 @@ def written(text: str, plan: Plan, found: Survey, raw: str) -> str:
         "decide": {"max_repeats": None},  # so that the time of the study is known
         "visualize": {"variants": plan.drawn},
     }
+    if not found.labels_are_all:  # whose metrics the text of the root does not have
+        values["compare"] |= {"metric": next(iter(task.MEASURED)), "rope": Group(_ropes(task))}
     groups: dict[str, dict] = {"train": {}, "transfer": {}}
     for name, on in variants.items():
         groups["train" if _start(on) == SCRATCH else "transfer"][name] = on
     return design.replaced(edited(text, values), groups)
+
+
+ROPES = {SHARE: 0.01, NATS: 0.02}  # by the bounds of a metric
+
+
+def _ropes(task: ModuleType) -> str:
+    """A rope for each metric of a task."""
+    return "".join(
+        f"    {f'{name}: {ROPES[metric.bounds]}':<20} # {metric.title}\n"
+        for name, metric in task.METRICS.items()
+    )
 
 
 def _limit(found: Survey) -> float:
@@ -514,6 +564,7 @@ def lines(plan: Plan) -> list[str]:
     network = f"{BACKBONE} with weights of ImageNet, {' and '.join(plan.starts)}"
     if not plan.backbone:
         network = f"a small {'VGG' if plan.size <= SMALL else 'residual network'} from scratch"
+    network += "" if plan.of_features else ", with a decoder"
     test = "its own test part" if plan.own_test else f"{plan.test_images} images, drawn"
     ops = ["shift", "zoom", *["flip"] * plan.flips, *["rotation"] * plan.rotations]
     limit = plan.dev_per_class

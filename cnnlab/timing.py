@@ -47,6 +47,16 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What networks that are timed learn of images: a task, and of `2 * IMAGES` images what it asks
+    for besides labels, see `cnnlab.data.truths`."""
+
+    task: str = "classification"
+    classes: int = 2
+    truth: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Machine:
     """What this machine takes besides training."""
 
@@ -77,6 +87,7 @@ def costs(
     on_gpu: bool,
     threads: int,
     again: bool = True,
+    learnt: Learnt = Learnt(),
 ) -> dict[str, Cost]:
     """What trials of recipes take with images of `shape`, by the recipes' names: the mean of
     workers side by side. `again`: each is trained twice, to tell what a trial takes beside its
@@ -92,7 +103,8 @@ def costs(
         for seat in seats
     ]
     try:
-        waiting = [pool.submit(_measured, dict(recipes), shape, on_gpu, again) for pool in pools]
+        given = dict(recipes), shape, on_gpu, again, learnt
+        waiting = [pool.submit(_measured, *given) for pool in pools]
         found = [one.result() for one in waiting]
     finally:
         for pool in pools:
@@ -115,16 +127,19 @@ def _begin(environment: dict[str, str]) -> None:
 
 
 def _measured(
-    recipes: dict[str, Recipe], shape: tuple[int, int, int], on_gpu: bool, again: bool
+    recipes: dict[str, Recipe], *given: tuple[int, int, int] | bool | Learnt
 ) -> dict[str, Cost]:
-    return {name: _cost(recipe, shape, on_gpu, again) for name, recipe in recipes.items()}
+    return {name: _cost(recipe, *given) for name, recipe in recipes.items()}
 
 
-def _cost(recipe: Recipe, shape: tuple[int, int, int], on_gpu: bool, again: bool) -> Cost:
-    from cnnlab.recipe.network import network, weights_of
+def _cost(
+    recipe: Recipe, shape: tuple[int, int, int], on_gpu: bool, again: bool, learnt: Learnt
+) -> Cost:
+    from cnnlab.recipe.network import weights_of
     from cnnlab.train import phases
     from cnnlab.train.fit import fit, set_up
     from cnnlab.train.input import Data
+    from cnnlab.train.tasks import LEARNING
 
     set_up(recipe.threads, recipe.deterministic)
     clock = time.monotonic if on_gpu else time.process_time
@@ -136,9 +151,18 @@ def _cost(recipe: Recipe, shape: tuple[int, int, int], on_gpu: bool, again: bool
         phases=tuple(replace(phase, epochs=EPOCHS) for phase in recipe.phases),
     )
     pixels = np.random.default_rng(0).integers(0, 256, (2 * IMAGES, *shape), np.uint8)
-    labels, rows = np.arange(2 * IMAGES) % 2, np.arange(2 * IMAGES)
-    data = Data(pixels, labels, rows[:IMAGES], rows[IMAGES:], 2)
-    weights = weights_of(network(recipe, shape, 2).body) if recipe.phases else {}
+    labels, rows = np.arange(2 * IMAGES) % min(2, learnt.classes), np.arange(2 * IMAGES)
+    data = Data(
+        pixels,
+        labels,
+        rows[:IMAGES],
+        rows[IMAGES:],
+        learnt.classes,
+        learning=LEARNING[learnt.task],
+        truth=learnt.truth,
+    )
+    made = data.learning.network(recipe, shape, learnt.classes)
+    weights = weights_of(made.body) if recipe.phases else {}
 
     def timed(folder: Path) -> tuple[float, np.ndarray]:
         """Seconds of a trial, and of each epoch after its first."""

@@ -34,7 +34,6 @@ from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
 from cnnlab.params import Params
 from cnnlab.recipe.techniques import starts
-from cnnlab.tasks import TASKS
 
 FOLDER = Path(".try")
 DEV, TEST, LEARNT = 8, 4, 20  # images of each class, at most; LEARNT: by a backbone
@@ -103,8 +102,9 @@ def taken(whole: Params, folder: Path) -> dict[str, Any]:
     table = prepare.select(table, classes, data.pretrain.taken, TRUTHS[whole.task].LEAST)
     pretrain = data.pretrain.model_dump() | {"raw": str(Path(data.pretrain.raw).absolute())}
     pretrain["per_class"] = min(LEARNT, data.pretrain.per_class)
-    if TASKS[whole.task].TRUTH:
-        return {"raw": str(Path(data.raw).absolute()), "pretrain": pretrain} | _few(table)
+    if TRUTHS[whole.task].TRUTH:
+        few = _few(prepare.gathered(table)[0])
+        return {"raw": str(Path(data.raw).absolute()), "pretrain": pretrain} | few
     learnt = 0
     if data.pretrain.from_own:  # LEARNT of each class, or of all together
         learnt = LEARNT if data.pretrain.taken else -(-LEARNT // table["label"].nunique())

@@ -292,8 +292,15 @@ def _write_plots(study: Study) -> None:
         for row in study.primary
     ]
     csv(shown, paths.PLOTS / "effects.csv", ["effect", "change"])
+    confusion = paths.PLOTS / "confusion.csv"
+    if not confusion.exists():  # of a task without: DVC says that it fails to load what is missing
+        csv([], confusion, ["actual", "predicted"])
+    # Columns of one name in all tasks, which dvc.yaml asks for.
+    measured = dict(zip(TASKS[study.dev.task].MEASURED, ("score", "loss"), strict=True))
+    neutral = {f"{of}{name}": f"{of}{to}" for name, to in measured.items() for of in ("", "train_")}
     for name, of_variant in study.trials.items():
         curves = pd.concat(pd.DataFrame(r.history) for r in of_variant).drop(columns="objective")
+        curves = curves.rename(columns=neutral)
         path = paths.PLOTS / "curves" / f"{name}.csv"
         path.parent.mkdir(exist_ok=True)
         csv(curves.groupby("epoch", as_index=False).mean(), path, [])

@@ -30,6 +30,10 @@ def main() -> None:
     decode.start_early(len(source.table), cores())
     table, classes = prepare.merged(source.table, data.classes)
     table = prepare.select(table, classes, data.pretrain.taken, TRUTHS[task].LEAST)
+    strata = []
+    if TRUTHS[task].TRUTH and not data.pretrain.taken:
+        table, strata = prepare.gathered(table)
+        _say(strata)
     left, least = set(table["label"]) - set(data.pretrain.taken), TRUTHS[task].LEAST
     if len(left) < least:
         raise UserError(
@@ -73,7 +77,7 @@ def main() -> None:
     inventory[ABOUT].assign(pool=inventory["row"].map(used).fillna("")).to_csv(
         paths.INVENTORY, index=False
     )
-    findings = sorted([*source.findings, *findings])
+    findings = sorted([*source.findings, *strata, *findings])
     pd.DataFrame(findings, columns=Finding._fields).to_csv(paths.FINDINGS, index=False)
     target = drawn["label"][drawn["split"] != "pretrain"]
     facts = {

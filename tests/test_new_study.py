@@ -15,11 +15,15 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cnnlab import new_study, params, proposal, timing
+from cnnlab import consistency, new_study, params, proposal, timing
 from cnnlab.data import survey
+from cnnlab.data.truths import TRUTHS
 from cnnlab.edited import Group, edited
 from cnnlab.errors import UserError
 from cnnlab.recipe.nets import NETS
+from cnnlab.tasks import TASKS
+from tests.data.test_mask_folder import write
+from tests.layouts import LAYOUTS, scenes
 from tests.test_makefile import Tree
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +70,7 @@ class Repository:
         file.write_text(json.dumps({self.key(study): value}))
         curves = self.root / study / f"reports/plots/curves/{self.key(study)}.csv"
         curves.parent.mkdir(parents=True, exist_ok=True)
-        curves.write_text(f"epoch,accuracy,train_accuracy\n1,{value},{value}\n")
+        curves.write_text(f"epoch,score,train_score\n1,{value},{value}\n")
 
     def run(self, *command, study="."):
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -402,6 +406,7 @@ def test_minutes_make_a_smaller_study(clone, tmp_path, quick, capsys):
 def test_a_study_of_photographs_fits_the_time(images, minutes):
     each = images // 2
     plan = proposal.Plan(
+        task="classification",
         backbone=True,
         size=224,
         resize="squash",
@@ -412,6 +417,7 @@ def test_a_study_of_photographs_fits_the_time(images, minutes):
         test={"a": each // 5, "b": each // 5},
         own_test=False,
         distinct=each - each // 5,
+        techniques=("augment", "dropout", "l2"),
         starts=("freeze", "finetune"),
         control=True,
         repeats=3,
@@ -455,6 +461,85 @@ def test_a_few_steps_are_timed_on_this_machine(base):
     assert cost.first > 0 and 0 < cost.step < 1 and cost.trial >= 0 and cost.look >= 0
     machine = timing.machine(False, 1)
     assert machine.workers >= 1 and machine.stage > 0 and machine.worker > 0
+
+
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_tasks_are_timed_by_what_they_learn(base, tmp_path, task):
+    source = "mask_folder" if task == "segmentation" else "yolo"
+    found = survey.survey(write(tmp_path / "images", LAYOUTS[source][1](scenes())))
+    truth = survey.truth(found, 16, "squash", 2 * timing.IMAGES)
+    learnt = timing.Learnt(task, len(TRUTHS[task].classes(found.opened)), truth)
+    recipe = replace(base, net_options=base.net_options | {"dense": []})
+    cost = timing.costs({"baseline": recipe}, (16, 16, 3), False, 1, learnt=learnt)["baseline"]
+    assert cost.first > 0 and 0 < cost.step < 1 and cost.trial >= 0 and cost.look >= 0
+
+
+# Of images with masks and with boxes --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", LAYOUTS)
+def test_a_study_of_another_task_has_params_that_hold(clone, tmp_path, quick, capsys, source):
+    task, make = LAYOUTS[source]
+    folder = write(tmp_path / "images", make(scenes()))
+    whole = params.read(new_study.create_for(clone, "photos", folder) / "params.yaml")
+    score, loss = TASKS[task].MEASURED
+    assert (whole.task, whole.data.source) == (task, source) and whole.compare.metric == score
+    ropes = {name: rope for name, rope in whole.compare.rope if rope is not None}
+    assert set(ropes) == set(TASKS[task].METRICS) and ropes[score] == 0.01 and ropes[loss] == 0.02
+    asked = ["augment", "dice_cross_entropy", "dropout"]
+    assert whole.design.techniques == (asked if task == "segmentation" else [*asked[::2], "l2"])
+    assert whole.backbone.features is None and whole.sizes.per_class == []
+    assert whole.model.vgg.dense == [] and whole.train.members == 1
+    said = capsys.readouterr().out
+    assert (
+        f"for {task}, as {source} reads it" in said and "VGG from scratch, with a decoder" in said
+    )
+    _, problems = params.read_parts((consistency.FIT,), clone / "studies/photos/params.yaml")
+    assert not problems
+
+
+def test_photographs_of_another_task_begin_at_the_backbone(clone, tmp_path, quick):
+    files = LAYOUTS["coco_masks"][1](scenes())
+    folder = write(tmp_path / "images", files)
+    study = new_study.create_for(clone, "photos", folder, network="backbone")
+    whole = params.read(study / "params.yaml")
+    assert whole.design.starts == ["finetune"] and list(whole.variants.train) == ["baseline"]
+    assert whole.backbone.model.efficientnet_lite0 and whole.backbone.features is None
+    study = new_study.create_for(clone, "boxes", folder, network="backbone", task="detection")
+    assert params.read(study / "params.yaml").data.source == "coco_boxes"
+
+
+def test_minutes_fit_another_task_too(clone, tmp_path, quick, capsys):
+    folder = write(tmp_path / "images", LAYOUTS["voc"][1](scenes()))
+    trials = {}
+    for minutes in (4, 1000):
+        study = new_study.create_for(clone, f"of_{minutes}", folder, minutes)
+        whole = params.read(study / "params.yaml")
+        trials[minutes] = len(whole.variants.every) * whole.folds.k * whole.folds.repeats
+        assert "takes longer" not in capsys.readouterr().out
+    assert trials[4] < trials[1000]
+
+
+@pytest.mark.parametrize("source", ["mask_folder", "yolo"])
+def test_a_proposed_study_of_another_task_runs(clone, tmp_path, quick, source):
+    """All its stages but for less training."""
+    folder = write(tmp_path / "images", LAYOUTS[source][1](scenes()))
+    study = new_study.create_for(clone, "photos", folder, minutes=1)  # the least that makes sense
+    file = study / "params.yaml"
+    less = {"data": {"image_size": 16}, "train": {"epochs": 2, "evaluate_every": 1}}
+    less |= {"folds": {"k": 2, "repeats": 1}, "execution": {"workers": 1}}
+    less |= {"compare": {"draws": 200}, "model": {"vgg": {"filters": [4, 4], "convs": 1}}}
+    less |= {"train": less["train"] | {"batch_size": 8}}
+    file.write_text(edited(file.read_text(), less))
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{study}/mlflow.db", "PYTHONPATH": str(ROOT)}
+    for linked in new_study.LINKED:
+        (study / linked).unlink()  # they lead out of a clone without code
+    (study / "data/raw_pretrain").mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "stages"], cwd=study, env=os.environ | store, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    assert "recommended" in (study / "reports/final.json").read_text()
 
 
 def one_class(folder):
@@ -557,8 +642,8 @@ def test_make_passes_on_what_it_is_given(tmp_path):
     said = tree.make("--dry-run", "study", "NAME=photos")
     assert "python -m cnnlab.new_study 'photos'\n" in said
     given = ("NAME=photos", "IMAGES=~/it's mine", "MINUTES=60", "FLIPS=no", "NETWORK=small")
-    said = tree.make("--dry-run", "study", *given)
-    rest = "--minutes '60' --flips 'no' --network 'small'"
+    said = tree.make("--dry-run", "study", *given, "TASK=detection")
+    rest = "--minutes '60' --flips 'no' --network 'small' --task 'detection'"
     assert f"'photos' --images '~/it'\\''s mine' {rest}\n" in said
     error = tree.make("study", "NAME=photos", f"IMAGES={tmp_path}/none", fails=True)
     assert f"error: images '{tmp_path}/none': no such file or folder" in error

@@ -78,6 +78,20 @@ def test_effects_are_of_the_task_s_metrics(study):
     assert np.isfinite(effects["effect"]).all()
 
 
+def test_dvc_shows_learning_curves_of_any_task(study, root):
+    folder, task = study
+    plots = YAML(typ="safe").load((root / "dvc.yaml").read_text())["plots"]
+    (shown,) = [one["reports/plots/curves"] for one in plots if "reports/plots/curves" in one]
+    curves = pd.read_csv(folder / "reports/plots/curves/baseline.csv")
+    assert {shown["x"], *shown["y"]} <= set(curves)
+    assert pd.read_csv(folder / "reports/plots/confusion.csv").empty  # DVC misses no file
+    ablation = pd.read_csv(folder / "reports/compare/ablation_scores.csv").set_index("name")
+    if task == "segmentation":  # the mean over trials is the score
+        last = curves.iloc[-1]
+        assert last["score"] == pytest.approx(ablation.loc["baseline", "iou"], abs=1e-4)
+        assert last["loss"] == pytest.approx(ablation.loc["baseline", "pixel_nll"], abs=1e-4)
+
+
 def test_scores_are_what_trials_measured(study, monkeypatch):
     folder, task = study
     monkeypatch.chdir(folder)

@@ -29,6 +29,7 @@ LAYERS = re.compile(  # names of folders that tell images from drawings of where
     re.IGNORECASE,
 )
 TURNS = ("0", "90", "180", "270")  # degrees
+FEWEST = 8  # images of a stratum
 LABEL = 255  # bytes of a class name: as long as a folder may be called
 
 ANY = ""  # in what is wanted of a pool: images of any class (none has an empty name)
@@ -109,6 +110,22 @@ def select(
     if table["label"].nunique() < least:
         raise UserError(f"params.yaml: data: needs at least {least} classes, found {labels}")
     return table.reset_index(drop=True)
+
+
+def gathered(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """A selected table whose labels say no more than how images are stratified: images whose label
+    fewer than `FEWEST` to develop on have, too few for folds and a test, go with the commonest. A
+    finding for each such label."""
+    labels = sorted(set(table["label"]))
+    counts = table["label"][table["split"] != "test"].value_counts().reindex(labels, fill_value=0)
+    most = counts.idxmax()
+    rare = [name for name in labels if counts[name] < FEWEST and name != most]
+    findings = [
+        Finding("class that is the largest on few images", name, f"stratified as {most}")
+        for name in rare
+    ]
+    gathered = table["label"].where(~table["label"].isin(rare), most)
+    return table.assign(label=gathered), findings
 
 
 def _refuse_doubtful(names: list[str]) -> None:

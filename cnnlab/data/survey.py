@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,10 @@ import pandas as pd
 
 from cnnlab.data import formats, images, prepare
 from cnnlab.data.pool import natural
-from cnnlab.data.sources import SOURCES, Finding, Source
-from cnnlab.data.sources._files import Folder, Tar, Zip
+from cnnlab.data.sources import SOURCES, Source
+from cnnlab.data.sources._files import Folder, Tar, Zip, look
+from cnnlab.data.sources._masks import Images
+from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
 
 HEAD = 2**16  # bytes in which a header is looked for, before the whole file is read
@@ -28,7 +30,9 @@ ODD = 3.0  # longer side over shorter, from which an image is suspiciously long
 SAMPLED = 24  # images that are decoded, to see whether those in colour have any
 TINGE = 6  # of 255: a picture whose channels differ by less is grey
 NAMED = 3  # files that a line names
+LISTED = 12  # classes that a line names
 TABLES = {".csv", ".tsv", ".parquet"}
+TELLING = ("masks", "boxes")  # what says more comes first: a mask has a box, a box no mask
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,18 @@ class Survey:
     upright), `mode`, `bytes`, `problem` ("" where it can be used) and `mark` (equal for files of
     equal bytes)."""
 
+    task: str  # a name of cnnlab.tasks
+    others: tuple[str, ...]  # tasks that the images might serve as well
     source: str  # a name of cnnlab.data.sources
     place: str
+    opened: Source
     table: pd.DataFrame
-    findings: list[Finding]  # what does not fit the layout
     colour: bool  # some images have colour
+
+    @property
+    def labels_are_all(self) -> bool:
+        """Whether nothing is learnt of images but their labels."""
+        return TRUTHS[self.task].TRUTH is None
 
     @property
     def usable(self) -> pd.DataFrame:
@@ -72,42 +83,48 @@ class Survey:
         return both.max(axis=1) / both.min(axis=1).clip(1)
 
 
-def survey(place: Path) -> Survey:
-    """Look at a folder, .tar, .zip, .npz or table. Raises UserError, in one line, where it is
-    missing or holds no two classes of images."""
+def survey(place: Path, task: str | None = None) -> Survey:
+    """Look at a folder, .tar, .zip, .npz or table. `task`: that the images are for; None: the one
+    that they are laid out for. Raises UserError, in one line, where it is missing, holds not what
+    the task needs, or too few classes of images."""
     if not place.exists():
         raise UserError(f"images {str(place)!r}: no such file or folder")
     try:
-        name, source = _opened(place)
+        task, others, name, source = _opened(place, task)
         source = prepare.named(source)
-        table = prepare.select(source.table, None, [])
+        least = TRUTHS[task].LEAST
+        table = prepare.select(source.table, None, [], least)
+        if TRUTHS[task].TRUTH:
+            table, strata = prepare.gathered(table)
+            source = replace(source, findings=[*source.findings, *strata])
     except UserError as error:
         raise UserError(_without_params(str(error), place)) from None
     table = _with_headers(source, table)
-    found = Survey(name, str(place), table, source.findings, True)
-    if len(found.classes) < 2:
+    found = Survey(task, others, name, str(place), source, table, True)
+    if len(found.classes) < least:
         first = table[table["problem"] != ""].iloc[0]
         raise UserError(
-            f"images {str(place)!r}: needs at least 2 classes of images that can be read, found "
-            f"{found.classes}; {first['source']}: {first['problem']}"
+            f"images {str(place)!r}: needs at least {least} classes of images that can be read, "
+            f"found {found.classes}; {first['source']}: {first['problem']}"
         )
-    return Survey(name, str(place), table, source.findings, _colour(source, found.usable))
+    return replace(found, colour=_colour(source, found.usable))
 
 
 def lines(found: Survey) -> list[str]:
     """What was found, a line each: classes, sizes, what is left out and what looks wrong."""
     usable, sides = found.usable, found.sides
-    counts = usable["label"].value_counts()
-    each = [f"{name} {counts[name]}" for name in found.classes]
-    said = [
-        f"{len(usable)} images in {len(each)} classes: {_listed(each, 12)}",
+    counted = TRUTHS[found.task].counted(found.opened, usable)
+    said = [f"for {found.task}, as {found.source} reads it"] if not found.labels_are_all else []
+    said += [f"TASK={task} takes it for {task} instead" for task in found.others]
+    said += [f"{what}: {_listed(each, LISTED)}" if each else what for what, each in counted.items()]
+    said += [
         f"{'in colour' if found.colour else 'grey'}, shorter side {sides.min()} to {sides.max()} "
         f"pixels, half of them at least {int(np.median(sides))}",
     ]
     if found.own_test:
         parts = usable["split"].value_counts()
         said.append(f"they come split: {parts['train']} to train on, {parts['test']} to test")
-    said += [line.rpartition("; listed in")[0] for line in prepare.lines(found.findings, "")]
+    said += [line.rpartition("; listed in")[0] for line in prepare.lines(found.opened.findings, "")]
     return said + [f"look at: {line}" for line in suspicious(found)]
 
 
@@ -141,7 +158,7 @@ def suspicious(found: Survey) -> list[str]:
     in_both = twins[of_mark["split"].transform("nunique") > 1]
     add("the same file to train on and to test", in_both["source"][in_both.duplicated("mark")])
     counts = usable["label"].value_counts()
-    if counts.max() >= 5 * counts.min():
+    if found.labels_are_all and counts.max() >= 5 * counts.min():
         rare, most = counts.idxmin(), counts.idxmax()
         said.append(
             f"uneven classes: {most} has {counts.max()} images, {rare} {counts.min()} "
@@ -155,8 +172,45 @@ def _listed(names: Sequence[str], most: int) -> str:
     return ", ".join([*names[:most], *more])
 
 
-def _opened(place: Path) -> tuple[str, Source]:
-    """The source that reads a place, and its name."""
+def _opened(place: Path, task: str | None) -> tuple[str, tuple[str, ...], str, Source]:
+    """The task that a place is laid out for, or the one that is asked for; tasks that it is laid
+    out for as well; and the source that reads it so, with its name before it."""
+    by_truth = {TRUTHS[name].TRUTH: name for name in TRUTHS.names()}
+    asked = TRUTHS[task].TRUTH if task else None
+    known = _recognised(place) if asked or task is None else {}
+    if asked and asked not in known:
+        able = [name for name in _telling() if asked in SOURCES[name].TRUTH]
+        raise UserError(
+            f"no images with {asked}, as task: {task} needs; allowed: what {', '.join(able)} read,"
+            f" see docs/{task}.md"
+        )
+    if not known:
+        return by_truth[None], (), *_of_labels(place)
+    first, *others = [asked] if asked else known
+    name = known[first]
+    also = tuple(by_truth[truth] for truth in others)
+    return by_truth[first], also, name, SOURCES[name].open_source(str(place))
+
+
+def _recognised(place: Path) -> dict[str, str]:
+    """What of `TELLING` there is at a place -> the name of the source that reads it."""
+    if place.is_file() and place.suffix.lower() in {".npz", *TABLES}:
+        return {}
+    files, known = look(str(place)), {}
+    for truth in TELLING:
+        for name in _telling():
+            if truth not in known and truth in SOURCES[name].TRUTH:
+                known |= {truth: name} if SOURCES[name].recognises(files) else {}
+    return known
+
+
+def _telling() -> list[str]:
+    """The sources that tell whether a place is theirs."""
+    return [name for name in SOURCES.names() if hasattr(SOURCES[name], "recognises")]
+
+
+def _of_labels(place: Path) -> tuple[str, Source]:
+    """The source that reads images and their labels at a place, and its name before it."""
     ending = place.suffix.lower()
     if ending == ".npz" and place.is_file():
         return "npz", SOURCES["npz"].open_source(str(place))
@@ -180,6 +234,9 @@ def _without_params(said: str, place: Path) -> str:
 
 def _with_headers(source: Source, table: pd.DataFrame) -> pd.DataFrame:
     """The table with what the headers say of each image."""
+    if isinstance(source.read, Images):  # whose keys hold more than the image's
+        keys = [key.image for key in source.keys]
+        source = replace(source, read=source.read.files, keys=keys)
     keys = [source.keys[row] for row in table["row"]]
     order = np.arange(len(keys))
     if source.order is not None:  # how they lie in the archive
@@ -263,7 +320,15 @@ def _mark(content: bytes | np.ndarray) -> str:
 
 def some(found: Survey) -> list[bytes | np.ndarray | Exception]:
     """Contents of a few usable images."""
-    return _read(SOURCES[found.source].open_source(found.place), found.usable)
+    return _read(found.opened, found.usable)
+
+
+def truth(found: Survey, side: int, resize: str, most: int) -> np.ndarray | None:
+    """What so many usable images are learnt to be besides their labels, as
+    `cnnlab.data.truths` makes it for images of `side` pixels, (most, ...): of some again where
+    there are fewer. None where labels are all."""
+    rows = found.usable.iloc[np.linspace(0, len(found.usable) - 1, most).astype(int)]
+    return TRUTHS[found.task].truth(found.opened, rows, (side, side), resize)
 
 
 def _read(source: Source, table: pd.DataFrame) -> list[bytes | np.ndarray | Exception]:

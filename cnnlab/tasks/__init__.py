@@ -21,8 +21,6 @@ NumPy alone, defines
 - `MAPS`: whether a network answers for each pixel, with logits (n, height, width, classes), and
   not for each image, with logits (n, classes). An ensemble's networks are then asked together, as
   outputs do not hold the maps that it averages;
-- `TRUTH`: what of a source that is, which the source's file names in its own `TRUTH`, such as
-  "masks"; None: labels are all;
 - `MERGES`: whether classes may be chosen and merged by their names (`data.classes`);
 - `FEATURES`: whether a network answers from features of the whole image, (n, units), which may be
   stored, and pass through hidden dense layers;

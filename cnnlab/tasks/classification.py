@@ -21,7 +21,6 @@ BY_CLASS = None
 PREDICTED = ""
 MAPS = False
 INSTEAD: dict[str, str | None] = {}
-TRUTH = None
 MERGES = True
 FEATURES = True
 

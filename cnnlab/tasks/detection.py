@@ -32,7 +32,6 @@ PREDICTED = (
     "nothing is (Bolya et al. 2020)."
 )
 MAPS = False
-TRUTH = "boxes"
 MERGES = False
 FEATURES = False
 INSTEAD = {

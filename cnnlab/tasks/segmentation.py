@@ -27,7 +27,6 @@ INSTEAD = {
     "nll": "pixel_nll",
     **dict.fromkeys(["ece", "confidence", "wobble"]),
 }
-TRUTH = "masks"
 MERGES = False
 FEATURES = False
 

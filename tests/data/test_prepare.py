@@ -592,3 +592,16 @@ def test_where_no_image_may_be_bad_none_may_be_left_out():
         UserError, match=r"= fail: [^\n]*\n  0\.png: image outside[\s\S]*and 2 more"
     ):
         prepare.refuse_lost([*others, *lost], "fail")
+
+
+def test_labels_of_few_images_go_with_the_commonest():
+    labels = ["b"] * 9 + ["a"] * 12 + ["rare"] * 7 + ["c"] * 8 + ["late"] * 9
+    table = pd.DataFrame({"label": labels, "split": ["train"] * 36 + ["test"] * 9})
+    made, findings = prepare.gathered(table)
+    assert made["label"].value_counts().to_dict() == {"a": 28, "b": 9, "c": 8}
+    assert [(f.where, f.done) for f in findings] == [
+        ("late", "stratified as a"),
+        ("rare", "stratified as a"),
+    ]
+    few, _ = prepare.gathered(table.iloc[[0, 1, 10]])
+    assert set(few["label"]) == {"b"}

@@ -3,7 +3,9 @@
 A file defines `open_source(place) -> Source`, where `place` is the study's `data.remote` or, where
 that is null, its `data.raw`; only sources that read files use it. One that knows more of images
 than their labels also defines `TRUTH`: what of it, a tuple of names that tasks (`cnnlab.tasks`) ask
-for. Any task whose images need labels alone takes these sources too.
+for. Any task whose images need labels alone takes these sources too. By `recognises(files)`, of a
+`cnnlab.data.sources._files.Files`, it may say whether files lie as it reads them, so that a new
+study finds it by itself.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cnnlab.data.sources import Source, _masks, refused, shown
-from cnnlab.data.sources._files import Files, is_hidden
+from cnnlab.data.sources._files import Files, holds, is_hidden
 from cnnlab.data.sources._files import images as image_names
 from cnnlab.detections import areas
 from cnnlab.ignored import turned
@@ -137,6 +137,12 @@ class Layout:
     texts: str
     ending: str  # of texts
     words: str  # what is expected, in errors
+
+
+def lies_so(files: Files, layout: Layout) -> bool:
+    """Whether there are both images and texts in the layout's folders."""
+    texts = holds(files, frozenset({layout.texts}), {layout.ending})
+    return texts and holds(files, layout.images)
 
 
 def found(place: str, files: Files, layout: Layout) -> tuple[dict[str, str], dict[str, Any]]:

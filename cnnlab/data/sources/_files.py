@@ -14,7 +14,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -113,6 +113,17 @@ def images(files: Files) -> list[str]:
             else:
                 files.note("not an image by its bytes", name)
     return sorted(names)
+
+
+def holds(files: Files, folders: frozenset[str], endings: Collection[str] = _KNOWN) -> bool:
+    """Whether a file with one of these endings, else an image by its ending, lies in a folder of
+    one of these names, at any depth; both in small letters."""
+    return any(
+        posixpath.splitext(name)[1].lower() in endings
+        and not folders.isdisjoint(name.lower().split("/")[:-1])
+        for name in files.keys
+        if not is_hidden(name.split("/"))
+    )
 
 
 def is_hidden(parts: Sequence[str]) -> bool:

@@ -26,6 +26,11 @@ def _is_box(value: Any) -> bool:
 BOX = coco_masks.Place("bbox", "4 numbers: x, y, width, height", _is_box)
 
 
+def recognises(files):
+    """Whether every annotation has a box."""
+    return coco_masks.annotated(files, BOX.key)
+
+
 def open_source(place):
     files = look(place)
     listed, categories = coco_masks.read(place, files, BOX)

@@ -88,6 +88,22 @@ class Masks:
         return numbers.reshape(self.shapes[key.name]).copy()
 
 
+def recognises(files):
+    """Whether every annotation has a region; where some have none, their boxes say more."""
+    return annotated(files, REGION.key)
+
+
+def annotated(files: Files, key: str) -> bool:
+    """Whether the first JSON is one of COCO's, each of whose annotations says something under a
+    key."""
+    names = _jsons(files)
+    try:
+        coco = _parsed(*files.read([files.keys[name] for name in names[:1]])) if names else {}
+    except Bad:
+        return False
+    return bool(coco) and all(entry.get(key) for entry in coco["annotations"])
+
+
 def open_source(place):
     files = look(place)
     listed, categories = read(place, files, REGION)

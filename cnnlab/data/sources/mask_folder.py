@@ -29,7 +29,7 @@ from PIL import Image
 
 from cnnlab.data import formats, images
 from cnnlab.data.sources import Source, _masks, refused, shown, tidy
-from cnnlab.data.sources._files import Files, is_hidden, look
+from cnnlab.data.sources._files import Files, holds, is_hidden, look
 from cnnlab.data.sources._files import images as image_names
 from cnnlab.data.sources.image_table import READERS
 from cnnlab.overlap import VOID
@@ -104,6 +104,11 @@ class Masks:
             raise refused(self.place, f"{shown(key.name)} {problem}") from None
         except images.BadImage as problem:
             raise refused(self.place, f"{shown(key.name)} cannot be read ({problem})") from None
+
+
+def recognises(files):
+    """Whether there are images/ and masks/."""
+    return holds(files, frozenset({"images"})) and holds(files, frozenset({"masks"}), {".png"})
 
 
 def open_source(place):

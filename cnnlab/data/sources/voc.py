@@ -44,6 +44,10 @@ class Object(NamedTuple):
     difficult: bool
 
 
+def recognises(files):
+    return _boxes.lies_so(files, LAYOUT)
+
+
 def open_source(place):
     files = look(place)
     text_of, keys = _boxes.found(place, files, LAYOUT)

@@ -40,6 +40,10 @@ class Bad(Exception):
     """What is wrong with a file."""
 
 
+def recognises(files):
+    return _boxes.lies_so(files, LAYOUT)
+
+
 def open_source(place):
     files = look(place)
     names = _names(place, files)

@@ -3,7 +3,10 @@
 A file defines `truth(source, rows, shape, resize) -> array`: (n, ...), from a
 `cnnlab.data.sources.Source` for rows of its table, brought to the shape of the images; None:
 nothing. It raises UserError where the source has none. `classes(source) -> tuple`: names of the
-class numbers in that. `LEAST`: how many different labels a study needs.
+class numbers in that; None: labels are the classes. `counted(source, rows) -> {what: [of each]}`:
+what there is on the images of such rows, for people: in all, and of each class. `TRUTH`: what of a
+source that is, which the source's file names in its own `TRUTH`, such as "masks"; None: labels are
+all. `LEAST`: how many different labels a study needs.
 """
 
 from cnnlab.plugins import Registry

@@ -1,5 +1,8 @@
 """Classes of whole images: the label is all."""
 
+from cnnlab.data.pool import natural
+
+TRUTH = None
 LEAST = 2
 
 
@@ -9,3 +12,9 @@ def classes(source):
 
 def truth(source, rows, shape, resize):
     return None
+
+
+def counted(source, rows):
+    counts = rows["label"].value_counts()
+    each = [f"{name} {counts[name]}" for name in sorted(counts.index, key=natural)]
+    return {f"{len(rows)} images in {len(each)} classes": each}

@@ -15,6 +15,7 @@ from cnnlab.data.sources import Source
 from cnnlab.detections import MOST_OBJECTS, VISIBLE, areas
 from cnnlab.errors import UserError
 
+TRUTH = "boxes"
 LEAST = 1
 
 
@@ -44,6 +45,24 @@ def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: st
             raise UserError(f"{name}: has {has}; allowed: {MOST_OBJECTS} an image")
         made[at, : len(boxes)] = boxes
     return made
+
+
+def counted(source: Source, rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Objects of each class, and how many images have none."""
+    of_each = [source.boxes(source.keys[row]) for row in rows["row"]]
+    every = np.concatenate(of_each)
+    counts = np.bincount(every[:, 0].astype(int), minlength=len(source.object_classes))
+    pixels = (
+        (rows["width"].astype(float) * rows["height"]).to_numpy().repeat(list(map(len, of_each)))
+    )
+    side = np.sqrt(np.median(areas(every) / pixels)) if len(every) else 0
+    empty = sum(not len(boxes) for boxes in of_each)
+    each = [f"{name} {n}" for name, n in zip(source.object_classes, counts, strict=True)]
+    return {
+        f"{len(rows)} images with {len(every)} objects in {len(each)} classes": each,
+        f"images without an object: {empty}; at most {max(map(len, of_each))} on one": [],
+        f"half of the objects are at least {side:.0%} of their image's side": [],
+    }
 
 
 def fitted(

@@ -11,8 +11,10 @@ from cnnlab.data.sources import Source
 from cnnlab.errors import UserError
 from cnnlab.overlap import VOID
 
+TRUTH = "masks"
 LEAST = 1  # a study of one class besides the background is one
 
+SAMPLED = 200  # masks that are counted in
 NEAREST = Image.Resampling.NEAREST
 
 
@@ -42,6 +44,24 @@ def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: st
             )
         made[at] = fitted(mask, shape, resize)
     return made
+
+
+def counted(source: Source, rows: pd.DataFrame) -> dict[str, list[str]]:
+    """The share of pixels of each class, of `SAMPLED` images where there are more, and how many
+    images hold nothing but the background."""
+    some = np.unique(np.linspace(0, len(rows) - 1, min(SAMPLED, len(rows))).astype(int))
+    pixels = np.zeros(VOID + 1, int)
+    for row in rows["row"].iloc[some]:
+        pixels += np.bincount(source.mask(source.keys[row]).ravel(), minlength=VOID + 1)
+    shares, names = pixels / pixels.sum(), source.classes
+    each = [f"{name} {share:.1%}" for name, share in zip(names, shares, strict=False)]
+    each += [f"void {shares[VOID]:.1%}"] if pixels[VOID] else []
+    of = f" of {len(some)} of them" if len(some) < len(rows) else ""
+    empty = int((source.table["label"].iloc[rows["row"]] == names[0]).sum())
+    return {
+        f"{len(rows)} images with masks of {len(names)} classes; pixels{of}": each,
+        f"images of {names[0]} alone: {empty}": [],
+    }
 
 
 def fitted(mask: np.ndarray, shape: tuple[int, ...], resize: str) -> np.ndarray:

@@ -1,0 +1,91 @@
+"""What a folder holds, and which task it is laid out for."""
+
+import json
+
+import pytest
+
+from cnnlab.data import survey
+from cnnlab.errors import UserError
+from tests.data.test_mask_folder import write
+from tests.layouts import LAYOUTS, class_folders, coco, mask_folder, scenes
+
+
+def looked_at(path, files, task=None):
+    return survey.survey(write(path, files), task)
+
+
+@pytest.mark.parametrize("packing", ["", ".zip"])
+@pytest.mark.parametrize("source", LAYOUTS)
+def test_a_layout_is_known_without_being_told(tmp_path, source, packing):
+    task, make = LAYOUTS[source]
+    found = looked_at(tmp_path / f"raw{packing}", make(scenes()))
+    assert (found.task, found.source) == (task, source)
+    assert found.sides.tolist() == [40] * 30 and found.colour
+    assert len(found.usable) == 30 and set(found.usable["label"]) >= {"cat", "dog", "owl"}
+    assert f"for {task}, as {source} reads it" in survey.lines(found)
+
+
+def test_objects_are_counted(tmp_path):
+    said = "\n".join(survey.lines(looked_at(tmp_path / "raw", LAYOUTS["voc"][1](scenes()))))
+    # Of 29 images: 10 + 9, 10 + 10 and 9 + 10 of each class, 24x28 and 8x11 pixels of 40x60.
+    assert "30 images with 58 objects in 3 classes: cat 19, dog 20, owl 19" in said
+    assert "half of the objects are at least 40% of their image's side" in said
+    assert "images without an object: 1; at most 2 on one" in said
+    assert "uneven" not in said and "TASK" not in said
+
+
+def test_pixels_are_counted(tmp_path, monkeypatch):
+    said = survey.lines(looked_at(tmp_path / "raw", mask_folder(scenes())))
+    large, small, all_ = 24 * 28, 8 * 11, 30 * 40 * 60
+    shares = [(10 * large + 9 * small) / all_, (10 * large + 10 * small) / all_]
+    shares.append((9 * large + 10 * small) / all_)
+    each = [f"{n} {s:.1%}" for n, s in zip(("cat", "dog", "owl"), shares, strict=True)]
+    line = f"30 images with masks of 4 classes; pixels: background {1 - sum(shares):.1%}, "
+    assert line + ", ".join(each) in said
+    assert "images of background alone: 1" in said
+    largest = "class that is the largest on few images (1) stratified as cat: background"
+    assert largest in said  # as one image is no stratum
+
+
+def test_polygons_say_more_than_boxes_unless_one_is_missing(tmp_path):
+    both = coco(scenes())
+    found = looked_at(tmp_path / "both", both)
+    assert (found.task, found.others) == ("segmentation", ("detection",))
+    assert "TASK=detection takes it for detection instead" in survey.lines(found)
+    asked = survey.survey(tmp_path / "both", "detection")
+    assert (asked.task, asked.source, asked.others) == ("detection", "coco_boxes", ())
+    content = json.loads(both["instances.json"])
+    content["annotations"][3]["segmentation"] = []
+    found = looked_at(tmp_path / "some", both | {"instances.json": json.dumps(content).encode()})
+    assert (found.task, found.source, found.others) == ("detection", "coco_boxes", ())
+
+
+def test_folders_of_classes_stay_what_they_are(tmp_path):
+    files = class_folders(scenes()) | {"about.json": b'{"licence": "CC0"}', "cat/labels.txt": b"?"}
+    found = looked_at(tmp_path / "raw", files)
+    assert (found.task, found.source, found.others) == ("classification", "image_folder", ())
+    asked = survey.survey(tmp_path / "raw", "classification")
+    assert asked.table.equals(found.table)
+
+
+@pytest.mark.parametrize(
+    ("task", "files", "said"),
+    [
+        ("detection", class_folders(scenes()), "no images with boxes, as task: detection needs; "),
+        ("segmentation", LAYOUTS["yolo"][1](scenes()), "what coco_masks, mask_folder read, see do"),
+        (None, LAYOUTS["yolo"][1](scenes()) | {"labels/s00.txt": b"0 1"}, "labels/s00.txt: line 1"),
+    ],
+)
+def test_what_does_not_serve_the_task_is_one_line(tmp_path, task, files, said):
+    with pytest.raises(UserError) as error:
+        looked_at(tmp_path / "raw", files, task)
+    text = str(error.value)
+    assert said in text and "\n" not in text and text.startswith("images ")
+    assert "params.yaml" not in text
+
+
+def test_more_objects_than_a_study_takes_are_said(tmp_path):
+    many = {"s00": [("cat", 0, 0, 20, 20)] * 65, "s01": [("dog", 0, 0, 20, 20)]}
+    found = looked_at(tmp_path / "raw", LAYOUTS["voc"][1](many))
+    with pytest.raises(UserError, match=r"s00\.png: has 65 objects; allowed: 64 an image"):
+        survey.truth(found, 32, "squash", 2)
