@@ -30,6 +30,7 @@ from cnnlab import params, paths
 from cnnlab.compare.designs import PLACEBO
 from cnnlab.data import prepare
 from cnnlab.data.sources import SOURCES
+from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
 from cnnlab.params import Params
 from cnnlab.recipe.techniques import starts
@@ -92,11 +93,19 @@ def _short(section: Any, epochs: int) -> Any:
 
 def taken(whole: Params, folder: Path) -> dict[str, Any]:
     """Write a few images of each class of the study into a folder, and return what the section
-    `data` says of them. Raises UserError as `prepare` does."""
+    `data` says of them; where more than labels is learnt of them they stay where they are. Raises
+    UserError as `prepare` does."""
     data = whole.data
     source = prepare.named(SOURCES[data.source].open_source(data.remote or data.raw))
     table, classes = prepare.merged(source.table, data.classes)
-    table = prepare.select(table, classes, data.pretrain.taken)
+    table = prepare.select(table, classes, data.pretrain.taken, TRUTHS[whole.task].LEAST)
+    pretrain = data.pretrain.model_dump() | {"raw": str(Path(data.pretrain.raw).absolute())}
+    if TRUTHS[whole.task].TRUTH:  # which a folder a class would not hold
+        table, _ = prepare.gathered(table)
+        least = _least(table[table["split"] != "test"])
+        place = {} if data.remote else {"raw": str(Path(data.raw).absolute())}
+        few = {"dev_per_class": min(DEV, 4 * least // 5), "test_per_class": TEST}
+        return place | few | {"pretrain": pretrain}
     learnt = 0
     if data.pretrain.from_own:  # LEARNT of each class, or of all together
         learnt = LEARNT if data.pretrain.taken else -(-LEARNT // table["label"].nunique())
@@ -119,7 +128,6 @@ def taken(whole: Params, folder: Path) -> dict[str, Any]:
     least = _least(some[study & (some["split"] != "test")])
     dev = min(DEV, least if split else max(4, 4 * least // 5))
     tests = _least(some[study & (some["split"] == "test")]) if split else max(1, least - dev)
-    pretrain = data.pretrain.model_dump() | {"raw": str(Path(data.pretrain.raw).absolute())}
     pretrain["per_class"] = min(LEARNT, data.pretrain.per_class)
     images = {"source": "image_folder", "raw": str(folder.absolute()), "remote": None}
     images |= {"classes": sorted(set(some["label"])), "dev_per_class": dev}
@@ -174,7 +182,7 @@ def main() -> None:
             if epochs == EPOCHS[-1]:
                 raise
     names = ", ".join(small.variants.every)
-    print(f"trying {names} on {len(images['classes'])} classes of few images, {epochs} epochs")
+    print(f"trying {names} on {images['dev_per_class']} images a class, {epochs} epochs")
     code = str(Path(cnnlab.__file__).resolve().parents[1])
     here = str(FOLDER.absolute())  # its own store of MLflow and cache of decoded images
     store = {"DVC_ROOT": here, "MLFLOW_TRACKING_URI": f"sqlite:///{here}/mlflow.db"}
