@@ -81,7 +81,7 @@ class Stopwatch:
 
 def save(name: str, result: Mapping) -> None:
     """Print a result and write it to bench/results/NAME.json."""
-    packages = ("tensorflow", "keras", "numpy", "torch", "mlflow", "dvc", "ray")
+    packages = ("tensorflow", "keras", "numpy", "torch", "torchvision", "mlflow", "dvc", "ray")
     versions = {}
     for package in packages:
         try:

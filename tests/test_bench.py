@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import bench
-from bench import gpu, throughput
+from bench import gpu, tasks, throughput
 
 TORCH = bench.installed("torch")
 
@@ -123,3 +124,27 @@ def test_a_stopwatch_counts_the_processes_that_have_ended():
     read = watch.read()
     assert 0.02 < read["cpu_seconds"] < read["seconds"] + 1
     assert 0 <= read["others"] <= 1.05
+
+
+@pytest.mark.parametrize("task", tasks.STUDIES)
+def test_a_peer_is_scored_by_the_study_s_own_metric(tmp_path, task):
+    tasks.prepared(tasks.STUDIES[task], tmp_path)
+    truth = np.array(tasks.parts(tmp_path)[1].truth)
+    right, wrong = truth.copy(), np.zeros_like(truth)
+    if task == "detection":
+        right = np.full((len(truth), tasks.DETECTIONS, 6), -1, np.float32)
+        right[:, :10, 0], right[:, :10, 1] = truth[:, :10, 0], 1
+        right[:, :10, 2:] = truth[:, :10, 1:] / 32  # shares of the image's side
+        wrong = right.copy()
+        wrong[..., 2:] = wrong[..., 2:] / 2
+    assert tasks.scored(task, tmp_path, right) == pytest.approx(1)
+    assert tasks.scored(task, tmp_path, wrong) < 0.3
+
+
+@pytest.mark.skipif(not bench.installed("torchvision"), reason="torchvision is not installed")
+def test_surest_boxes_are_kept():
+    import torch
+
+    tasks.load_torchvision()
+    boxes = torch.tensor([[0.0, 0, 9, 10], [0, 0, 10, 10], [20, 20, 30, 30], [0, 0, 10, 20]])
+    assert tasks.nms(boxes, torch.tensor([0.7, 0.9, 0.1, 0.8]), 0.55).tolist() == [1, 3, 2]
