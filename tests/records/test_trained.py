@@ -23,7 +23,6 @@ import pytest
 
 from cnnlab import params, paths
 from cnnlab.data import folds, pool
-from cnnlab.recipe.variants import Sections
 from cnnlab.records.fingerprint import FIT, PHASES, SAME, _digest, code, versions
 from cnnlab.run import device
 from cnnlab.run.job import Job
@@ -31,19 +30,18 @@ from cnnlab.tracking import digest
 
 ROOT = Path(__file__).parents[2]
 TRAINED = Path(__file__).with_name("trained.json")
-STUDIES = (".", "studies/cifar10", "studies/transfer")
+STUDIES = (".", *(f"studies/{name}" for name in ("boxes", "canvases", "cifar10", "transfer")))
 
 
 def recipes(study):
     """Variant -> recipe."""
     whole = params.read(ROOT / study / "params.yaml")
-    sections = Sections(whole.model, whole.train, whole.techniques, whole.backbone)
-    return {name: sections.recipe(names) for name, names in whole.variants.every.items()}
+    return {name: whole.sections.recipe(names) for name, names in whole.variants.every.items()}
 
 
 def modules(study):
     """Module -> digest, of all that trains a study's variants."""
-    names = set()
+    names = {f"cnnlab.train.tasks.{params.read(ROOT / study / 'params.yaml').task}"}
     for recipe in recipes(study).values():
         names |= {PHASES if recipe.phases else FIT, f"cnnlab.recipe.nets.{recipe.net}"}
         names |= {f"cnnlab.recipe.techniques.{name}" for name in recipe.techniques}
