@@ -70,12 +70,6 @@ ELSEWHERE = {
     "make study NAME=photos IMAGES=~/photos MINUTES=60": (
         "test_new_study.py::test_make_passes_on_what_it_is_given"
     ),
-    **{
-        f"make study NAME={name} IMAGES=~/{name}": (
-            "test_new_study.py::test_a_study_of_another_task_has_params_that_hold"
-        )
-        for name in ("cells", "traffic")
-    },
     "make try STUDY=studies/photos": "test_tryout.py::test_a_study_is_tried_and_stays_as_it_is",
     "make validate": "test_validate.py::test_the_page_says_what_was_counted",
     "make validate TRAIN=20": "test_validate.py::test_the_page_says_what_was_counted",
