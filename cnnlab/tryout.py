@@ -135,9 +135,9 @@ def taken(whole: Params, folder: Path) -> dict[str, Any]:
 def _few(table: pd.DataFrame) -> dict[str, int]:
     """How many images of each class are drawn from a source's own; of one with too rare classes:
     nothing, so as many as in the study."""
-    part = {name: _least(rows) for name, rows in table.groupby("split")}
-    if set(part) == {"train", "test"}:
-        dev, tests = part["train"], part["test"]
+    least = {part: _least(rows) for part, rows in table.groupby("split")}
+    if set(least) == {"train", "test"}:
+        dev, tests = least["train"], least["test"]
     else:
         dev = 4 * _least(table) // 5
         tests = _least(table) - dev

@@ -278,7 +278,7 @@ def train_for(
             records.write_diverged(folder, record)
         else:
             keeps = material.job.keeps_networks
-            network = content(model) if with_network or keeps else None
+            network = network_bytes(model) if with_network or keeps else None
             if with_network:
                 records.write_model(folder, network)
             records.write(folder, record, network if keeps else None)
@@ -290,8 +290,8 @@ def train_for(
     return ("diverged", record) if isinstance(record, Diverged) else ("done", trial)
 
 
-def content(model: Any) -> bytes:
-    """Of the file of a network."""
+def network_bytes(model: Any) -> bytes:
+    """The content of the file of a network."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / records.MODEL
         records.save_model(model, path)

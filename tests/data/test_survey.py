@@ -34,6 +34,23 @@ def test_objects_are_counted(tmp_path):
     assert "uneven" not in said and "TASK" not in said
 
 
+def test_regions_that_the_test_ignores_are_no_objects(tmp_path):
+    """Difficult objects of VOC, which are learnt, and crowds of COCO, which are not."""
+    difficult = LAYOUTS["voc"][1](scenes())
+    name = "Annotations/s00.xml"
+    difficult[name] = difficult[name].replace(b"<difficult>0", b"<difficult>1")
+    said = survey.lines(looked_at(tmp_path / "voc", difficult))
+    assert "30 images with 58 objects in 3 classes: cat 19, dog 20, owl 19" in said
+    crowded = LAYOUTS["coco_boxes"][1](scenes())
+    content = json.loads(crowded["instances.json"])
+    for annotation in content["annotations"][:2]:  # all of the first image
+        annotation["iscrowd"] = 1
+    crowded["instances.json"] = json.dumps(content).encode()
+    said = survey.lines(looked_at(tmp_path / "coco", crowded))
+    assert "30 images with 56 objects in 3 classes: cat 18, dog 19, owl 19" in said
+    assert "images without an object: 2; at most 2 on one" in said
+
+
 def test_pixels_are_counted(tmp_path, monkeypatch):
     said = survey.lines(looked_at(tmp_path / "raw", mask_folder(scenes())))
     large, small, all_ = 24 * 28, 8 * 11, 30 * 40 * 60

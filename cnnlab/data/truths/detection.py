@@ -48,8 +48,9 @@ def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: st
 
 
 def counted(source: Source, rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Objects of each class, and how many images have none."""
-    of_each = [source.boxes(source.keys[row]) for row in rows["row"]]
+    """Objects of each class, and how many images have none. What is ignored is none."""
+    boxes = (source.boxes(source.keys[row]) for row in rows["row"])
+    of_each = [some[some[:, 0] >= 0] for some in boxes]
     every = np.concatenate(of_each)
     counts = np.bincount(every[:, 0].astype(int), minlength=len(source.object_classes))
     pixels = (

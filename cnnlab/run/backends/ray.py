@@ -287,7 +287,7 @@ def _train(
     material = _unpacked(shared[0])[planned.trial.variant]
     record, model = worker.train(material, planned, checkpoint, tell)
     keep = keep_model and not isinstance(record, Diverged)
-    return record, worker.content(model) if keep else None
+    return record, worker.network_bytes(model) if keep else None
 
 
 @functools.lru_cache(maxsize=1)
