@@ -1,6 +1,9 @@
 """cnnlab: which technique improves a CNN on these images, by how much, and how sure is that."""
 
 import os
+import sys
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
+from pathlib import Path
 
 # Before anything imports TensorFlow, which by itself takes oneDNN's kernels only on CPUs with
 # AVX-512 VNNI; elsewhere convs train 1.5 times as fast with them (bench.throughput). It shows in
@@ -8,3 +11,22 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # Or the first process takes all memory of a GPU, and no other has room beside it.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+CODE = Path(__file__).resolve().parents[1]  # the folder of cnnlab and stages: the user's clone
+
+
+class _Uncached(SourceFileLoader):
+    """Writes no bytecode beside the source. DVC takes all files in a folder of code for part of it:
+    a .dvcignore counts for nothing outside of a study's folder."""
+
+    def set_data(self, path: str, data: bytes, **options: int) -> None:
+        pass
+
+
+def _finder(folder: str) -> FileFinder:
+    if not any(Path(folder).is_relative_to(CODE / top) for top in ("cnnlab", "stages")):
+        raise ImportError  # so that another finder is asked
+    return FileFinder(folder, (_Uncached, SOURCE_SUFFIXES))
+
+
+sys.path_hooks.insert(0, _finder)

@@ -1,10 +1,10 @@
 """A new study beside the root's: `python -m cnnlab.new_study NAME [--images FOLDER]`
 (`make study NAME=... IMAGES=...`).
 
-Makes `studies/NAME` with params of its own and links to the one set of stages and code. Its
-dvc.yaml is a copy, as DVC does not follow links in commits; `make repro STUDY=studies/NAME` keeps
-it in step. The study is a DVC project of its own, so that DVC speaks there of no other study, with
-the root's settings and remotes as they are now, and the root's cache.
+Makes `studies/NAME` with params of its own. Its dvc.yaml is a copy of the root's, which
+`make repro STUDY=studies/NAME` keeps in step; `code`, of its params, is the way to the one set of
+stages and code. The study is a DVC project of its own, so that DVC speaks there of no other study,
+with the root's settings and remotes as they are now, and the root's cache.
 
 With images its params.yaml needs no edit: what to choose is found from them (`cnnlab.proposal`),
 and how long that takes by training a few steps here (`cnnlab.timing`).
@@ -40,7 +40,7 @@ COPIED = (
     "data/raw/README.md",  # where people put their images
     "data/raw_pretrain/README.md",
 )
-LINKED = ("stages", "cnnlab")
+CODE = "../.."  # from a study to the code
 
 
 def create(root: Path, name: str) -> Path:
@@ -54,8 +54,6 @@ def create(root: Path, name: str) -> Path:
     settings["cache"].setdefault("dir", RelPath(root / ".dvc/cache"))
     with Config(folder / ".dvc").edit() as of_study:
         of_study.update(settings)
-    for linked in LINKED:
-        (folder / linked).symlink_to(Path("../..", linked))
     (folder / "params.yaml").write_text(text)
     return folder
 
@@ -71,12 +69,14 @@ def _free(root: Path, name: str) -> Path:
 
 
 def _named(root: Path, name: str) -> str:
-    """The text of the root's params.yaml with another name of the study."""
+    """The text of the root's params.yaml with another name of the study, and its way to the
+    code."""
     text = (root / "params.yaml").read_text(encoding="utf-8")
-    named, changes = re.subn(r"(?m)^study: *[^ #\n]+", f'study: "{name}"', text)
-    if changes != 1:
-        raise UserError(f"{root / 'params.yaml'}: has no line `study: NAME`")
-    return named
+    for key, value in (("study", f'"{name}"'), ("code", CODE)):
+        text, changes = re.subn(rf"(?m)^{key}: *[^ #\n]+", f"{key}: {value}", text)
+        if changes != 1:
+            raise UserError(f"{root / 'params.yaml'}: has no line `{key}: ...`")
+    return text
 
 
 def create_for(
@@ -197,7 +197,7 @@ def _learnt(found: survey.Survey, size: int, resize: str) -> timing.Learnt:
 def add_to_git(root: Path, folder: Path) -> None:
     """Put what `create` made under Git, no images and nothing else of the user's: `dvc exp run
     --queue -S` deletes a params.yaml that Git does not know. Where Git cannot, that is said."""
-    made = [folder / name for name in (*COPIED, ".dvc/config", params.FILE, *LINKED)]
+    made = [folder / name for name in (*COPIED, ".dvc/config", params.FILE)]
     try:
         done = subprocess.run(
             ["git", "add", "--", *map(str, made)], cwd=root, capture_output=True, text=True

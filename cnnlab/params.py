@@ -63,6 +63,7 @@ class Params(Options):
     """The whole file."""
 
     study: Name
+    code: str  # that DVC reads
     task: one_of("task", TASKS.names()) = "classification"  # as before there were others
     seed: int = Field(ge=0, lt=2**31)
     data: Data

@@ -1,12 +1,13 @@
 """Where the files of a study lie, and where its clone is.
 
-A study is the folder that holds a params.yaml and, beside it, dvc.yaml, stages and cnnlab (at the
-root the files themselves, in studies/NAME a copy and links). Stages run in it, so these are
-relative.
+A study is the folder that holds a params.yaml and, beside it, dvc.yaml: the root of the clone, or
+studies/NAME. Stages run in it, so these are relative.
 """
 
 import os
 from pathlib import Path
+
+from cnnlab import CODE
 
 CHECKED = Path("data/checked")  # that params.yaml is valid, by check
 PREPARED = Path("data/prepared")
@@ -60,18 +61,18 @@ def typed(path: str) -> Path:
 
 
 def workspace() -> Path:
-    """The root of the user's clone, in all its studies: those below studies/ link to its code.
+    """The root of the user's clone, in all its studies.
 
     In a copy that DVC makes to run a queued or temporary experiment (below `.dvc/tmp/exps`), the
     root of the clone it was copied from: what outlives the copy, such as MLflow's store, is there.
     """
-    root = Path(os.environ.get("DVC_ROOT") or Path(__file__).resolve().parents[1]).resolve()
+    root = Path(os.environ.get("DVC_ROOT") or CODE).resolve()
     parts = root.parts
     for i in range(len(parts) - 2):
         if parts[i : i + 3] == (".dvc", "tmp", "exps"):
             root = Path(*parts[:i])
             break
-    below = root.parent.name == "studies" and (root / "cnnlab").is_symlink()
+    below = root.parent.name == "studies" and (root.parents[1] / "cnnlab").is_dir()
     return root.parents[1] if below else root
 
 

@@ -25,8 +25,7 @@ import pandas as pd
 from PIL import Image
 from ruamel.yaml import YAML
 
-import cnnlab
-from cnnlab import params, paths
+from cnnlab import CODE, params, paths
 from cnnlab.compare.designs import PLACEBO
 from cnnlab.data import prepare
 from cnnlab.data.sources import SOURCES
@@ -66,6 +65,7 @@ def smaller(
     on = [t for group in variants.values() for names_ in group.values() for t in names_]
     studied = [t for t in dict.fromkeys(on) if t not in (*starts(), PLACEBO)]
     small["study"] = f"try-of-{whole.study}"[:64]
+    small["code"] = str(CODE)
     small["data"] |= images
     small["folds"] |= {"k": 2, "repeats": 1}
     small["train"] |= {"evaluate_every": 1, "members": min(2, whole.train.members)}
@@ -195,10 +195,9 @@ def main() -> None:
                 raise
     names = ", ".join(small.variants.every)
     print(f"trying {names} on few images of each class, {epochs} epochs")
-    code = str(Path(cnnlab.__file__).resolve().parents[1])
     here = str(FOLDER.absolute())  # its own store of MLflow and cache of decoded images
     store = {"DVC_ROOT": here, "MLFLOW_TRACKING_URI": f"sqlite:///{here}/mlflow.db"}
-    environment = {**os.environ, **store, "PYTHONPATH": code}
+    environment = {**os.environ, **store, "PYTHONPATH": str(CODE)}
     done = subprocess.run([sys.executable, "-m", "stages"], cwd=FOLDER, env=environment)
     if done.returncode:
         raise UserError(f"the try stopped: {FOLDER / params.FILE} says what it was made of")

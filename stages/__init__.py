@@ -6,8 +6,17 @@ A stage loads its params, reads its files, calls the library and writes its outp
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from cnnlab.errors import UserError
+HERE = Path(__file__).resolve().parent
+# DVC runs queued and temporary experiments in copies of the clone: with the code of the copy, not
+# with that of the clone, which is installed and may have changed since.
+NEAREST = next((f for f in Path.cwd().parents if (f / "stages/__init__.py").exists()), None)
+if NEAREST and (NEAREST / "stages").resolve() != HERE and not (Path.cwd() / "stages").exists():
+    path = os.pathsep.join(filter(None, [str(NEAREST), os.environ.get("PYTHONPATH")]))
+    os.execve(sys.executable, sys.orig_argv, {**os.environ, "PYTHONPATH": path})
+
+from cnnlab.errors import UserError  # noqa: E402
 
 # TensorFlow's C++ side reports a missing GPU as an error, at each start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

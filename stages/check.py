@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cnnlab import consistency, params, paths
+from cnnlab import CODE, consistency, params, paths
 from cnnlab.data.options import SIDES
 from cnnlab.errors import UserError
 from stages import run
@@ -27,6 +27,9 @@ def main() -> None:
 def _places(whole: params.Params) -> Iterator[str]:
     """What is wrong with the folders and files that params name, a line each; of keys that are not
     valid, nothing."""
+    code = getattr(whole, "code", None)
+    if code is not None:
+        yield from _no_code(code)
     data, backbone = getattr(whole, "data", None), getattr(whole, "backbone", None)
     raw, learnt = getattr(data, "raw", None), getattr(getattr(data, "pretrain", None), "raw", None)
     for key, folder in (("data.raw", raw), ("data.pretrain.raw", learnt)):
@@ -37,6 +40,14 @@ def _places(whole: params.Params) -> Iterator[str]:
         yield from _no_home("backbone.weights", weights) or _not_there("backbone.weights", weights)
     if params.is_whole(data) and data.image_size is None:
         yield from _shapes(whole)
+
+
+def _no_code(code: str) -> list[str]:
+    """Refuse a way that leads to no code, where DVC is to follow it."""
+    if not Path("dvc.yaml").exists() or Path(code, "cnnlab").is_dir():
+        return []
+    way = os.path.relpath(CODE)
+    return [f"code = {code!r}: allowed: the way from here to the folder of cnnlab: {way}"]
 
 
 def _no_home(key: str, path: str) -> list[str]:

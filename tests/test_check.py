@@ -183,6 +183,16 @@ def test_hostile_params_are_told_by_check(said, name):
     assert len(set(lines)) == len(lines)
 
 
+def test_the_way_to_the_code_leads_there(said):
+    assert said({"code": "nowhere"}) == []  # which matters to DVC alone
+    Path("dvc.yaml").touch()
+    (line,) = said({"code": "nowhere"})
+    way = line.removeprefix(
+        "code = 'nowhere': allowed: the way from here to the folder of cnnlab: "
+    )
+    assert said({"code": way}) == []
+
+
 def test_a_design_of_too_many_sets_is_told_at_once(said):
     from cnnlab.recipe.techniques import starts
 

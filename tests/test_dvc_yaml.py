@@ -1,15 +1,16 @@
-"""dvc.yaml lists what the stages read: no param, module or link of the way of the data too few or
+"""dvc.yaml lists what the stages read: no param or module of the way of the data too few or
 too many. (Which data files they open is watched in test_pipeline.py.)"""
 
 import ast
 import functools
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from cnnlab import new_study
+from cnnlab import new_study, params
 
 ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -34,7 +35,9 @@ REGISTRIES = {
 
 
 def stage(name):
-    return STAGES[name].get("do", STAGES[name])
+    """A stage as at the root, where the code is below the study's folder."""
+    made = STAGES[name].get("do", STAGES[name])
+    return made | {"deps": [dep.removeprefix("${code}/") for dep in made["deps"]]}
 
 
 def script(name):
@@ -121,6 +124,7 @@ def covers(dep, module):
 def test_code_listed_is_code_imported(name):
     code = ("cnnlab", "stages/parts", "stages/_")
     deps = [d for d in stage(name)["deps"] if d.startswith(code)]
+    assert {f"${{code}}/{d}" for d in deps} <= set(STAGES[name].get("do", STAGES[name])["deps"])
     used = closure(name)
     packages = {m for m in used if ROOT.joinpath(*m.split(".")).is_dir()}
     missing = {m for m in used - packages if not any(covers(d, m) for d in deps)}
@@ -158,11 +162,13 @@ def test_what_people_review_is_in_git_and_the_rest_is_not():
             assert (flags.get("cache") is False) == (path.startswith("reports/") and not large)
 
 
-def test_studies_link_to_the_one_set_of_definitions():
+def test_studies_have_the_one_text_and_a_way_to_the_code():
     for folder in (ROOT / "studies").glob("*/"):
-        for linked in new_study.LINKED:
-            assert (folder / linked).is_symlink()
-            assert (folder / linked).resolve() == (ROOT / linked).resolve()
-        # DVC does not follow links in commits, so this one is a file.
-        assert not (folder / "dvc.yaml").is_symlink()
         assert (folder / "dvc.yaml").read_text() == (ROOT / "dvc.yaml").read_text()
+        assert params.read(folder / "params.yaml").code == new_study.CODE
+
+
+def test_nothing_is_a_symbolic_link():
+    listed = ["git", "ls-files", "--stage"]
+    lines = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert lines and not [line for line in lines.splitlines() if line.startswith("120000")]

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -284,12 +285,12 @@ def test_a_stage_that_another_dvc_makes_is_waited_for(tmp_path):
     assert sorted(project.ran()) == sorted(DIAMOND)
 
 
-def test_a_study_with_linked_stages_and_its_own_raw_data(tmp_path):
+def test_a_study_with_its_own_raw_data(tmp_path):
     stages = {"first": stage("out/first", "raw"), "second": stage("out/second", "out/first")}
     project = Project(tmp_path, stages)
     folder = tmp_path / "studies/one"
     project.study(folder)
-    (folder / "dvc.yaml").symlink_to("../../dvc.yaml")
+    shutil.copy(tmp_path / "dvc.yaml", folder)
     (folder / "raw").mkdir()
     (folder / "raw/1").write_text("1")
     project.run("dvc", "add", "raw", folder="studies/one")

@@ -1,6 +1,7 @@
 """Where a study's clone is."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,10 +38,40 @@ def test_a_study_s_workspace_is_the_clone_s_without_dvc_too(study, root, monkeyp
     monkeypatch.delenv("DVC_ROOT", raising=False)
     done = subprocess.run(
         [sys.executable, "-c", "from cnnlab import paths; print(paths.workspace())"],
-        cwd=study,  # its link to the code comes first, as with `python -m stages.train`
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        cwd=study,
+        env=os.environ | {"PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
         check=True,
     )
     assert Path(done.stdout.strip()) == root
+
+
+def test_nothing_but_code_comes_to_lie_among_the_code(root, tmp_path):
+    """DVC hashes folders of code whole."""
+    for top in ("cnnlab", "stages"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(root / top, tmp_path / top, ignore=ignored)
+    run = [sys.executable, "-c", "import stages.parts.compare, cnnlab.compare.designs as it, yaml"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run(run, cwd=tmp_path, env=environment, check=True)
+    made = {path.parent for path in tmp_path.rglob("*.pyc")}
+    assert made == {tmp_path / top / "__pycache__" for top in ("cnnlab", "stages")}
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_stage_runs_the_code_of_the_clone_that_its_study_is_in(root, tmp_path, exported):
+    """As in the copy of a clone that DVC makes for a queued experiment."""
+    (tmp_path / "stages").mkdir()
+    code = (root / "stages/__init__.py").read_text()
+    (tmp_path / "stages/__init__.py").write_text(code)
+    (tmp_path / "stages/who.py").write_text("import sys\nprint(__file__, *sys.argv[1:])\n")
+    study = tmp_path / "studies/one"
+    study.mkdir(parents=True)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, "-m", "stages.who", "an argument"]
+    if exported:
+        environment["PYTHONPATH"] = str(root)
+    done = subprocess.run(command, cwd=study, env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path}/stages/who.py an argument\n", done.stderr

@@ -95,7 +95,8 @@ class Clone:
     def environment(self):
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        watch = {"PYTHONPATH": str(self.root / "watch"), "OPENED": str(self.root / "opened")}
+        code = f"{self.root / 'watch'}{os.pathsep}{self.root}"  # not that of who runs the tests
+        watch = {"PYTHONPATH": code, "OPENED": str(self.root / "opened")}
         return {**inherited, **watch, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
 
     def run(self, *command, study=".", fails=False, **variables):

@@ -9,6 +9,8 @@ that a worker uses, it does not matter when code changes.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
 import importlib
 import os
@@ -43,6 +45,7 @@ def fork() -> Connection:
             connection = Client(os.environ.get(ADDRESS) or (_own[0] if _own else ""))
         except (OSError, ValueError):  # there is none, or it has ended
             _own = _start()
+            atexit.register(_end, _own[1])
             connection = Client(_own[0])
     connection.send((Path.cwd(), sys.path, dict(os.environ)))
     return connection
@@ -59,10 +62,16 @@ def _start() -> tuple[str, subprocess.Popen]:
         return address, subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=kept)
 
 
+def _end(process: subprocess.Popen) -> None:
+    """End one."""
+    process.stdin.close()
+    process.wait()
+
+
 def _serve(server: socket.socket) -> None:
     """Fork a worker for each that connects, until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends its workers
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a worker here
+    signal.signal(signal.SIGCHLD, _reap)
     try:
         while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
             taken, _ = server.accept()
@@ -74,6 +83,13 @@ def _serve(server: socket.socket) -> None:
             taken.close()
     finally:
         shutil.rmtree(Path(server.getsockname()).parent, ignore_errors=True)
+
+
+def _reap(*_: object) -> None:
+    """Take workers that have ended off the system's list, their CPU time onto this process's."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _import() -> None:

@@ -137,7 +137,7 @@ def test_one_more_repeat_trains_only_its_own_trials(job, undisturbed, tmp_path):
     assert sorted(watcher.trained) == ["r1_f0_m0", "r1_f1_m0", "r1_f2_m0"]
 
 
-def test_a_worker_that_dies_costs_its_trial_only(job, undisturbed, tmp_path):
+def test_a_worker_that_dies_costs_its_trial_only(job, tmp_path):
     died = []
 
     def kill(trial, entry):
@@ -145,9 +145,11 @@ def test_a_worker_that_dies_costs_its_trial_only(job, undisturbed, tmp_path):
             died.append(trial)
             return True
 
-    _, watcher = run_it(job, tmp_path, watcher=Watcher(kill))
+    long = replace(job, recipe=replace(RECIPE, epochs=60))  # it has not ended when it is killed
+    run_it(long, tmp_path / "undisturbed")
+    _, watcher = run_it(long, tmp_path / "killed", watcher=Watcher(kill))
     assert watcher.retried == ["r0_f1_m0"]
-    assert contents(tmp_path) == contents(undisturbed)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
 
 
 DIED = (

@@ -129,3 +129,17 @@ def test_a_worker_goes_on_with_its_variant_and_leaves_those_of_others():
     assert [take("b"), take("b")] == ["b1", "c0"]
     assert [take("a"), take("a")] == ["a1", "c1"]  # rather than to end
     assert [take("c"), take("c")] == [None, None]
+
+
+def test_the_cpu_time_of_workers_is_the_stage_s(tmp_path):
+    """So that `time` and benchmarks tell it."""
+    folder = code(tmp_path, "busy")
+    for name in ("pandas", "pydantic", "tensorflow", "keras"):  # whose import takes CPU time too
+        (folder / f"{name}.py").touch()
+    busy = "import time\ndef serve(stage):\n    while time.process_time() < 2: pass\n"
+    (folder / "cnnlab/run/worker.py").write_text(busy)
+    stage = "from cnnlab.run import nursery\ntry: nursery.fork().recv()\nexcept EOFError: pass"
+    before = os.times()
+    subprocess.run([sys.executable, "-c", stage], cwd=folder, env=environment(), check=True)
+    user, system = (b - a for a, b in zip(before[2:4], os.times()[2:4], strict=True))
+    assert user + system > 2

@@ -144,7 +144,7 @@ class _Crew:
                             watcher.done(record, trained=True)
             finally:
                 self._stop.set()
-        if not failures:
+        if not failures or not any(logs.iterdir()):
             shutil.rmtree(logs)
         return failures
 
