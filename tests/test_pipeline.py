@@ -364,6 +364,7 @@ def test_experiments_work_in_place_and_queued_and_log_to_one_store(clone):
     assert clone.params()["train"]["epochs"] == 2
     queued = ["--queue", "-n", "queued", "-S", "train.epochs=4", "train@dropout"]
     clone.run("dvc", "exp", "run", *queued, study=study)
+    (clone.root / "stages/train.py").write_text("raise SystemExit('not what was queued')")
     clone.run("dvc", "queue", "start", study=study)
     for _ in range(240):
         said = clone.run("dvc", "queue", "status", study=study)
