@@ -219,6 +219,7 @@ task: classification
 seed: 7
 data:
   raw: data/raw
+  source: digits
   classes: null  # all
   pretrain:
     raw: data/raw_pretrain
