@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
-from cnnlab import consistency
+from cnnlab import consistency, edited
 from cnnlab.compare.options import Compare, Decide, Design, Final
 from cnnlab.data.options import KINDS, Data, Folds
 from cnnlab.errors import UserError
@@ -301,11 +301,7 @@ def main() -> None:
     text = _text(FILE)
     values = of_text(text).model_dump(exclude_unset=True)
     print(f"# {FILE}: written; all else: cnnlab/{DEFAULTS.name}, which says what each key means")
-    yaml = YAML()
-    yaml.width = 4096  # so that no line is broken
-    null = "tag:yaml.org,2002:null"
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar(null, "null"))
-    yaml.dump(_shown(values, YAML(typ="safe").load(text)), sys.stdout)
+    edited.dump(_shown(values, YAML(typ="safe").load(text)), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -432,7 +432,7 @@ def test_params_that_are_not_written_are_those_of_the_revision_s_defaults(reposi
     repository.reports({"dropout": 0.02, "l2": 0.0})
     repository.commit()
     text = repository.comment()
-    assert "No params" in text and "[95% CI]" in text
+    assert "#### Params\n\nAs they were." in text and "[95% CI]" in text
     defaults = repository.root / "cnnlab/defaults.yaml"
     changed = defaults.read_text().replace("confidence: 0.95", "confidence: 0.9")
     defaults.write_text(changed.replace("  mixup:                 #", "  mixup:  #"))
