@@ -37,8 +37,7 @@ from cnnlab.tasks import TASKS
 
 FILE = Path("params.yaml")
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
-# Groups that name what they hold: of what is not named there are no defaults. -> Where those of the
-# named are.
+# Groups in which only what a study names is there -> which group holds the defaults of that.
 NAMED = {"model": "networks", "backbone.model": "networks", "techniques.augment": "techniques"}
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
@@ -300,7 +299,7 @@ def main() -> None:
     file says. Raises UserError as `read` does."""
     text = _text(FILE)
     values = of_text(text).model_dump(exclude_unset=True)
-    print(f"# {FILE}: written; all else: cnnlab/{DEFAULTS.name}, which says what each key means")
+    print(f"# written: in {FILE}; the rest, and what each key means: cnnlab/{DEFAULTS.name}")
     edited.dump(_shown(values, YAML(typ="safe").load(text)), sys.stdout)
 
 

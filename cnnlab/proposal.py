@@ -460,15 +460,15 @@ execution: {{}}
 
 compare: {{}}
 
-decide:  # null: no more repeats where an effect is undecided, so that the time is known
-  max_repeats: null
+decide:  # more repeats, where an effect is undecided
+  max_repeats: null  # in all; null: none are added, so that the time is known
 
-visualize:
-  variants: {_flow(plan.drawn)}  # whose networks are looked into, 6 at most
+visualize:  # whose networks are looked into, 6 variants at most
+  variants: {_flow(plan.drawn)}
 
 final: {{}}
 """
-    aligned = re.sub(r"(?m)^(.*\S)  # ", lambda line: f"{line[1]:<{COLUMN - 1}} # ", text)
+    aligned = re.sub(r"(?m)^(.*\S)  # ", lambda line: f"{line[1]:<{COLUMN - 2}}  # ", text)
     groups: dict[str, dict] = {"train": {}, "transfer": {}}
     for variant, on in plan.variants.items():
         groups["train" if _start(on) == SCRATCH else "transfer"][variant] = on

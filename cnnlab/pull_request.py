@@ -120,12 +120,12 @@ class Study:
         every = flat(self._with_defaults(self.params))
         lists = [v for k, v in every.items() if k.startswith("variants.")]
         lists += [every.get("train.techniques"), every.get("backbone.techniques")]
-        kept = {name for names in lists for name in names or ()}
-        kept |= (self.params.get("techniques") or {}).keys()
+        kept = {name for names in lists if isinstance(names, list) for name in names}
+        written = flat(self.params)
         return {
             key: value
             for key, value in every.items()
-            if not key.startswith("techniques.") or key.split(".")[1] in kept
+            if not key.startswith("techniques.") or key in written or key.split(".")[1] in kept
         }
 
     @cached_property
