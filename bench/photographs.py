@@ -54,7 +54,7 @@ def main(images: int) -> None:
     net |= {"momentum": 0.9, "dense": []}
     params["backbone"].update(model={"application": net}, epochs=1)
     for start in ("freeze", "finetune"):
-        params["techniques"][start]["epochs"] = 1
+        params["techniques"][start] = {"epochs": 1}
     params["sizes"].update(per_class=[], variants=[])
     params["execution"]["workers"] = 1
     yaml.dump(params, folder / "params.yaml")

@@ -62,7 +62,7 @@ def main() -> None:
         p["folds"]["repeats"] = 1
         p["train"]["epochs"] = p["backbone"]["epochs"] = EPOCHS
         for options in p["techniques"].values():
-            if "epochs" in options:  # a start
+            if "epochs" in (options or ()):  # a start
                 options["epochs"] = EPOCHS
 
     change(shorten)

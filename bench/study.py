@@ -21,6 +21,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from bench import Stopwatch, median, need, save
+from cnnlab.params import read
 
 ROOT = Path(__file__).parents[1]
 QUIET = 0.05  # of the machine's time may go to others
@@ -71,7 +72,8 @@ def measured(
 def main(rounds: int, repeats: int) -> None:
     need("tensorboard")
     yaml = YAML()
-    params = yaml.load(ROOT / "params.yaml")
+    # The whole, as a plain script has no defaults.
+    params = read(ROOT / "params.yaml").model_dump(exclude_unset=True)
     params["folds"]["repeats"] = repeats
     params["sizes"]["per_class"] = []
     params["execution"].update(backend="local", workers=None)

@@ -1,33 +1,63 @@
-"""The text of a params.yaml with values changed and all its comments kept."""
+"""The text of a params.yaml with other content, where all that stays is written as it was.
+
+DVC writes the whole file anew for `dvc exp run -S`: lists with a line an entry, and null as
+nothing. `restored` takes that back.
+"""
 
 from __future__ import annotations
 
 import io
+import subprocess
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
 
 COLUMN = 25  # where comments stand
 
 
-class Group(str):
-    """A group as YAML text with its comments, its own key left out, that takes the place of what
-    there was."""
+def restored(file: Path) -> bool:
+    """Where all that became of the committed file is what DVC makes of it to set some values, write
+    it with these values alone changed. Whether it was."""
+    try:
+        shown = subprocess.run(["git", "show", f"HEAD:./{file}"], capture_output=True, check=True)
+        committed, now = shown.stdout.decode(), file.read_bytes().decode()
+        if now == committed:
+            return False
+        ending = "\r\n" if "\r\n" in committed else "\n"
+        committed, content = committed.replace(ending, "\n"), YAML(typ="safe").load(now)
+        if as_dvc_writes(committed, content) != now:
+            return False
+    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError, YAMLError, AttributeError):
+        return False  # no Git, no such file in it, no params
+    file.write_bytes(edited(committed, content).replace("\n", ending).encode())
+    return True
 
 
-def edited(text: str, values: Mapping[str, Any]) -> str:
-    """`text` with other values: key -> value, list, Group, or what changes in the group of the key.
+def edited(text: str, content: Mapping[str, Any]) -> str:
+    """`text` with other content. Lines whose values stay are kept, and all comments."""
+    group = _yaml().load(text)
+    _change(group, content)
+    return _written(group)
 
-    A key that is not there yet goes to the end of its group.
-    """
-    yaml = _yaml()
-    content = yaml.load(text)
-    _change(content, values)
+
+def as_dvc_writes(text: str, content: Mapping[str, Any]) -> str:
+    """`text` as DVC writes it with other content (`dvc.utils.hydra.apply_overrides`)."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    group = yaml.load(text)
+    _replace(group, content)
     out = io.StringIO()
-    yaml.dump(content, out)
+    yaml.dump(group, out)
     return out.getvalue()
+
+
+def dump(group: Mapping[str, Any], stream: TextIO) -> None:
+    """Write a group as params.yaml is written: lines are not broken, and null is said."""
+    _yaml().dump(group, stream)
 
 
 def _yaml() -> YAML:
@@ -39,56 +69,48 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _change(group: CommentedMap, values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        if isinstance(value, Group):
-            _replace(group, key, value)
-        elif isinstance(value, Mapping):
-            _change(group[key], value)
-        elif isinstance(value, list):
-            flow = CommentedSeq(value)
-            flow.fa.set_flow_style()
-            group[key] = flow
+def _written(group: CommentedMap) -> str:
+    out = io.StringIO()
+    dump(group, out)
+    return out.getvalue()
+
+
+def _replace(group: CommentedMap, content: Mapping[str, Any]) -> None:
+    for key, value in content.items():
+        if isinstance(group.get(key), dict) and isinstance(value, dict):
+            _replace(group[key], value)
         else:
             group[key] = value
-        if not isinstance(value, Mapping | str) or type(value) is str:
+    for key in group.keys() - content.keys():
+        del group[key]
+
+
+def _change(group: CommentedMap, content: Mapping[str, Any]) -> None:
+    for key in group.keys() - content.keys():
+        del group[key]
+    for key, value in content.items():
+        if isinstance(group.get(key), dict) and isinstance(value, dict):
+            _change(group[key], value)
+        elif key not in group:
+            group.insert(0, key, _in_line(value))  # the last one has the blank line after its group
+        elif group[key] != value:
+            group[key] = _in_line(value)
             _align(group, key)
+
+
+def _in_line(value: Any) -> Any:
+    """A list or group that is written in one line."""
+    if not isinstance(value, list | dict):
+        return value
+    made = CommentedSeq(value) if isinstance(value, list) else CommentedMap(value)
+    made.fa.set_flow_style()
+    return made
 
 
 def _align(group: CommentedMap, key: str) -> None:
     """Put the comment of a value where those of all others are, or two spaces behind a long one."""
     token = (group.ca.items.get(key) or [None] * 3)[2]
     if token is not None:
-        alone = io.StringIO()
-        _yaml().dump(CommentedMap({key: group[key]}), alone)
-        width = group.lc.col + len(alone.getvalue().rstrip("\n")) + 2
+        alone = _written(CommentedMap({key: group[key]}))
+        width = group.lc.col + len(alone.rstrip("\n")) + 2
         token.start_mark.column = max(COLUMN, width)
-
-
-def _replace(group: CommentedMap, key: str, text: Group) -> None:
-    """Put another group to a key, whose own comment stays, as does a blank line after it."""
-    blank = _trailing(group[key]) if isinstance(group.get(key), CommentedMap) else ""
-    comment = "\n"
-    tokens = group.ca.items.get(key) or [None, None, None, None]
-    token = tokens[2] or (tokens[3] or [None])[0]
-    if token is not None:
-        comment = f"{' ' * max(1, token.start_mark.column - len(key) - 1)}{token.value}"
-    mini = _yaml().load(f"{key}:{comment.rstrip()}\n{text.rstrip()}\n{blank}")
-    group[key] = mini[key]
-    group.ca.items.pop(key, None)
-    if key in mini.ca.items:
-        group.ca.items[key] = mini.ca.items[key]
-
-
-def _trailing(group: Any) -> str:
-    """A newline for each blank line after the last entry of a group."""
-    while isinstance(group, CommentedMap) and group:
-        last = list(group)[-1]
-        tokens = group.ca.items.get(last)
-        group = group[last]
-        if tokens and tokens[2] is not None and not isinstance(group, CommentedMap):
-            return "\n" * (len(tokens[2].value) - len(tokens[2].value.rstrip("\n")) - 1)
-    ends = getattr(group, "ca", None)
-    if ends is not None and ends.end:
-        return "\n" * sum(token.value.count("\n") for token in ends.end)
-    return "\n"

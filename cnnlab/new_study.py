@@ -40,13 +40,13 @@ COPIED = (
     "data/raw/README.md",  # where people put their images
     "data/raw_pretrain/README.md",
 )
-CODE = "../.."  # from a study to the code
 
 
-def create(root: Path, name: str) -> Path:
-    """Make the folder of a study and return it. Raises UserError for a bad or taken name."""
+def create(root: Path, name: str, text: str | None = None) -> Path:
+    """Make the folder of a study and return it. `text`: of its params.yaml; None: the root's, with
+    another name. Raises UserError for a bad or taken name."""
     folder = _free(root, name)
-    text = _named(root, name)
+    text = text or _named(root, name)
     for file in COPIED:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes((root / file).read_bytes())
@@ -54,7 +54,7 @@ def create(root: Path, name: str) -> Path:
     settings["cache"].setdefault("dir", RelPath(root / ".dvc/cache"))
     with Config(folder / ".dvc").edit() as of_study:
         of_study.update(settings)
-    (folder / "params.yaml").write_text(text)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
     return folder
 
 
@@ -72,7 +72,7 @@ def _named(root: Path, name: str) -> str:
     """The text of the root's params.yaml with another name of the study, and its way to the
     code."""
     text = (root / "params.yaml").read_text(encoding="utf-8")
-    for key, value in (("study", f'"{name}"'), ("code", CODE)):
+    for key, value in (("study", f'"{name}"'), ("code", paths.TO_CODE)):
         text, changes = re.subn(rf"(?m)^{key}: *[^ #\n]+", f"{key}: {value}", text)
         if changes != 1:
             raise UserError(f"{root / 'params.yaml'}: has no line `{key}: ...`")
@@ -93,10 +93,9 @@ def create_for(
 
     `minutes`: that the study may take, None: as long as it does. `network`, `flips`, `rotations`:
     see `proposal.plan_for`; `task`: `survey.survey`. Raises UserError, with nothing left behind,
-    for a bad or taken name, images that make no study, and params of the root that do not fit.
+    for a bad or taken name, and images that make no study.
     """
     _free(root, name)
-    text = _named(root, name)
     if "${" in str(place):
         raise UserError(f"images {str(place)!r}: DVC takes ${{ for a variable; rename the folder")
     place = place.absolute()
@@ -107,7 +106,7 @@ def create_for(
     plan = proposal.plan_for(found, network, flips, rotations)
 
     def made(plan: proposal.Plan) -> str:
-        return proposal.written(text, plan, found, str(place))
+        return proposal.written(name, plan, found, str(place))
 
     params.of_text(made(plan))
     print("measuring how fast this machine trains ...", flush=True)
@@ -121,8 +120,7 @@ def create_for(
     new = made(plan)
     params.of_text(new)
     try:
-        folder = create(root, name)
-        (folder / "params.yaml").write_text(new, encoding="utf-8")
+        folder = create(root, name, new)
     except BaseException:
         shutil.rmtree(root / "studies" / name, ignore_errors=True)
         raise

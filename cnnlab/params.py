@@ -1,26 +1,29 @@
 """params.yaml, read strictly: the only module, besides the stages, that knows the file.
 
 It puts together the sections that their owners define; what they say of each other is checked by
-`cnnlab.consistency`.
-`load("seed", "train", "data.resize")` checks the whole file and hands out what was asked for; what
-a stage asks for is what dvc.yaml must list for it.
+`cnnlab.consistency`. What a study does not write is taken from defaults.yaml, below the sections
+that it writes: DVC reads those itself, and knows no defaults.
+`load("seed", "train", "variants.train")` checks the whole file and hands out what was asked for;
+what a stage asks for is what dvc.yaml must list for it.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
-from cnnlab import consistency
+from cnnlab import consistency, edited
 from cnnlab.compare.options import Compare, Decide, Design, Final
 from cnnlab.data.options import KINDS, Data, Folds
 from cnnlab.errors import UserError
@@ -33,6 +36,9 @@ from cnnlab.run.options import Execution
 from cnnlab.tasks import TASKS
 
 FILE = Path("params.yaml")
+DEFAULTS = Path(__file__).with_name("defaults.yaml")
+# Groups in which only what a study names is there -> which group holds the defaults of that.
+NAMED = {"model": "networks", "backbone.model": "networks", "techniques.augment": "techniques"}
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
 
@@ -42,6 +48,11 @@ class Variants(Options):
 
     train: dict[Name, list[str]]  # from random weights
     transfer: dict[Name, list[str]]  # from the backbone
+
+    @property
+    def techniques(self) -> set[str]:
+        """Those that some variant has."""
+        return {technique for on in self.every.values() for technique in on}
 
     @property
     def every(self) -> dict[str, list[str]]:
@@ -64,7 +75,7 @@ class Params(Options):
 
     study: Name
     code: str  # that DVC reads
-    task: one_of("task", TASKS.names()) = "classification"  # as before there were others
+    task: one_of("task", TASKS.names())
     seed: int = Field(ge=0, lt=2**31)
     data: Data
     folds: Folds
@@ -99,7 +110,7 @@ def variant(name: str, path: Path = FILE) -> list[str]:
 def load(*keys: str, path: Path = FILE) -> Any:
     """Check the whole file and return the values of `keys` in order (one key: the value itself).
 
-    A key may be dotted, such as "data.resize". Raises UserError that names each bad key, its
+    A key may be dotted, such as "variants.train". Raises UserError that names each bad key, its
     value and what is allowed.
     """
     params = read(path)
@@ -129,6 +140,38 @@ def read_parts(kinds: Iterable[str], path: Path = FILE) -> tuple[Params, list[st
     return _parts(_text(path), path, kinds)
 
 
+def with_defaults(content: Any, defaults: Mapping[str, Any] | None = None) -> Any:
+    """The content of a params.yaml, with the defaults of all that its sections do not hold; of
+    what is no mapping, that itself. `defaults`: the content of another defaults.yaml."""
+    if not isinstance(content, dict):
+        return content
+    known, tasks = defaults or _defaults(), TASKS.names()
+    task = content.get("task") if content.get("task") in tasks else tasks[0]  # to say no more
+    known = _merged(known["tasks"].get(task, {}), known, {})
+    named = {key: known[group] for key, group in NAMED.items()}
+    return _merged(content, {k: v for k, v in known.items() if k in content}, named)
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return YAML(typ="safe").load(DEFAULTS.read_text(encoding="utf-8"))
+
+
+def _merged(written: Any, default: Any, named: Mapping[str, Mapping], at: str = "") -> Any:
+    """What is written at a dotted key, and where that and its default are groups, the default of
+    each key that it does not hold. `named`: dotted key of a group that names what it holds -> the
+    defaults of all that it may name; where it names nothing, it holds what its default names."""
+    if at in named and isinstance(written, dict):
+        written = written or default or {}
+        default = {name: named[at].get(name) for name in written}
+    if not isinstance(written, dict) or not isinstance(default, dict):
+        return written
+    return {
+        key: _merged(value, default.get(key), named, f"{at}.{key}" if at else str(key))
+        for key, value in {**default, **written}.items()
+    }
+
+
 def is_whole(*groups: Options | None) -> bool:
     """Whether nothing is missing in groups that `read_parts` gave."""
 
@@ -155,6 +198,7 @@ def _parts(text: str, path: Path, kinds: Iterable[str]) -> tuple[Params, list[st
         content = YAML(typ="safe").load(text)
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
+    content = with_defaults(content)
     said, bad = [], []
     try:
         whole = Params.model_validate(content)
@@ -215,7 +259,9 @@ def _explain(error: dict) -> str:
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed: {_join(_siblings(error['loc']))}"
     if error["type"] == "missing":
-        return f"{key}: missing"
+        if len(loc) == 1 and loc[0] in _defaults():
+            return f"{key}: missing; write `{key}: {{}}` for the defaults, as DVC reads it here"
+        return f"{key}: missing; it has no default"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{key} = {error['input']!r}: {message}" if key else message
 
@@ -230,10 +276,32 @@ def _siblings(loc: tuple) -> list[str]:
     return sorted(group.model_fields)
 
 
+def _shown(values: Mapping[str, Any], written: Any) -> CommentedMap:
+    """A group to print, with a remark at each value that is written."""
+    shown = CommentedMap()
+    for key, value in values.items():
+        here = isinstance(written, dict) and key in written
+        if isinstance(value, dict) and value:
+            shown[key] = _shown(value, written[key] if here else None)
+            continue
+        shown[key] = CommentedSeq(value) if isinstance(value, list) else value
+        if isinstance(value, list):
+            shown[key].fa.set_flow_style()
+        if here:
+            shown.yaml_add_eol_comment("written", key, column=REMARKS)
+    return shown
+
+
+REMARKS = 40  # column
+
+
 def main() -> None:
-    """Print all params of the study in this folder, as they are understood. Raises UserError as
-    `read` does."""
-    YAML().dump(read().model_dump(exclude_unset=True), sys.stdout)
+    """Print all params of the study in this folder, as they are understood, and which of them its
+    file says. Raises UserError as `read` does."""
+    text = _text(FILE)
+    values = of_text(text).model_dump(exclude_unset=True)
+    print(f"# written: in {FILE}; the rest, and what each key means: cnnlab/{DEFAULTS.name}")
+    edited.dump(_shown(values, YAML(typ="safe").load(text)), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cnnlab import CODE
 
+TO_CODE = "../.."  # from a study below `studies`
 CHECKED = Path("data/checked")  # that params.yaml is valid, by check
 PREPARED = Path("data/prepared")
 FOLDS = Path("data/folds.csv")

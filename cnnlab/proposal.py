@@ -7,20 +7,20 @@ A `Plan` says what is chosen. It begins as the fullest one that makes sense for 
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from cnnlab import design
+from cnnlab import design, paths
 from cnnlab.compare import designs
 from cnnlab.compare.inference import FEWEST_TRAININGS
 from cnnlab.data.survey import Survey
-from cnnlab.edited import Group, edited
 from cnnlab.errors import UserError
-from cnnlab.metric import NATS, SHARE
 from cnnlab.recipe.techniques import SCRATCH, starts
 from cnnlab.recipe.variants import serves
 from cnnlab.tasks import TASKS
@@ -400,156 +400,142 @@ def _start(on: list[str]) -> str:
 
 # The text -----------------------------------------------------------------------------------------
 
-VGG = """\
-  vgg:
-    filters: {filters}  # filters of each block's convs; each block halves the image
-    convs: 2             # a block
-    kernel: 3            # pixels
-    dense: {dense:<13} # units of the hidden layers
-"""
-RESNET = """\
-  resnet:
-    filters: [16, 32, 64, 128]  # of each stage; each stage after the first halves the image
-    blocks: 1            # a stage, of two convs each
-    kernel: 3            # pixels
-    pool: true           # a 2x2 max pool after the first conv, as for larger images
-    batchnorm: true      # after every conv; false leaves the place to techniques
-"""
-LITE = """\
-    efficientnet_lite0:
-      size: {size:<12} # pixels that images are resized to; null: as they are
-      momentum: null     # of batch norm, 0 .. 1; null: the network's own
-      dense: []          # units of hidden layers between the maps' means and the logits
-"""
-AUGMENT = """\
-  augment:               # a policy of several ops, drawn afresh for each image and epoch
-    shift:
-      fraction: 0.08     # of width and height, either way, <= 0.5
-    zoom:
-      fraction: 0.15     # size drawn from 1/(1 + it) to 1 + it
-"""
-FLIP = """\
-    flip:                # leave it out where an image's mirror image is of another class
-      horizontal: true
-      vertical: false
-"""
-ROTATION = """\
-    rotation:
-      degrees: 10        # either way, <= 180
-"""
-OTHERS = """\
-  batchnorm:
-    momentum: 0.9        # of the moving statistics, per step, 0 .. 1
-  dropout:
-    rate: 0.3            # share of hidden units, 0 .. 1
-  cosine:                # the learning rate falls along half a cosine
-    floor: 0.0           # to this share of it, 0 .. 1
-  l2:
-    kernel: 0.0005       # coefficients in the loss, 0 .. 1
-    bias: 0.0
-    activity: 0.0
-  placebo: {}            # nothing but other seeds, for design.placebo
-"""
-DICE = """\
-  dice_cross_entropy:    # the Dice loss of regions is added to the cross-entropy of pixels
-    weight: 1.0          # of the Dice loss, > 0, <= 100; the cross-entropy has 1
-"""
-FREEZE = """\
-  freeze:                # a start: the backbone stays as it is, the head learns
-    epochs: {epochs}
-    learning_rate: 0.001
-"""
-FINETUNE = """\
-  finetune:              # a start: all weights learn from the backbone's on
-    epochs: {epochs}
-    learning_rate: 0.0003
-    batchnorm: fixed     # of the backbone; fixed: scale, shift and statistics stay; or learning
-"""
+COLUMN = 25  # where comments stand
 
 
-def written(text: str, plan: Plan, found: Survey, raw: str) -> str:
-    """`text` of the root's params.yaml with what the plan chooses. `raw`: of data.raw."""
+def written(name: str, plan: Plan, found: Survey, raw: str) -> str:
+    """The text of the params.yaml of a study, with what the plan chooses. `raw`: of data.raw."""
     small = not plan.backbone and plan.size <= SMALL
-    lasting = ["batchnorm", "cosine"] if small else ["cosine"]
-    blocks = 3 if plan.size >= 24 else 2
-    dense = "[64]" if plan.of_features else "[]"
-    model = VGG.format(filters=[16, 32, 64][:blocks], dense=dense) if small else RESNET
-    techniques = AUGMENT + (FLIP if plan.flips else "") + (ROTATION if plan.rotations else "")
-    techniques += OTHERS + (DICE if serves("dice_cross_entropy", plan.task) else "")
-    if plan.backbone and plan.of_features:
-        techniques += FREEZE.format(epochs=plan.epochs("freeze"))
-    if plan.backbone:
-        techniques += FINETUNE.format(epochs=plan.epochs("finetune"))
-    variants, (lone, augmented), task = plan.variants, plan.drawn[:2], TASKS[plan.task]
-    values = {
-        "task": plan.task,
-        "data": {
-            "source": found.source,
-            "raw": raw,
-            "remote": None,
-            "classes": None,
-            "image_size": plan.size,
-            "resize": plan.resize,
-            "channels": plan.channels,
-            "bad": {"policy": "skip", "limit": _limit(found)},
-            "near_duplicates": 4,
-            "dev_per_class": plan.dev_per_class,
-            "test_per_class": plan.test_per_class,
-            "test_share": TEST_SHARE,
-            "pretrain": {"task": None, "classes": None, "source": None},
-        },
-        "folds": {"k": plan.k, "repeats": plan.repeats},
-        "model": Group(model),
-        "train": {
-            "techniques": lasting,
-            "epochs": plan.epochs(SCRATCH),
-            "batch_size": plan.batch,
-            "optimizer": "adam",
-            "learning_rate": 0.001,
-            "members": 1,
-            "evaluate_every": plan.evaluate_every,
-            "fill_mode": "reflect" if found.colour else "constant",
-        },
-        "techniques": Group(techniques),
-        "backbone": {
-            "model": Group(LITE.format(size=plan.size)) if plan.backbone else None,
-            "weights": "package" if plan.backbone else "pretrain",
-            "sha256": None,
-            "techniques": [],
-            "features": (DRAWS if plan.backbone else 0) if plan.of_features else None,
-        },
-        "design": {
-            "kind": "factorial",
-            "techniques": list(plan.techniques),
-            "starts": list(plan.starts),
-            "placebo": plan.placebo,
-        },
-        "sizes": {
-            "per_class": plan.per_class,
-            "variants": [lone, augmented] if plan.per_class else [],
-            "steps": _STEPS_FEW,
-        },
-        "compare": {"pairs": []},
-        "decide": {"max_repeats": None},  # so that the time of the study is known
-        "visualize": {"variants": plan.drawn},
-    }
-    if not found.labels_are_all:  # whose metrics the text of the root does not have
-        values["compare"] |= {"metric": next(iter(task.MEASURED)), "rope": Group(_ropes(task))}
+    text = f"""\
+# What `make study` chose for these images. All else is as in cnnlab/defaults.yaml, which says what
+# each key means and may be; `cnnlab params`, in this folder, prints the whole.
+
+study: {json.dumps(name)}  # name in the report, and the MLflow experiment
+code: {paths.TO_CODE}  # the way from here to the clone of cnnlab: where DVC finds the code
+task: {plan.task}  # a file of cnnlab/tasks: what networks learn to say of an image
+seed: 20  # every other seed is derived from it
+
+data:
+  source: {found.source}  # a file of cnnlab/data/sources
+  raw: {json.dumps(raw, ensure_ascii=False)}  # where the images are
+  image_size: {plan.size}  # pixels, images become square
+  resize: {plan.resize}  # squash, crop (to the middle) or pad (with black) what is not square
+  channels: {_flow(plan.channels)}  # 1 grey, 3 colour; null: 3 if any image has colour
+  bad:
+    limit: {_limit(found)}  # share of images that cannot be read; more than that stop
+  dev_per_class: {_flow(plan.dev_per_class)}  # images, for development; null: all but test images
+  test_per_class: {_flow(plan.test_per_class)}  # images; null: all the rest, or as test_share says
+  test_share: {TEST_SHARE}  # of each class, where the images have no test part of their own
+  pretrain:
+    raw: data/raw_pretrain  # where images for a backbone of your own would be
+
+folds:
+  k: {plan.k}  # each network learns from all but one of them
+  repeats: {plan.repeats}  # each draws other folds and other seeds
+
+model:  # one network, a file of cnnlab/recipe/nets
+{_model(plan, small)}
+train:
+  techniques: [{"batchnorm, " * small}cosine]  # that every variant has, the baseline too
+  epochs: {plan.epochs(SCRATCH)}  # of what begins at random weights
+  batch_size: {plan.batch}  # images
+  learning_rate: 0.001  # `make find-lr` draws which ones hold
+  evaluate_every: {plan.evaluate_every}  # epochs, from one point of the learning curves to the next
+  fill_mode: {"reflect" if found.colour else "constant"}  # what is beyond the edge of a moved image
+
+techniques:  # hyperparameters; each is a file of cnnlab/recipe/techniques
+{_hyperparameters(plan)}
+{_backbone(plan)}
+design:  # which variants `make design` writes below
+  kind: factorial  # every set of the techniques
+  techniques: {_flow(plan.techniques)}  # under study
+  starts: {_flow(plan.starts)}  # each with all sets of the techniques; scratch: without a start
+  placebo: {_flow(plan.placebo)}  # also one under other seeds: what nothing looks like
+
+variants:  # sets of techniques, each trained on every fold
+  train:  # those that begin at random weights
+  transfer:  # those that begin at the backbone: each has one start
+
+{_sizes(plan)}
+execution: {{}}
+
+compare: {{}}
+
+decide:  # more repeats, where an effect is undecided
+  max_repeats: null  # in all; null: none are added, so that the time is known
+
+visualize:  # whose networks are looked into, 6 variants at most
+  variants: {_flow(plan.drawn)}
+
+final: {{}}
+"""
+    aligned = re.sub(r"(?m)^(.*\S)  # ", lambda line: f"{line[1]:<{COLUMN - 2}}  # ", text)
     groups: dict[str, dict] = {"train": {}, "transfer": {}}
-    for name, on in variants.items():
-        groups["train" if _start(on) == SCRATCH else "transfer"][name] = on
-    return design.replaced(edited(text, values), groups)
+    for variant, on in plan.variants.items():
+        groups["train" if _start(on) == SCRATCH else "transfer"][variant] = on
+    return design.replaced(aligned, groups)
 
 
-ROPES = {SHARE: 0.01, NATS: 0.02}  # by the bounds of a metric
+def _flow(value: Any) -> str:
+    """A value as YAML: a number, null, or names, which need no quotes."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return "null" if value is None else str(value).lower()
 
 
-def _ropes(task: ModuleType) -> str:
-    """A rope for each metric of a task."""
-    return "".join(
-        f"    {f'{name}: {ROPES[metric.bounds]}':<20} # {metric.title}\n"
-        for name, metric in task.METRICS.items()
-    )
+def _model(plan: Plan, small: bool) -> str:
+    if not small:
+        return "  resnet: {}  # a small residual network\n"
+    filters = [16, 32, 64] if plan.size >= 24 else [16, 32]
+    return f"""\
+  vgg:
+    filters: {_flow(filters)}  # of each block's convs; each block halves the image
+    dense: {"[64]" if plan.of_features else "[]"}  # units of the hidden layers
+"""
+
+
+def _hyperparameters(plan: Plan) -> str:
+    flip = "    flip: {horizontal: true, vertical: false}  # where left and right are alike\n"
+    rotation = "    rotation: {degrees: 10}  # either way\n"
+    known = {
+        "augment": "  augment:  # a policy of several ops, drawn afresh for each image and epoch\n"
+        "    shift: {fraction: 0.08}  # of width and height, either way\n"
+        "    zoom: {fraction: 0.15}  # size drawn from 1/(1 + it) to 1 + it\n"
+        f"{flip if plan.flips else ''}{rotation if plan.rotations else ''}",
+        "dice_cross_entropy": "  dice_cross_entropy: {weight: 1.0}  # of the Dice loss\n",
+        "dropout": "  dropout: {rate: 0.3}  # share of hidden units\n",
+        "l2": "  l2: {kernel: 0.0005}  # coefficient in the loss\n",
+        "freeze": "  freeze:  # a start: the backbone stays as it is, the head learns\n"
+        f"    epochs: {plan.epochs('freeze')}\n    learning_rate: 0.001\n",
+        "finetune": "  finetune:  # a start: all weights learn from the backbone's on\n"
+        f"    epochs: {plan.epochs('finetune')}\n    learning_rate: 0.0003\n",
+    }
+    used = {*plan.techniques, *plan.starts}
+    return "".join(text for name, text in known.items() if name in used)
+
+
+def _backbone(plan: Plan) -> str:
+    if not plan.backbone:
+        return "backbone: {}\n"
+    draws = f"  features: {DRAWS}  # augmented draws of each image, from which the head learns\n"
+    return f"""\
+backbone:  # the weights that starts begin from
+  model:
+    {BACKBONE}:
+      size: {plan.size}  # pixels
+  weights: package  # of ImageNet, installed with cnnlab
+{draws if plan.of_features else ""}"""
+
+
+def _sizes(plan: Plan) -> str:
+    if not plan.per_class:
+        return "sizes: {}\n"
+    return f"""\
+sizes:  # how scores change with the size of the training set
+  per_class: {_flow(plan.per_class)}  # training images per class, besides all
+  variants: {_flow(plan.drawn[:2])}  # the first is what the other is compared with
+  steps: {_STEPS_FEW}  # of training, at least: few images are seen in more epochs
+"""
 
 
 def _limit(found: Survey) -> float:

@@ -100,7 +100,33 @@ class Study:
 
     @cached_property
     def params(self) -> dict[str, Any]:
+        """As they are written."""
         return self._yaml(params.FILE)
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any] | None:
+        """Those of the revision; None before there were any, when all was written."""
+        path = f"cnnlab/{params.DEFAULTS.name}"
+        there = path in self.revision.blobs
+        return YAML(typ="safe").load(self.revision.read(path)) if there else None
+
+    def _with_defaults(self, written: dict[str, Any]) -> dict[str, Any]:
+        return params.with_defaults(written, self._defaults) if self._defaults else written
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """Dotted key -> value of all params; of hyperparameters, those of techniques that are in
+        use or are written."""
+        every = flat(self._with_defaults(self.params))
+        lists = [v for k, v in every.items() if k.startswith("variants.")]
+        lists += [every.get("train.techniques"), every.get("backbone.techniques")]
+        kept = {name for names in lists if isinstance(names, list) for name in names}
+        written = flat(self.params)
+        return {
+            key: value
+            for key, value in every.items()
+            if not key.startswith("techniques.") or key in written or key.split(".")[1] in kept
+        }
 
     @cached_property
     def stages(self) -> dict[str, Any]:
@@ -113,7 +139,8 @@ class Study:
 
     def made_with(self, key: str) -> Any:
         """A param as it was when the tables were made; as it is where no lock file tells."""
-        return (flat(self.params) | flat(self._asked("compare"))).get(key)
+        then = self._with_defaults(self.params | self._asked("compare"))
+        return flat(then).get(key)
 
     def stale(self) -> list[str]:
         """Params that are other than when the stages that read them ran."""
@@ -325,7 +352,7 @@ def section(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
         "name": report.escaped(str(after.params.get("study", after.folder))),
         "folder": after.folder.rstrip("/"),
         "new": not before.params,
-        "params": [] if not before.params else diff(flat(before.params), flat(after.params)),
+        "params": [] if not before.params else diff(before.values, after.values),
         "data": diff(flat(before.data), flat(after.data)) if before.data else [],
         "other": other,
         "same": same,

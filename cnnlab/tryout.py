@@ -8,7 +8,6 @@ reports stay as they are; every page says that it is a try. `make repro` removes
 
 from __future__ import annotations
 
-import copy
 import io
 import os
 import re
@@ -54,12 +53,10 @@ def chosen(whole: Params) -> dict[str, dict[str, list[str]]]:
     return {group: {name: on for g, name, on in both if g == group} for group in groups}
 
 
-def smaller(
-    content: Mapping[str, Any], whole: Params, images: Mapping[str, Any], epochs: int
-) -> dict[str, Any]:
-    """The content of the params of a try. `content`: of the study's, which `whole` is; `images`:
-    what its section `data` changes; `epochs`: that training takes at most, in each phase."""
-    small = copy.deepcopy(dict(content))
+def smaller(whole: Params, images: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """The content of the params of a try. `whole`: those of the study; `images`: what its section
+    `data` changes; `epochs`: that training takes at most, in each phase."""
+    small = whole.model_dump(exclude_unset=True)
     variants = chosen(whole)
     names = [name for group in variants.values() for name in group]
     on = [t for group in variants.values() for names_ in group.values() for t in names_]
@@ -179,14 +176,13 @@ def main() -> None:
     fails."""
     began = time.monotonic()
     whole = params.read()
-    content = YAML(typ="safe").load(params.FILE.read_text(encoding="utf-8"))
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     images = taken(whole, FOLDER / "data/raw")
     small = None
     for epochs in EPOCHS:  # such as a schedule of several cycles needs some
         with (FOLDER / params.FILE).open("w", encoding="utf-8") as file:
-            YAML().dump(smaller(content, whole, images, epochs), file)
+            YAML().dump(smaller(whole, images, epochs), file)
         try:
             small = params.read(FOLDER / params.FILE)
             break

@@ -1,4 +1,4 @@
-"""augment: what each augmentation under `techniques` does to real dev images, before training."""
+"""augment: what each augmentation of the study does to real dev images, before training."""
 
 import shutil
 
@@ -8,7 +8,6 @@ from cnnlab import params, paths
 from cnnlab.data import pool
 from cnnlab.look.augmentation import augmentation_figure
 from cnnlab.look.figure import save
-from cnnlab.plugins import chosen
 from cnnlab.recipe.variants import Sections
 from cnnlab.seeds import derive
 from stages import run
@@ -17,8 +16,8 @@ IMAGES, DRAWS = 6, 9
 
 
 def main() -> None:
-    task, seed, model, train, techniques, backbone = params.load(
-        "task", "seed", "model", "train", "techniques", "backbone"
+    task, seed, model, train, techniques, backbone, variants = params.load(
+        "task", "seed", "model", "train", "techniques", "backbone", "variants"
     )
     sections = Sections(model, train, techniques, backbone, task)
     dev = pool.read(paths.PREPARED / "dev")
@@ -27,7 +26,7 @@ def main() -> None:
     shown = dev.take(np.sort(firsts)[:IMAGES])
     shutil.rmtree(paths.AUGMENT, ignore_errors=True)
     paths.AUGMENT.mkdir(parents=True)
-    for name in chosen(techniques):
+    for name in sorted({*train.techniques, *variants.techniques}):
         policy = sections.alone(name)
         if policy.ops:
             draw = derive(seed, "augment", name)

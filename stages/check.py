@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cnnlab import CODE, consistency, params, paths
+from cnnlab import CODE, consistency, edited, params, paths
 from cnnlab.data.options import SIDES
 from cnnlab.errors import UserError
 from stages import run
@@ -15,6 +15,7 @@ LOOKED_AT = 50  # headers
 
 
 def main() -> None:
+    edited.restored(params.FILE)  # from what `dvc exp run -S` made of it
     kinds = (consistency.LAW, consistency.LATER, consistency.FIT)
     whole, problems = params.read_parts(kinds)
     problems += _places(whole)

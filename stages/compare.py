@@ -32,9 +32,9 @@ GROWTH_SEED = 0  # of the draws behind the intervals of curves
 
 
 def main() -> None:
-    study, repeats, design, variants, sizes, options, decide, final = params.load(
+    study, folding, design, variants, sizes, options, decide, final = params.load(
         "study",
-        "folds.repeats",
+        "folds",
         "design",
         "variants",
         "sizes",
@@ -60,7 +60,7 @@ def main() -> None:
         name: records.cost(of_variant, paths.RUNS / name, began)
         for name, of_variant in trials.items()
     }
-    looks = tables.looks_of(repeats, decide.max_repeats)
+    looks = tables.looks_of(folding.repeats, decide.max_repeats)
     together = _together(dev, train) if train.members > 1 else None
     compared = comparison.compare(grids, contrasts, options, dev.groups, looks, together=together)
     comparison.note_aliases(compared.effects, contrasts, techniques, design.techniques)

@@ -22,9 +22,7 @@ OF_SHORTCUT = 12  # images of a class, and of the others, that a sheet of a shor
 
 
 def main() -> None:
-    size, resize, channels, mute = params.load(
-        "data.image_size", "data.resize", "data.channels", "data.mute"
-    )
+    data = params.load("data")
     facts = json.loads(paths.DATA_FACTS.read_text())
     text = {"keep_default_na": False, "dtype": {"label": str, "source": str, "pool": str}}
     inventory = pd.read_csv(paths.INVENTORY, **text)
@@ -61,12 +59,12 @@ def main() -> None:
         report.picture(path, paths.REPORTS) for path in sorted(paths.DATA_FIGURES.glob("*.png"))
     ]
 
-    table, of_code = _look(dev, inventory, listed, mute)
+    table, of_code = _look(dev, inventory, listed, data.mute)
     findings.write(paths.DATA_FINDINGS, table)
     for line in findings.counted(table):
         print(f"describe: {line}; listed in {paths.DATA_FINDINGS}")
     sheets = _draw(dev, table, of_code)
-    asked = {"image_size": size, "resize": resize, "channels": channels}
+    asked = data.model_dump(include={"image_size", "resize", "channels"})
     page = dataset.render(
         facts, inventory, listed, asked, pictures, coded.table(table), coded.muted(table), sheets
     )

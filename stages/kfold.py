@@ -6,10 +6,10 @@ from stages import run
 
 
 def main() -> None:
-    options, seed, sizes = params.load("folds", "seed", "sizes.per_class")
+    options, seed, sizes = params.load("folds", "seed", "sizes")
     manifest = pool.read(paths.PREPARED / "dev").manifest
     made = folds.make(manifest, options.k, options.repeats, seed)
-    folds.enough(made, manifest, sizes)
+    folds.enough(made, manifest, sizes.per_class)
     folds.write(paths.FOLDS, made)
 
 

@@ -11,7 +11,7 @@ from stages import run
 
 
 def main() -> None:
-    study, seed, execution, model, train, techniques, backbone, task = params.load(
+    study, seed, execution, model, train, techniques, backbone, data = params.load(
         "study",
         "seed",
         "execution",
@@ -19,14 +19,14 @@ def main() -> None:
         "train",
         "techniques",
         "backbone",
-        "data.pretrain.task",
+        "data",
     )
     paths.BACKBONE.mkdir(parents=True, exist_ok=True)
     recipe = Sections(model, train, techniques, backbone).pretraining()
     images = pool.read(paths.PREPARED / "pretrain")
     if backbone.weights != "pretrain":
         _import(recipe, images.images.shape[1:], backbone)
-    elif task:
+    elif data.pretrain.task:
         # A fifth of the images is held out, to know what the backbone is worth.
         split = folds.make(images.manifest, k=5, repeats=1, seed=seed)
         split["fold"] = split["fold"].where(split["fold"] == 0, NEVER)

@@ -24,8 +24,8 @@ START = "freeze"
 
 
 def main() -> None:
-    study, seed, repeats, execution, variants, options = params.load(
-        "study", "seed", "folds.repeats", "execution", "variants", "compare"
+    study, seed, folding, execution, variants, options = params.load(
+        "study", "seed", "folds", "execution", "variants", "compare"
     )
     task, model, train, techniques, backbone = params.load(
         "task", "model", "train", "techniques", "backbone"
@@ -66,7 +66,9 @@ def main() -> None:
     path = paths.SCREEN / "effects.csv"
     effects.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     effects = report.read_table(path)
-    words = report.words_of(options.metric, options.estimate, repeats, effects, len(dev.manifest))
+    words = report.words_of(
+        options.metric, options.estimate, folding.repeats, effects, len(dev.manifest)
+    )
     of_kind = pd.DataFrame(screening.of_techniques(effects.to_dict("records")))
     facts = {
         "study": study,

@@ -15,7 +15,6 @@ from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.look.augmentation import affinity
 from cnnlab.look.inside import change_figure
-from cnnlab.plugins import chosen
 from cnnlab.progress import bar
 from cnnlab.recipe.variants import Sections
 from cnnlab.records import Record
@@ -41,6 +40,7 @@ def main() -> None:
     probe = _probe(dev, firsts, options.images)
     sections = Sections(model, train, techniques, backbone, task)
     recipes = {name: sections.recipe(variants.every[name]) for name in shown}
+    used = sorted({*train.techniques, *variants.techniques})
     shutil.rmtree(paths.FIGURES, ignore_errors=True)
     paths.FIGURES.mkdir(parents=True)
 
@@ -55,7 +55,7 @@ def main() -> None:
             answers = part.answers(record)
             views[name] = look.view(network, start, answers, probe)
             if answers is not None and not variants.every[name]:
-                affinities += _affinities(name, network, probe, sections, techniques, seed)
+                affinities += _affinities(name, network, probe, sections, used, seed)
             progress.advance(note=name)
     columns = ["technique", "net", "accuracy", "augmented"]
     _csv(pd.DataFrame(affinities, columns=columns), "affinity")
@@ -82,11 +82,13 @@ def _start(recipe, record: Record, dev: pool.Pool, task: str):
     return start.model
 
 
-def _affinities(name, network, probe, sections: Sections, techniques, seed: int) -> list[tuple]:
+def _affinities(
+    name, network, probe, sections: Sections, techniques: list[str], seed: int
+) -> list[tuple]:
     """How a network without augmentation does on images as they are and augmented: a row for each
-    augmentation under `techniques`."""
+    augmentation among the techniques."""
     rows = []
-    for technique in chosen(techniques):
+    for technique in techniques:
         policy = sections.alone(technique)
         if policy.ops:
             draw = derive(seed, "affinity", *policy.techniques)

@@ -44,8 +44,23 @@ def test_params_are_printed_as_they_are_read(monkeypatch, capsys, root, tmp_path
     monkeypatch.chdir(tmp_path)
     params.main()
     said = capsys.readouterr().out
-    assert YAML(typ="safe").load(said) == YAML(typ="safe").load(text)
     assert params.of_text(said) == params.of_text(text)
+    printed, written = YAML(typ="safe").load(said), YAML(typ="safe").load(text)
+    more = printed["techniques"].keys() - written["techniques"].keys()
+    for name in more:  # hyperparameters that the study does not write
+        del printed["techniques"][name]
+    assert printed == written and {"mixup", "lp_ft"} <= more
+
+
+def test_params_that_a_study_writes_are_told_from_defaults(monkeypatch, capsys, root):
+    monkeypatch.chdir(root / "studies/boxes")
+    params.main()
+    said = capsys.readouterr().out
+    assert re.search(r"\n  epochs: 30 +# written\n", said)
+    assert "\n  optimizer: adam\n" in said and "\n  remote: null\n" in said
+    assert re.search(r"\n    filters: \[16, 32, 32\] +# written\n", said)
+    assert "\n    dense: []\n" in said and "nll" not in said  # as its task has it
+    assert params.of_text(said) == params.read()
 
 
 def test_the_wheel_asks_for_what_is_imported_and_holds_what_is_not_code(root):

@@ -212,6 +212,55 @@ def test_a_file_from_windows_keeps_the_ends_of_its_lines(study):
     check.main()
 
 
+SHORT = """\
+# What differs.
+study: short  # a name
+code: .
+task: classification
+seed: 7
+data:
+  raw: data/raw
+  source: digits
+  classes: null  # all
+  pretrain:
+    raw: data/raw_pretrain
+folds: {}
+model: {}
+train: {epochs: 3}  # as few as can be
+techniques: {}
+backbone: {}
+design:
+  techniques: [augment, dropout]
+variants:  # written by make design
+  train:
+    bare: []  # mine
+  transfer: {}
+sizes: {}
+execution: {}
+compare: {}
+decide: {}
+visualize: {variants: [bare]}
+final: {}
+"""
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_of_a_short_file_the_variants_alone_change(study, ending):
+    study.path.write_bytes(SHORT.replace("\n", ending).encode())
+    design.main()
+    written = study.path.read_bytes().decode()
+    assert written.count("\n") == written.count(ending)
+    before, after = SHORT.splitlines(), written.splitlines()
+    changes = [d for d in difflib.ndiff(before, after) if d.startswith(("+", "-"))]
+    assert changes == [
+        "+     placebo: [placebo]",
+        "+     augment: [augment]",
+        "+     dropout: [dropout]",
+        "+     all: [augment, dropout]",
+    ]
+    check.main()
+
+
 def test_a_design_by_hand_is_not_written(study):
     study.edit(design__kind="custom")
     with pytest.raises(UserError, match="yours to write"):

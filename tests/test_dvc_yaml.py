@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from cnnlab import new_study, params
+from cnnlab import params, paths
 
 ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -21,6 +21,7 @@ NAMES = sorted(STAGES)
 PLUMBING = {"errors", "params", "paths", "plugins", "processes", "progress", "tracking"}
 # Plumbing too, but what it runs counts.
 WRAPPERS = {"cnnlab.observed"}
+DEFAULTS = "cnnlab/defaults.yaml"  # read by cnnlab.params
 OWN = ("stages.parts.", "stages._")  # code of stages besides their scripts
 # Found by name at run time, by way of a registry, from this module.
 REGISTRIES = {
@@ -75,6 +76,26 @@ def test_params_listed_are_params_read(name):
     assert listed == read
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_reads_params_is_stale_when_a_default_changes(name):
+    texts = [path.read_text() for path in (script(name), *parts(name))]
+    reads = any(re.search(r"params\.(load|read|read_parts|variant)\(", text) for text in texts)
+    assert (DEFAULTS in stage(name)["deps"]) == reads
+
+
+def test_params_that_dvc_reads_have_no_default_or_are_sections():
+    """DVC knows no defaults: what it asks for must be in every params.yaml."""
+    defaults = YAML(typ="safe").load(params.DEFAULTS.read_text())
+    text = (ROOT / "dvc.yaml").read_text()
+    listed = {p for name in NAMES for p in stage(name)["params"] if isinstance(p, str)}
+    for key in listed | set(re.findall(r"\$\{([\w.]+)\}", text)):
+        *groups, last = key.split(".")
+        group = defaults
+        for part in groups:
+            group = group.get(part, {})
+        assert key in defaults or last not in group, key
+
+
 @functools.cache
 def imports(module):
     """Modules that a module imports anywhere in it, registries followed."""
@@ -123,7 +144,7 @@ def covers(dep, module):
 @pytest.mark.parametrize("name", NAMES)
 def test_code_listed_is_code_imported(name):
     code = ("cnnlab", "stages/parts", "stages/_")
-    deps = [d for d in stage(name)["deps"] if d.startswith(code)]
+    deps = [d for d in stage(name)["deps"] if d.startswith(code) and d != DEFAULTS]
     assert {f"${{code}}/{d}" for d in deps} <= set(STAGES[name].get("do", STAGES[name])["deps"])
     used = closure(name)
     packages = {m for m in used if ROOT.joinpath(*m.split(".")).is_dir()}
@@ -165,7 +186,7 @@ def test_what_people_review_is_in_git_and_the_rest_is_not():
 def test_studies_have_the_one_text_and_a_way_to_the_code():
     for folder in (ROOT / "studies").glob("*/"):
         assert (folder / "dvc.yaml").read_text() == (ROOT / "dvc.yaml").read_text()
-        assert params.read(folder / "params.yaml").code == new_study.CODE
+        assert params.read(folder / "params.yaml").code == paths.TO_CODE
 
 
 def test_nothing_is_a_symbolic_link():

@@ -1,7 +1,11 @@
 """params.yaml: a valid file is read, and what is not valid says which key, what it held and what is
-allowed. The first half walks tests/params.yaml, so that every key is tested."""
+allowed. The first half walks tests/params.yaml, so that every key is tested; the last is of files
+that hold no more than they must."""
 
 import copy
+import io
+import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ from ruamel.yaml import YAML
 from cnnlab import consistency, params
 from cnnlab.data.sources import SOURCES
 from cnnlab.errors import UserError
-from cnnlab.plugins import Options
+from cnnlab.plugins import Options, chosen
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.techniques import SCRATCH, TECHNIQUES, starts
 from cnnlab.tasks import TASKS
@@ -19,6 +23,8 @@ yaml = YAML(typ="safe")
 FILE = Path(__file__).with_name("params.yaml")
 CONTENT = yaml.load(FILE.read_text())
 NAMED = {"techniques": TECHNIQUES, "model": NETS}
+DEFAULTS = yaml.load(params.DEFAULTS.read_text())
+SECTIONS = [key for key in DEFAULTS if key not in ("networks", "tasks")]
 ABSENT = object()
 LITE = {"efficientnet_lite0": {"size": 32, "momentum": None, "dense": []}}
 
@@ -117,11 +123,23 @@ def test_a_wrong_type_is_refused_at_every_key(refusal, nth):
     assert [k for k, v in bad.items() if f"{dotted(k)} = {v!r}: should be" not in message] == []
 
 
-def test_a_missing_key_is_refused_wherever_it_is(refusal):
-    # Of the ropes a study needs those of its task.
-    needed = [key for key in LEAVES if key[0] != "variants" and key[:2] != ("compare", "rope")]
-    message = refusal(dict.fromkeys(needed, ABSENT))
-    assert [key for key in needed if f"{dotted(key)}: missing" not in message] == []
+WRITTEN = ["study", "code", "task", "seed", "data.raw", "data.pretrain.raw"]
+WRITTEN += ["variants.train", "variants.transfer"]
+
+
+def test_keys_without_a_default_are_missed_all_at_once(refusal):
+    lines = refusal(dict.fromkeys(WRITTEN, ABSENT)).splitlines()
+    said = [f"{key}: missing; it has no default" for key in WRITTEN]
+    assert [line for line in said if not any(told.endswith(line) for told in lines)] == []
+    assert len(lines) == len(WRITTEN)
+
+
+def test_sections_that_are_missing_are_named_with_what_to_write(refusal):
+    lines = refusal(dict.fromkeys(SECTIONS, ABSENT)).splitlines()
+    for section in SECTIONS:
+        said = f"{section}: missing; write `{section}: {{}}` for the defaults, as DVC reads it here"
+        assert any(line.endswith(said) for line in lines), section
+    assert len(lines) == len(SECTIONS)
 
 
 @pytest.mark.parametrize("bad", [-1, float("inf"), float("nan")])
@@ -198,8 +216,8 @@ def test_a_value_that_is_not_allowed_is_refused(refusal, key, bad, allowed):
     assert allowed in message.rpartition(key)[2]
 
 
-KNOWN = sorted(CONTENT["techniques"])
-ANY, OTHER = [name for name in KNOWN if name not in starts()][:2]
+KNOWN = TECHNIQUES.names()
+ANY, OTHER = [name for name in sorted(CONTENT["techniques"]) if name not in starts()][:2]
 GROUPS = CONTENT["variants"]
 FIRST = next(iter(GROUPS["train"]))
 NO_STARTS = {"variants.transfer": {}, "visualize.variants": [FIRST], "sizes.variants": [FIRST]}
@@ -212,7 +230,7 @@ HEX = "0" * 64
         ({"variants.train.x": ["nope"]}, ["variants.train.x = 'nope'", ", ".join(KNOWN)]),
         ({"variants.transfer.x": ["nope"]}, ["variants.transfer.x = 'nope'", ", ".join(KNOWN)]),
         ({"backbone.techniques": ["nope"]}, ["backbone.techniques = 'nope'", ", ".join(KNOWN)]),
-        ({f"techniques.{ANY}": ABSENT}, ["variants.train.", repr(ANY), OTHER]),
+        ({f"techniques.{ANY}": None}, ["variants.train.", repr(ANY), OTHER]),
         ({"variants.train.x": [ANY, ANY]}, ["variants.train.x", f"['{ANY}', '{ANY}']", "once"]),
         (
             {"variants.train.a": [ANY, OTHER, "l2"], "variants.train.b": ["l2", OTHER, ANY]},
@@ -259,7 +277,10 @@ HEX = "0" * 64
         ({"visualize.variants": [FIRST] * 2}, ["visualize.variants", "each variant once"]),
         ({"sizes.variants": ["nope"]}, ["sizes.variants = 'nope'", FIRST, "finetune"]),
         ({"sizes.variants": [FIRST] * 2}, ["sizes.variants", "each variant once"]),
-        ({"model": {}}, ["model = []", "exactly one network of", ", ".join(NETS.names())]),
+        (
+            {"model.resnet": {}},
+            ["model = ['resnet', 'vgg']", "exactly one network of", ", ".join(NETS.names())],
+        ),
         ({"data.pretrain.task": None}, ["data.pretrain.task = None", "labels or rotation where"]),
         (NO_STARTS, ["data.pretrain.task = 'rotation'", "else null"]),
         ({"data.pretrain.task": "labels"}, ["data.pretrain", "classes should name some"]),
@@ -363,12 +384,13 @@ def test_a_start_is_for_variants_alone(refusal, name):
 
 
 def test_the_starts_of_a_design_are_scratch_and_those_with_hyperparameters(refusal, edited):
-    known = [SCRATCH, *(name for name in starts() if name in KNOWN)]
+    known = [SCRATCH, *starts()]
     assert params.read(edited({"design.starts": known})).design.starts == known
-    absent = next(name for name in starts() if name not in KNOWN)
-    for bad in (absent, "dropout", "nope"):
+    for bad in ("dropout", "nope"):
         message = refusal({"design.starts": [SCRATCH, bad]})
         assert f"design.starts = {bad!r}: allowed: starts: {', '.join(known)}" in message
+    message = refusal({"techniques.lp_ft": None, "design.starts": [SCRATCH, "lp_ft"]})
+    assert "design.starts = 'lp_ft': allowed: starts: scratch, discriminative" in message
     assert "each start once" in refusal({"design.starts": [SCRATCH] * 2})
     assert "design.starts = []" in refusal({"design.starts": []})
 
@@ -407,7 +429,7 @@ def test_a_bad_design_or_comparison_is_refused(refusal, key, bad, allowed):
 
 
 def test_a_placebo_needs_its_place_among_the_techniques(refusal, edited):
-    absent = {"techniques.placebo": ABSENT, "variants.train.placebo": ABSENT}
+    absent = {"techniques.placebo": None, "variants.train.placebo": ABSENT}
     message = refusal(absent)
     assert "design.placebo = True: allowed: false, or placebo: {} under techniques" in message
     assert not params.read(edited(absent | {"design.placebo": False})).design.placebo
@@ -542,10 +564,6 @@ def test_an_ensemble_of_networks_that_find_objects_is_refused(refusal):
     assert f"train.members = 2: {said}" in line
 
 
-def test_a_file_without_a_task_is_of_classification(edited):
-    assert params.read(edited({"task": ABSENT})).task == "classification"
-
-
 def test_an_unknown_task_is_refused_with_those_there_are(refusal):
     message = refusal({"task": "detecting"})
     assert f"task = 'detecting': unknown task; allowed: {', '.join(TASKS.names())}" in message
@@ -558,10 +576,6 @@ def test_an_unknown_task_is_refused_with_those_there_are(refusal):
         (
             {"compare.metric": "accuracy"},
             "compare.metric = 'accuracy': allowed: metrics of task: segmentation: iou, dice, ",
-        ),
-        (
-            {"compare.rope.dice": ABSENT},
-            "compare.rope.dice: missing; task: segmentation has this metric",
         ),
         ({"compare.rope.miou": None}, "compare.rope.miou: missing; task: segmentation has this"),
         (
@@ -604,7 +618,7 @@ def test_features_that_no_variant_would_store_are_no_mistake(edited):
     ("changes", "said"),
     [
         ({"compare.metric": "iou"}, "metrics of task: classification: accuracy, nll, "),
-        ({"compare.rope.ece": ABSENT}, "compare.rope.ece: missing; task: classification has this"),
+        ({"compare.rope.ece": None}, "compare.rope.ece: missing; task: classification has this"),
         ({"compare.rope.iou": 0.1}, "compare.rope.iou = 0.1: allowed: none, as task: classific"),
         (
             {"techniques.dice_loss": {"smooth": 1.0}, "variants.train.x": ["dice_loss"]},
@@ -618,8 +632,8 @@ def test_what_other_tasks_have_is_refused_where_images_are_classified(refusal, c
 
 
 def test_all_ropes_that_lack_are_named(refusal):
-    lines = refusal({"compare.rope": {}}).splitlines()
     names = TASKS["classification"].METRICS
+    lines = refusal({"compare.rope": dict.fromkeys(names)}).splitlines()
     assert [line.partition("compare.rope.")[2].partition(":")[0] for line in lines] == [*names]
 
 
@@ -634,3 +648,145 @@ def test_a_source_has_what_its_task_learns_from(edited, source):
     assert said == ([] if masks else [f"data.source = {source!r}: {needed}"])
     classified = edited({"data.source": source})
     assert params.read_parts((consistency.LAW, consistency.FIT), classified)[1] == []
+
+
+# Short files --------------------------------------------------------------------------------------
+
+SHORT = {
+    "study": "short",
+    "code": ".",
+    "task": "classification",
+    "seed": 7,
+    "data": {"raw": "data/raw", "pretrain": {"raw": "data/raw_pretrain"}},
+    "variants": {"train": {"baseline": []}, "transfer": {}},
+}
+
+
+def short(**groups):
+    """The params of a file that holds no more than it must, and these groups."""
+    content = {**SHORT, **{section: SHORT.get(section, {}) for section in SECTIONS}, **groups}
+    text = io.StringIO()
+    YAML().dump(content, text)
+    return params.of_text(text.getvalue())
+
+
+def test_what_is_not_written_is_the_default():
+    whole = short().model_dump(exclude_unset=True)
+    for key, value in leaves({section: DEFAULTS[section] for section in SECTIONS}):
+        there = whole
+        for name in key:
+            there = there[name]
+        assert there == value, key
+
+
+def test_a_short_file_and_a_whole_one_are_the_same():
+    text = io.StringIO()
+    YAML().dump(short().model_dump(exclude_unset=True), text)
+    assert params.of_text(text.getvalue()) == short()
+
+
+def test_groups_are_merged_and_all_else_is_replaced():
+    whole = short(
+        data=SHORT["data"] | {"bad": {"limit": 0.5}, "near_duplicates": None},
+        train={"techniques": [], "epochs": 3},
+        compare={"rope": {"nll": 0.5}},
+        techniques={"l2": {"kernel": 0.25}},
+    )
+    assert (whole.data.bad.limit, whole.data.bad.policy) == (0.5, "skip")
+    assert whole.data.near_duplicates is None
+    assert (whole.train.techniques, whole.train.epochs) == ([], 3)
+    assert whole.train.optimizer == DEFAULTS["train"]["optimizer"]
+    assert (whole.compare.rope.nll, whole.compare.rope.accuracy) == (0.5, 0.01)
+    assert (whole.techniques.l2.kernel, whole.techniques.l2.bias) == (0.25, 0.0)
+    merged = {"a": ["x"], "b": ["y", "z"]}
+    assert short(data=SHORT["data"] | {"classes": merged}).data.classes == merged
+
+
+def test_a_technique_that_is_written_as_null_is_none():
+    whole = short(techniques={"dropout": None}, design={"placebo": False})
+    assert whole.techniques.dropout is None and whole.techniques.mixup is not None
+    with pytest.raises(UserError, match=r"variants.train.x = 'dropout': allowed: techniques with"):
+        short(
+            techniques={"dropout": None},
+            variants={"train": {"baseline": [], "x": ["dropout"]}, "transfer": {}},
+        )
+
+
+def test_of_groups_that_name_what_they_hold_nothing_else_is_there():
+    whole = short(
+        model={"resnet": {"blocks": 2}},
+        techniques={"augment": {"flip": {}, "shift": {"fraction": 0.2}}},
+        backbone={"model": {"efficientnet_lite0": {"size": 96}}},
+    )
+    resnet = DEFAULTS["networks"]["resnet"] | {"blocks": 2}
+    assert {n: o.model_dump() for n, o in chosen(whole.model).items()} == {"resnet": resnet}
+    ops = {n: o.model_dump() for n, o in chosen(whole.techniques.augment).items()}
+    assert ops == {"flip": DEFAULTS["techniques"]["flip"], "shift": {"fraction": 0.2}}
+    (lite,) = chosen(whole.backbone.model).values()
+    assert (lite.size, lite.momentum, lite.dense) == (96, None, [])
+    bare = short(techniques={"augment": {}})
+    assert set(chosen(bare.techniques.augment)) == set(DEFAULTS["techniques"]["augment"])
+    assert list(chosen(bare.model)) == list(DEFAULTS["model"])
+
+
+@pytest.mark.parametrize("task", TASKS.names())
+def test_a_task_has_its_own_metrics_and_ropes(task):
+    whole = short(task=task)
+    assert whole.compare.metric == next(iter(TASKS[task].MEASURED))
+    ropes = {name for name, rope in whole.compare.rope if rope is not None}
+    assert ropes == set(TASKS[task].METRICS)
+    assert (whole.backbone.features is None) == (not TASKS[task].FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({"train": {"epoch": 3}}, "train.epoch: unknown key; allowed: balanced, batch_size"),
+        ({"networks": {}}, "networks: unknown key; allowed: backbone, "),
+        ({"train": None}, "train = None: should be a valid dictionary"),
+        ({"train": {"epochs": 0}}, "train.epochs = 0: should be greater than or equal to 1"),
+        ({"model": {"application": {}}}, "model.application.name: missing; it has no default"),
+        ({"model": {"nope": {}}}, "model.nope: unknown key; allowed: application, "),
+        ({"task": "nope"}, "task = 'nope': unknown task"),
+    ],
+)
+def test_what_is_wrong_in_a_short_file_is_told_by_its_key(groups, said):
+    with pytest.raises(UserError) as error:
+        short(**groups)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"params.yaml: {said}")
+
+
+def test_every_technique_and_network_has_its_defaults():
+    assert set(DEFAULTS["techniques"]) == set(TECHNIQUES.names())
+    assert set(DEFAULTS["networks"]) == set(NETS.names())
+    assert set(DEFAULTS["tasks"]) == set(TASKS.names())
+    assert list(DEFAULTS["techniques"]) == TECHNIQUES.names()  # in order, to be found
+    whole = short()
+    assert set(chosen(whole.techniques)) == set(TECHNIQUES.names())
+    for net in NETS.names():
+        name = {"name": "MobileNet"} if net == "application" else {}
+        assert list(chosen(short(model={net: name}).model)) == [net]
+
+
+def test_every_technique_s_defaults_do_something():
+    """In a network that has a place for it."""
+    for name, net in product(TECHNIQUES.names(), ("vgg", "resnet")):
+        recipe = short(model={net: {}}).sections.alone(name)
+        alike = name in ("placebo", "untrained")  # which learn as the study does
+        assert recipe.techniques or alike, name
+
+
+def test_each_default_is_explained():
+    for line in params.DEFAULTS.read_text().splitlines():
+        if re.match(r" +[\w-]+: \S", line) and not re.match(r" +[\w-]+: +#", line):
+            assert " # " in line, line
+
+
+def test_the_committed_studies_hold_what_differs(root):
+    """Of the digits also what people edit first."""
+    for file in root.glob("studies/*/params.yaml"):
+        text = file.read_text()
+        assert len(text.splitlines()) < 120 and "cnnlab/defaults.yaml" in text
+        params.of_text(text)
+    params.read(root / "params.yaml")

@@ -414,6 +414,34 @@ def test_params_that_cannot_be_read_are_named_with_their_revision(repository):
         repository.comment()
 
 
+def shorten(repository, source):
+    """What is written of params no longer holds the section `compare`; with the defaults there."""
+    (repository.root / "cnnlab").mkdir()
+    (repository.root / "cnnlab/defaults.yaml").write_bytes(
+        (source / "cnnlab/defaults.yaml").read_bytes()
+    )
+    yaml, path = YAML(), repository.root / "params.yaml"
+    p = yaml.load(path)
+    p["compare"] = {}
+    del p["techniques"]["l1"]["bias"]
+    yaml.dump(p, path)
+
+
+def test_params_that_are_not_written_are_those_of_the_revision_s_defaults(repository, root):
+    shorten(repository, root)
+    repository.reports({"dropout": 0.02, "l2": 0.0})
+    repository.commit()
+    text = repository.comment()
+    assert "#### Params\n\nAs they were." in text and "[95% CI]" in text
+    defaults = repository.root / "cnnlab/defaults.yaml"
+    changed = defaults.read_text().replace("confidence: 0.95", "confidence: 0.9")
+    defaults.write_text(changed.replace("  mixup:                 #", "  mixup:  #"))
+    repository.reports({"dropout": 0.02, "l2": 0.0})
+    repository.commit()
+    text = repository.comment()
+    assert "| compare.confidence | 0.95 | 0.9 |" in text and "mixup" not in text
+
+
 def test_a_metric_that_is_none_is_refused(repository):
     repository.params(compare__metric="luck")
     repository.reports({"dropout": 0.1})

@@ -39,15 +39,15 @@ def study(tmp_path, monkeypatch):
 @pytest.mark.parametrize("file", STUDIES)
 def test_params_of_a_try_hold_for_every_study_that_is_committed(tmp_path, file):
     text = (ROOT / file).read_text()
-    content, whole = YAML(typ="safe").load(text), params.of_text(text)
+    whole = params.of_text(text)
     images = {"dev_per_class": 8, "test_per_class": 4}
-    small = read(tryout.smaller(content, whole, images, 2), tmp_path / "small.yaml")
+    small = read(tryout.smaller(whole, images, 2), tmp_path / "small.yaml")
     every = small.variants.every
     assert len(every) == 2 and every.items() <= whole.variants.every.items()
     assert bool(small.variants.transfer) == bool(whole.variants.transfer)
     assert (small.folds.k, small.folds.repeats, small.train.epochs) == (2, 1, 2)
     assert small.study == f"try-of-{whole.study}" and not small.sizes.per_class
-    assert content == YAML(typ="safe").load(text)
+    assert whole == params.of_text(text)
 
 
 def test_the_one_beside_the_first_is_that_of_the_most_techniques(study, tmp_path):
@@ -89,11 +89,11 @@ def test_a_part_to_test_on_stays_one(study, tmp_path):
 def test_of_masks_and_boxes_few_of_the_study_s_own_images_are_drawn(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / f"studies/{name}/params.yaml").read_text()
-    content, whole = YAML(typ="safe").load(text), params.of_text(text)
+    whole = params.of_text(text)
     images = tryout.taken(whole, Path("some"))
     assert not Path("some").exists()
     assert (images["dev_per_class"], images["test_per_class"]) == (8, 4)
-    small = read(tryout.smaller(content, whole, images, 2), tmp_path / "small.yaml")
+    small = read(tryout.smaller(whole, images, 2), tmp_path / "small.yaml")
     assert (small.data.source, small.data.classes) == ("canvases", None)
 
 

@@ -20,7 +20,7 @@ class Design(Options):
     placebo: bool
 
 
-ROPE = (float | None, Field(default=None, ge=0))  # a study states those of its task's metrics
+ROPE = (float | None, Field(default=None, ge=0))  # of the task's metrics alone
 
 
 class Compare(Options):

@@ -33,7 +33,7 @@ A metric gives each image a value, of which it is the mean. For one that is no m
 values are the influence of each (`cnnlab.metric.influence`). Where it is not shown how well
 intervals made from these are calibrated (`make validate` shows it of macro F1 and the Matthews
 correlation), they are called approximate. Adding a metric is one entry in `METRICS` and its rope in
-params.yaml.
+cnnlab/defaults.yaml.
 """
 
 from cnnlab.plugins import Registry

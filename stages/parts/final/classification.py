@@ -29,7 +29,7 @@ def main() -> None:
     study, seed, execution, options, final = params.load(
         "study", "seed", "execution", "compare", "final"
     )
-    resize, pixels = params.load("data.resize", "data.bad.megapixels")
+    data = params.load("data")
     task, model, train, techniques, backbone = params.load(
         "task", "model", "train", "techniques", "backbone"
     )
@@ -58,8 +58,8 @@ def main() -> None:
         chosen["name"],
         list(dev.classes),
         list(dev.images.shape[1:]),
-        resize,
-        pixels,
+        data.resize,
+        data.bad.megapixels,
         pool.scale(dev.folder),
         answering.temperature,
         answering.flips,

@@ -27,7 +27,7 @@ def main() -> None:
     study, seed, execution, options, final = params.load(
         "study", "seed", "execution", "compare", "final"
     )
-    resize, pixels = params.load("data.resize", "data.bad.megapixels")
+    data = params.load("data")
     task, model, train, techniques, backbone = params.load(
         "task", "model", "train", "techniques", "backbone"
     )
@@ -48,7 +48,8 @@ def main() -> None:
     done = run_observed(job, paths.MODELS, execution, study, "final")
     shape = list(dev.images.shape[1:])
     scale = pool.scale(dev.folder)
-    usage = Usage(chosen["name"], list(dev.classes), shape, resize, pixels, scale, task=task)
+    kept = (data.resize, data.bad.megapixels, scale)
+    usage = Usage(chosen["name"], list(dev.classes), shape, *kept, task=task)
     usage.write(paths.MODELS)
     network = records.load_model(paths.MODELS / records.MODEL)
     losses = outputs(detection, network, test.images, test.truth)[:, -1]

@@ -17,7 +17,7 @@ CODE = "LAB01"
 
 
 def main() -> None:
-    mute, study = params.load("data.mute", "study")
+    data, study = params.load("data", "study")
     dev = pool.read(paths.PREPARED / "dev")
     candidates = pd.read_csv(paths.RECOMMENDED, dtype={"name": str}, keep_default_na=False)
     variant = candidates.loc[candidates["recommended"], "name"].item()
@@ -31,7 +31,7 @@ def main() -> None:
     table.to_csv(paths.LOSSES, index=False, float_format="%.6g", lineterminator="\n")
     if why := too_often_wrong(table):
         print(f"inspect: {why}", file=sys.stderr)
-    labels = findings.table(_suspects(table), mute)
+    labels = findings.table(_suspects(table), data.mute)
     for line in findings.counted(labels):
         print(f"inspect: {line}; listed in {paths.ALL_FINDINGS}")
     before = findings.read(paths.DATA_FINDINGS)
