@@ -33,6 +33,8 @@ def main() -> None:
             labels = list(shown.manifest["label"])
             picture = augmentation_figure(policy, name, shown.images, labels, DRAWS, draw)
             save(picture, paths.AUGMENT / f"{name}.png")
+    if not any(paths.AUGMENT.iterdir()):  # Git keeps no empty folder, and DVC would miss it
+        (paths.AUGMENT / "none.md").write_text("No variant of this study is augmented.\n")
 
 
 if __name__ == "__main__":
