@@ -44,6 +44,7 @@ def write_folder(
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.utils import requirements_utils
 
     # MLflow's own refusal of another shape quotes all of the input: `served` refuses it instead.
     free = (-1,) * example.ndim
@@ -58,6 +59,9 @@ def write_folder(
     else:
         outputs = [ColSpec("double", name) for name in classes]
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    # Else it reads the lists of files of all installed packages, which takes a tenth of a
+    # stage's time, to compare these versions with those that are installed, which they are.
+    requirements_utils._MODULES_TO_PACKAGES = requirements_utils._MODULES_TO_PACKAGES or {}
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary, "network")
         data.mkdir()

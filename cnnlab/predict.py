@@ -41,7 +41,7 @@ from cnnlab.data.sources import shown
 from cnnlab.errors import UserError
 from cnnlab.look import contact
 from cnnlab.look.contact import Answer
-from cnnlab.processes import quiet
+from cnnlab.processes import import_keras, quiet
 from cnnlab.progress import bar
 from cnnlab.tasks import TASKS
 
@@ -176,8 +176,9 @@ class _Network:
         return unlike, negative
 
     def _load(self) -> None:
+        import_keras()
         from cnnlab.train import unlike
-        from cnnlab.train.answer import probabilities  # imports TensorFlow
+        from cnnlab.train.answer import probabilities
 
         self.model = records.load_model(self._folder / records.MODEL)
         self._probabilities, self._like = probabilities, unlike.read(self._folder)

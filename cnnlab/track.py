@@ -19,14 +19,9 @@ def main() -> None:
     behind = subprocess.run(["dvc", "status", "--quiet", "dvc.yaml"], check=False).returncode
     if behind:
         raise UserError("the study is not up to date (see `dvc status`); run `dvc repro` first")
-    stages = [
-        ("pretrain",),
-        ("screen",),
-        *(("train", name) for name in params.load("variants").every),
-    ]
-    stages += [("decide",), ("final",), ("report",)]
-    for stage, *name in stages:
-        subprocess.run([sys.executable, "-m", f"stages.{stage}", *name], check=True)
+    trained = [f"train {name}" for name in params.load("variants").every]
+    stages = ["pretrain", "screen", *trained, "decide", "final", "report"]
+    subprocess.run([sys.executable, "-m", "stages", *stages], check=True)
 
 
 if __name__ == "__main__":

@@ -530,6 +530,7 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
     """A client, and the id of the study's experiment, both made once whoever comes first."""
     from mlflow import MlflowClient
 
+    _give_up_soon()
     # Processes that meet an empty store would race to create its tables.
     with _alone():
         _mend()
@@ -546,6 +547,14 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
         local = store().startswith("sqlite:")
         place = (paths.workspace() / "mlartifacts" / study).as_uri() if local else None
         return client, client.create_experiment(study, artifact_location=place, tags=ML)
+
+
+def _give_up_soon() -> None:
+    """Let MLflow try for seconds to reach a data base, not for minutes."""
+    if not store().startswith("http"):
+        from mlflow.store.db import utils
+
+        utils.MAX_RETRY_COUNT = 5  # after pauses of 0.1, 0.3, 0.7 and 1.5 seconds
 
 
 def _mend() -> None:
@@ -569,6 +578,7 @@ def page(study: str, metric: str) -> str:
     nothing of the study is logged. `metric`: the primary one."""
     from mlflow import MlflowClient
 
+    _give_up_soon()
     with _alone():
         _mend()
         client = MlflowClient(store())

@@ -8,6 +8,7 @@ from cnnlab import params, paths
 from cnnlab.data import pool
 from cnnlab.look.augmentation import augmentation_figure
 from cnnlab.look.figure import save
+from cnnlab.processes import import_keras
 from cnnlab.recipe.variants import Sections
 from cnnlab.seeds import derive
 from stages import run
@@ -29,6 +30,7 @@ def main() -> None:
     for name in sorted({*train.techniques, *variants.techniques}):
         policy = sections.alone(name)
         if policy.ops:
+            import_keras()
             draw = derive(seed, "augment", name)
             labels = list(shown.manifest["label"])
             picture = augmentation_figure(policy, name, shown.images, labels, DRAWS, draw)

@@ -15,6 +15,7 @@ from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.look.augmentation import affinity
 from cnnlab.look.inside import change_figure
+from cnnlab.processes import import_keras
 from cnnlab.progress import bar
 from cnnlab.recipe.variants import Sections
 from cnnlab.records import Record
@@ -44,7 +45,8 @@ def main() -> None:
     shutil.rmtree(paths.FIGURES, ignore_errors=True)
     paths.FIGURES.mkdir(parents=True)
 
-    from cnnlab.train.fit import set_up  # imports TensorFlow
+    import_keras()
+    from cnnlab.train.fit import set_up
 
     set_up(train.threads, train.deterministic)  # their number shows in the last bits
     part, views, affinities = PARTS[task], {}, []

@@ -68,6 +68,12 @@ def _array(values: np.ndarray | None) -> np.ndarray | None:
     return None if values is None else np.asarray(values)
 
 
+def import_training() -> None:
+    """Import what trains, and so TensorFlow, in a process that does nothing else."""
+    with hidden("matplotlib", "sklearn"):  # a third of the time that Keras takes to import
+        import cnnlab.train.phases  # noqa: F401
+
+
 def train(
     material: Material,
     planned: Planned,
@@ -244,8 +250,7 @@ def serve(stage: Connection) -> None:
         stream.flush()
         os.dup2(output, stream.fileno())
     stage.send(os.getpid())
-    with hidden("matplotlib", "sklearn"):  # a third of the time that Keras takes to import
-        import cnnlab.train.phases  # noqa: F401
+    import_training()
     try:
         jobs = stage.recv()
 

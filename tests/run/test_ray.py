@@ -108,7 +108,8 @@ def cluster():
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex())
         from ray.cluster_utils import Cluster
 
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        head = {"num_cpus": 0, "include_dashboard": False, "no_monitor": True}
+        made = Cluster(initialize_head=True, head_node_args=head)
         folders = []
         try:
             for _ in range(2):
@@ -123,7 +124,7 @@ def cluster():
 
 
 @needs_ray
-def test_the_bytes_of_the_local_backend_without_a_file_of_the_run(
+def test_the_bytes_of_the_local_backend_and_each_network_without_a_file_of_the_run(
     cluster, make_job, local, tmp_path, monkeypatch
 ):
     job = make_job(tmp_path / "job")
@@ -135,39 +136,40 @@ def test_the_bytes_of_the_local_backend_without_a_file_of_the_run(
         return materials
 
     monkeypatch.setattr(worker.Material, "of_all", read_and_remove)
+    monkeypatch.setattr(Job, "keeps_networks", True)
     watcher = run_it(job, tmp_path / "out", RAY)
-    assert contents(tmp_path / "out") == local
-    assert sorted(watcher.trained) == ["r0_f0_m0", "r0_f1_m0", "r1_f0_m0", "r1_f1_m0"]
+    after = contents(tmp_path / "out")
+    keys = ["r0_f0_m0", "r0_f1_m0", "r1_f0_m0", "r1_f1_m0"]
+    assert sorted(watcher.trained) == keys
+    networks = {after.pop(f"{key}.keras") for key in keys}
+    assert after == local
+    assert len(networks) == 4 and after[records.MODEL] in networks
     assert in_order(watcher.epochs.values()) == [list(range(1, EPOCHS + 1))] * 4
 
 
 @needs_ray
-def test_the_network_of_each_trial_comes_back_where_it_is_kept(
-    cluster, job, local, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(Job, "keeps_networks", True)
-    run_it(job, tmp_path, RAY)
-    after = contents(tmp_path)
-    assert {name: after[name] for name in local} == local
-    networks = {after[f"{planned.trial.key}.keras"] for planned in job.plan()}
-    assert len(networks) == 4 and after[records.MODEL] in networks
-
-
-@needs_ray
-def test_several_jobs_are_as_each_is_alone(cluster, job, local, tmp_path):
-    """Trials of one key in two jobs, and a job that keeps no network."""
-    short = replace(job, name="short", recipe=replace(job.recipe, phases=(), epochs=40))
-    plan = short.plan()[:2]
+def test_several_jobs_are_as_each_is_alone(cluster, job, tmp_path):
+    """Trials of one key in several jobs, of which none keeps a network and one diverges."""
+    steep = replace(job.recipe.penalising("kernel", l2=1.0), optimizer="sgd")
+    recipes = {
+        "scratch": replace(job.recipe, phases=()),
+        "begun": replace(job.recipe, phases=(Phase(4, 0.001, 1.0),)),
+        "steep": replace(steep, phases=(Phase(4, 1e20, 1.0),)),
+    }
+    recipes = {name: replace(recipe, epochs=4) for name, recipe in recipes.items()}
+    jobs = [replace(job, name=name, recipe=recipe) for name, recipe in recipes.items()]
+    parts = [Part(one, one.plan()[:2], tmp_path / one.name) for one in jobs]
     watcher = Watcher()
-    parts = [Part(short, plan, tmp_path / "short"), Part(job, job.plan(), tmp_path / "v")]
     done = run_all(parts, watcher, **RAY)
-    assert sorted(watcher.trained) == sorted(p.trial.key for part in parts for p in part.plan)
-    without = {name: content for name, content in local.items() if name != records.MODEL}
-    assert contents(tmp_path / "v") == without
-    run(short, plan, tmp_path / "alone", Watcher(), **LOCAL)
-    (tmp_path / "alone" / records.MODEL).unlink()
-    assert contents(tmp_path / "short") == contents(tmp_path / "alone")
-    assert [r.trial for r in done["short"]] == [p.trial for p in plan]
+    keys = [planned.trial.key for planned in job.plan()[:2]]
+    assert sorted(watcher.trained) == sorted(2 * keys) and sorted(watcher.gone) == sorted(keys)
+    for part in parts:
+        run(part.job, part.plan, tmp_path / "alone" / part.job.name, Watcher(), **LOCAL)
+        alone = contents(tmp_path / "alone" / part.job.name)
+        alone.pop(records.MODEL, None)
+        assert contents(part.folder) == alone
+        trials = [] if part.job.name == "steep" else [p.trial for p in part.plan]
+        assert [r.trial for r in done[part.job.name]] == trials
 
 
 @needs_ray
@@ -220,17 +222,6 @@ def test_an_error_of_a_trial_is_told_and_the_others_end(cluster, job, local, tmp
 
 
 @needs_ray
-def test_what_diverges_leaves_the_same_as_locally(cluster, job, tmp_path):
-    steep = replace(job.recipe.penalising("kernel", l2=1.0), optimizer="sgd")
-    steep = replace(steep, phases=(Phase(4, 1e20, 1.0),), epochs=4)
-    watcher = Watcher()
-    for folder, execution in (("ray", RAY), ("local", LOCAL)):
-        run_it(replace(job, recipe=steep), tmp_path / folder, execution, watcher)
-    assert sorted(watcher.gone) == sorted(2 * [f"r{r}_f{f}_m0" for r in (0, 1) for f in (0, 1)])
-    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
-
-
-@needs_ray
 def test_a_node_has_the_code_of_the_run_and_must_have_its_libraries(cluster, job, root):
     import ray
 
@@ -261,14 +252,14 @@ def test_a_trial_gets_the_gpus_that_it_asks_for_and_sees_no_other(
 
     on_gpu = replace(job, device=device.kind("ray", 1))
     assert on_gpu.device.startswith("gpu ")
-    node = cluster.add_node(num_cpus=4, num_gpus=2)
+    node, one = cluster.add_node(num_cpus=1, num_gpus=2), on_gpu.plan()[:1]
     try:
         with pytest.raises(UserError, match="cannot use: `make gpu`"):  # as it has none
-            run_it(on_gpu, tmp_path, RAY | {"gpus": 1.0}, plan=on_gpu.plan()[:1])
+            run_it(on_gpu, tmp_path, RAY | {"gpus": 1.0}, plan=one)
         monkeypatch.setattr(ray_backend, "_train", look)
         for gpus, seen in ((0.5, "'[01]'"), (1.0, "'[01]'"), (2.0, "'0,1'|'1,0'")):
             with pytest.raises(UserError, match=rf"v r0_f0_m0: sees ({seen})(?m:$)"):
-                run_it(on_gpu, tmp_path, RAY | {"gpus": gpus})
+                run_it(on_gpu, tmp_path, RAY | {"gpus": gpus}, plan=one)
     finally:
         cluster.remove_node(node)
 

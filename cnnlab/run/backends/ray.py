@@ -283,6 +283,7 @@ def _train(
     def tell(content: dict[str, float] | Saved) -> None:
         mailbox.put.remote(planned.trial, content)  # waits for no answer, and minds no failure
 
+    worker.import_training()
     checkpoint = _SentCheckpoint(planned, saved, tell, checkpoint_seconds)
     material = _unpacked(shared[0])[planned.trial.variant]
     record, model = worker.train(material, planned, checkpoint, tell)

@@ -16,6 +16,7 @@ from cnnlab.compare.scores import Outcomes
 from cnnlab.data import pool
 from cnnlab.look.effects import calibration_figure
 from cnnlab.observed import networks, run_observed
+from cnnlab.processes import import_keras
 from cnnlab.recipe.variants import Sections
 from cnnlab.records import Trial
 from cnnlab.report import final as report
@@ -41,7 +42,8 @@ def main() -> None:
     outcomes = _outcomes(chosen["name"])
     groups = np.array([dev.groups[image] for image in outcomes.image_id.tolist()])
 
-    from cnnlab.train.answer import probabilities  # imports TensorFlow
+    import_keras()
+    from cnnlab.train.answer import probabilities
     from cnnlab.train.fit import set_up
 
     # Their number shows in the last bits, and is fixed once a model that is there is looked into.

@@ -13,6 +13,7 @@ from cnnlab.data import pool
 from cnnlab.detections import errors
 from cnnlab.ignored import parted
 from cnnlab.observed import run_observed
+from cnnlab.processes import import_keras
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import final_boxes as report
 from cnnlab.seeds import derive
@@ -36,7 +37,8 @@ def main() -> None:
     dev, test = pool.read(paths.PREPARED / "dev"), _final.test_images()
     recipe = Sections(model, train, techniques, backbone, task).recipe(chosen["techniques"].split())
 
-    from cnnlab.train.answer import boxes, outputs  # imports TensorFlow
+    import_keras()
+    from cnnlab.train.answer import boxes, outputs
     from cnnlab.train.fit import set_up
     from cnnlab.train.tasks import detection
 

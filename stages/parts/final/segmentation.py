@@ -11,6 +11,7 @@ from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.observed import run_observed
 from cnnlab.overlap import iou, parts
+from cnnlab.processes import import_keras
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import final_masks as report
 from cnnlab.seeds import derive
@@ -33,7 +34,8 @@ def main() -> None:
     dev, test = pool.read(paths.PREPARED / "dev"), _final.test_images()
     recipe = Sections(model, train, techniques, backbone, task).recipe(chosen["techniques"].split())
 
-    from cnnlab.train.answer import masks, outputs  # imports TensorFlow
+    import_keras()
+    from cnnlab.train.answer import masks, outputs
     from cnnlab.train.fit import set_up
     from cnnlab.train.tasks import segmentation
 
