@@ -320,6 +320,9 @@ def test_committed_studies_of_an_earlier_layout_can_be_told_about(repository, ro
         if source.exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(source.read_bytes())
+    defaults = "cnnlab/defaults.yaml"  # of what their params do not say
+    (repository.root / defaults).parent.mkdir(exist_ok=True)
+    (repository.root / defaults).write_bytes((root / defaults).read_bytes())
     before = repository.commit()
     (folder / "params.yaml").write_text((folder / "params.yaml").read_text() + "\n# x\n")
     repository.commit()
