@@ -195,10 +195,10 @@ def _learnt(found: survey.Survey, size: int, resize: str) -> timing.Learnt:
 def add_to_git(root: Path, folder: Path) -> None:
     """Put what `create` made under Git, no images and nothing else of the user's: `dvc exp run
     --queue -S` deletes a params.yaml that Git does not know. Where Git cannot, that is said."""
-    made = [folder / name for name in (*COPIED, ".dvc/config", params.FILE)]
+    files = [folder / name for name in (*COPIED, ".dvc/config", params.FILE)]
     try:
         done = subprocess.run(
-            ["git", "add", "--", *map(str, made)], cwd=root, capture_output=True, text=True
+            ["git", "add", "--", *map(str, files)], cwd=root, capture_output=True, text=True
         )
         said = (done.stderr.strip().splitlines() or ["?"])[-1] if done.returncode else ""
     except OSError as error:  # no Git at all

@@ -107,8 +107,9 @@ class Study:
     def _defaults(self) -> dict[str, Any] | None:
         """Those of the revision; None before there were any, when all was written."""
         path = f"cnnlab/{params.DEFAULTS.name}"
-        there = path in self.revision.blobs
-        return YAML(typ="safe").load(self.revision.read(path)) if there else None
+        if path not in self.revision.blobs:
+            return None
+        return YAML(typ="safe").load(self.revision.read(path))
 
     def _with_defaults(self, written: dict[str, Any]) -> dict[str, Any]:
         return params.with_defaults(written, self._defaults) if self._defaults else written
