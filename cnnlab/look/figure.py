@@ -22,6 +22,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import CenteredNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Affine2D
 
 from cnnlab.look.letters import families, legible
 
@@ -271,12 +272,9 @@ def draw_tiles(
     """
     sheet = montage(resize(tiles, grid.height, grid.width), grid.columns, gutter)
     height, width = sheet.shape[:2]
-    axes = box(figure, left, top, width, height)
-    style = {"interpolation": "nearest", "aspect": "auto", "extent": (0, width, height, 0)}
     if scale is None:
-        axes.imshow(np.where(np.isnan(sheet), 1.0, sheet), **style)
-    else:
-        axes.imshow(sheet, norm=scale.norm, cmap=scale.colours, **style)
+        sheet = np.clip(np.where(np.isnan(sheet), 1.0, sheet), 0, 1)
+    draw_pixels(figure, left, top, sheet, scale)
 
     def corners(index: int) -> tuple[float, float, float, float]:
         row, column = divmod(index, min(grid.columns, len(tiles)))
@@ -284,22 +282,39 @@ def draw_tiles(
         return x, y, x + grid.width, y + grid.height
 
     frames = [corners(i) for i in range(len(tiles) if framed else 0)]
-    axes.add_collection(
-        LineCollection(
-            [[(x, y), (u, y), (u, v), (x, v), (x, y)] for x, y, u, v in frames],
-            colors=RULE,
-            linewidths=0.5,
-            clip_on=False,
-        ),
-        autolim=False,
-    )
+    around = [[(x, y), (u, y), (u, v), (x, v), (x, y)] for x, y, u, v in frames]
+    draw_lines(figure, left, top, around, RULE, 0.5)
     crosses = []
     for x, y, u, v in map(corners, marked):
         crosses += [[(x, y), (u, y), (u, v), (x, v), (x, y)], [(x, y), (u, v)], [(x, v), (u, y)]]
-    axes.add_collection(
-        LineCollection(crosses, colors=WARNING, linewidths=0.7, clip_on=False), autolim=False
-    )
+    draw_lines(figure, left, top, crosses, WARNING, 0.7)
     return height, width
+
+
+def draw_pixels(
+    figure: Figure, left: int, top: int, image: np.ndarray, scale: Scale | None = None
+) -> None:
+    """Draw an image (height, width[, 3]), a pixel of the figure for each of its own, at a place in
+    pixels. RGB holds 0..1 and needs no `scale`; NaN is left as it was."""
+    norm, colours = scale or (None, None)
+    below = round(figure.bbox.height) - top - len(image)
+    # Not in axes, of which each takes as long to make and to draw as its image.
+    figure.figimage(image, left, below, norm=norm, cmap=colours, origin="upper")
+
+
+def draw_lines(
+    figure: Figure,
+    left: float,
+    top: float,
+    lines: Sequence[Sequence[tuple[float, float]]],
+    colour: str,
+    width: float,
+) -> None:
+    """Draw lines, each through points (x, y) in pixels right of and below a place in pixels.
+    `width`: points."""
+    if lines:
+        down = Affine2D().scale(1, -1).translate(left, figure.bbox.height - top)
+        figure.add_artist(LineCollection(lines, colors=colour, linewidths=width, transform=down))
 
 
 def colour_bar(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.collections import LineCollection
 
 from cnnlab.look.capture import at_once, feature_maps, forward
 from cnnlab.look.figure import (
@@ -20,8 +19,8 @@ from cnnlab.look.figure import (
     WIDTH,
     Picture,
     blank,
-    box,
     displayed,
+    draw_lines,
     draw_tiles,
     fit,
     house_style,
@@ -226,14 +225,9 @@ def _frames(peaks: Peaks, reach: tuple[int, int, int, int], shape: tuple[int, in
 
 
 def _draw_frames(figure, left: int, top: int, grid, frames: np.ndarray) -> None:
-    wide = len(frames) * (grid.width + GUTTER)
-    axes = box(figure, left, top, wide, grid.height)
-    axes.set(xlim=(0, wide), ylim=(grid.height, 0))
     lines = []
     for i, (upper, before, lower, behind) in enumerate(frames):
         x0, x1 = (i * (grid.width + GUTTER) + grid.width * edge for edge in (before, behind))
         y0, y1 = grid.height * upper, grid.height * lower
         lines.append([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
-    axes.add_collection(
-        LineCollection(lines, colors=WARNING, linewidths=0.8, clip_on=False), autolim=False
-    )
+    draw_lines(figure, left, top, lines, WARNING, 0.8)

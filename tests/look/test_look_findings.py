@@ -13,7 +13,7 @@ def seen(label="cat", note="0.12", shape=(8, 8, 1)):
 
 
 def tiles(picture):
-    return [image for axes in picture.figure.axes for image in axes.get_images()]
+    return list(picture.figure.images)
 
 
 def test_images_stand_above_their_class_and_what_was_measured():

@@ -136,7 +136,7 @@ def test_the_figure_says_who_was_right():
     )
     for text in ("a  0.75", "b  0.75", "truly c", "right", "wrong", "90.0% of 60 held-out images"):
         assert text in words(picture)
-    tiles = [i for axes in picture.figure.axes for i in axes.get_images()]
+    tiles = picture.figure.images
     assert sum(i.get_array().ndim == 3 for i in tiles) == 2 + 3  # rows
 
 
@@ -162,7 +162,7 @@ def test_an_answer_shows_the_image_and_what_speaks_for_each_class():
     )
     for text in ("photo.jpg: cat (75.0%)", "as the network sees it", "cat  75.0%", "dog  25.0%"):
         assert text in words(picture)
-    (sheet,) = [i for axes in picture.figure.axes for i in axes.get_images()]
+    (sheet,) = picture.figure.images
     assert sheet.get_array().ndim == 3
 
 

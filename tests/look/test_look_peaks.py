@@ -130,9 +130,8 @@ def test_frames_lie_around_the_peaks():
     maps[0, 2, 1] = 1  # its cell begins at row 4, column 2 of 8
     (lines,) = [
         c
-        for axes in figure(maps).figure.axes
-        for c in axes.collections
-        if isinstance(c, LineCollection) and c.get_segments() and c.get_linewidths()[0] > 0.6
+        for c in figure(maps).figure.artists
+        if isinstance(c, LineCollection) and c.get_linewidths()[0] > 0.6
     ]
     corners = np.array(lines.get_segments()[0])
     tile = 64 / 8

@@ -36,10 +36,8 @@ def overview(by_layer, image, label, title, shown=0):
 
 def drawn(picture: Picture) -> list[tuple[CenteredNorm, np.ndarray]]:
     """The norm and the values of each montage that has a colour scale."""
-    images = [image for axes in picture.figure.axes for image in axes.get_images()]
-    return [
-        (i.norm, np.ma.filled(i.get_array(), np.nan)) for i in images if i.get_array().ndim == 2
-    ]
+    images = [(i.norm, np.ma.filled(i.get_array(), np.nan)) for i in picture.figure.images]
+    return [(norm, values) for norm, values in images if values.ndim == 2]
 
 
 def words(picture: Picture) -> str:
@@ -48,8 +46,7 @@ def words(picture: Picture) -> str:
 
 def crossed(picture: Picture) -> int:
     """How many tiles are outlined and crossed: three line segments each."""
-    collections = [c for axes in picture.figure.axes for c in axes.collections]
-    lines = [c for c in collections if isinstance(c, LineCollection)]
+    lines = [c for c in picture.figure.artists if isinstance(c, LineCollection)]
     return sum(len(c.get_segments()) for c in lines if c.get_linewidths()[0] > 0.6) // 3
 
 
@@ -163,7 +160,7 @@ def test_kernels_with_three_inputs_are_rgb_on_one_scale():
     weights[0, 0, :, 0] = [2, 0, -2]
     weights[0, 0, :, 1] = [1, -1, 0]
     picture = kernel_figure(weights, "conv1", "v")
-    sheets = [i.get_array() for axes in picture.figure.axes for i in axes.get_images()]
+    sheets = [i.get_array() for i in picture.figure.images]
     (sheet,) = [sheet for sheet in sheets if sheet.ndim == 3]
     np.testing.assert_allclose(sheet[0, 0], [1, 0.5, 0])
     np.testing.assert_allclose(sheet[0, -1], [0.75, 0.25, 0.5])
@@ -233,7 +230,7 @@ def test_kernels_before_and_after_share_filters_slices_and_scale(inputs):
     assert "before training" in words(picture) and "after training" in words(picture)
     panels = drawn(picture)
     if inputs == 3:
-        rgb = [i.get_array() for axes in picture.figure.axes for i in axes.get_images()]
+        rgb = [i.get_array() for i in picture.figure.images]
         rgb = [i for i in rgb if i.ndim == 3]
         largest = np.abs(after).max()
         old, new = (np.asarray(sheet) for sheet in rgb)

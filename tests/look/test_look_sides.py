@@ -24,7 +24,7 @@ def draw(gained, lost):
 
 def tiles(picture):
     """What is drawn of each image, 0..1, (height, width, 3)."""
-    return [image.get_array() for axes in picture.figure.axes for image in axes.get_images()]
+    return [image.get_array() for image in picture.figure.images]
 
 
 def test_two_blocks_say_which_images_changed_to_which_side():
