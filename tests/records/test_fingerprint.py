@@ -25,6 +25,7 @@ BASE = SECTIONS.recipe([])
 def forget():
     fingerprint._digest.cache_clear()
     fingerprint._imports.cache_clear()
+    fingerprint._version.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,7 @@ def test_a_fingerprint_changes_with_the_libraries_that_compute(monkeypatch, libr
     monkeypatch.setattr(
         importlib.metadata, "version", lambda n: really(n) + ".1" if n == library else really(n)
     )
+    forget()
     assert mark(BASE) != before
 
 
