@@ -11,6 +11,12 @@ from pathlib import Path
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # Or the first process takes all memory of a GPU, and no other has room beside it.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+# TensorFlow's C++ side reports a missing GPU as an error, at each start.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# An absent server of MLflow shall cost seconds, not the minutes that it would try again.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when MLflow is imported
 
 CODE = Path(__file__).resolve().parents[1]  # the folder of cnnlab and stages: the user's clone
 

@@ -3,7 +3,6 @@ module that can be run by itself, with the arguments that `cnnlab COMMAND --help
 
 from __future__ import annotations
 
-import os
 import runpy
 import sys
 
@@ -29,7 +28,6 @@ def main() -> None:
             sys.exit(f"error: no command {name!r}: {known}")
         print(f"usage: {known}")
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports a missing GPU otherwise
     sys.argv = [f"cnnlab {name}", *arguments]
     runpy.run_module(COMMANDS[name], run_name="__main__", alter_sys=True)
 

@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import importlib.util
 import io
-import os
 import shutil
 import sys
 import warnings
@@ -199,7 +198,6 @@ def _unsaid() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports a missing GPU otherwise
     try:
         main()
     except UserError as error:

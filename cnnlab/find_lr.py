@@ -11,7 +11,6 @@ variant with a start what `dvc repro pretrain` does. It is a hint where to try: 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -159,7 +158,6 @@ def _draw(study: str, name: str, tried, losses, found: Found, now: float) -> str
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports a missing GPU otherwise
     try:
         main()
     except UserError as error:

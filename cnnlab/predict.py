@@ -323,7 +323,6 @@ def _draw(ask: _Network, answers: Answers, top: np.ndarray, asked, taken: set[st
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports a missing GPU otherwise
     try:
         sys.exit(main())
     except UserError as error:

@@ -54,11 +54,6 @@ from cnnlab.tasks import TASKS
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# An absent server shall cost seconds, not the minutes that MLflow would try again.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-
 CONFIDENCE = 0.95  # of the intervals on parent runs
 RULES = tables.Rules(confidence=CONFIDENCE)
 CHAMPION = "champion"  # alias of the registered version that is the recommended recipe's

@@ -17,9 +17,9 @@ if NEAREST and (NEAREST / "stages").resolve() != HERE and not (Path.cwd() / "sta
     os.execve(sys.executable, sys.orig_argv, {**os.environ, "PYTHONPATH": path})
 
 from cnnlab.errors import UserError  # noqa: E402
+from cnnlab.run import nursery  # noqa: E402
 
-# TensorFlow's C++ side reports a missing GPU as an error, at each start.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+nursery.hand_over()  # `make repro` has a process that has imported already what takes long
 
 
 def run(main: Callable[..., None]) -> None:

@@ -1,11 +1,8 @@
 """What all tests share."""
 
 import gc
-import os
 import sys
 from pathlib import Path
-
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # before anything imports TensorFlow
 
 import numpy as np
 import pandas as pd

@@ -561,8 +561,7 @@ def other(clone, folder):
     clone.run("git", "clone", "-q", str(clone.root), str(folder))
     made = object.__new__(Newcomer)
     made.root, made.ran = folder, set()
-    for name in ("watch", ".venv"):
-        shutil.copytree(clone.root / name, folder / name, symlinks=True)
+    shutil.copytree(clone.root / ".venv", folder / ".venv", symlinks=True)
     (folder / ".venv/.ready").touch()  # requirements.txt was written after it
     (folder / "opened").mkdir()
     shutil.copy(clone.root / ".git/info/exclude", folder / ".git/info/exclude")

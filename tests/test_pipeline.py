@@ -75,11 +75,11 @@ class Clone:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
         (root / "dvc.lock").unlink(missing_ok=True)
-        (root / "watch").mkdir()
-        (root / "watch/sitecustomize.py").write_text(WATCH)
+        with (root / "stages/__init__.py").open("a") as code:
+            code.write(WATCH)
         (root / "opened").mkdir()
         (root / ".git/info").mkdir(parents=True)
-        (root / ".git/info/exclude").write_text("watch\nopened\n")
+        (root / ".git/info/exclude").write_text("opened\n")
         shrink(root / "params.yaml")
         self.run("git", "init", "-q", "-b", "main")
         # For `dvc exp run` too, which says no more than that there is none (`make setup` says what
@@ -95,8 +95,7 @@ class Clone:
     def environment(self):
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        code = f"{self.root / 'watch'}{os.pathsep}{self.root}"  # not that of who runs the tests
-        watch = {"PYTHONPATH": code, "OPENED": str(self.root / "opened")}
+        watch = {"PYTHONPATH": str(self.root), "OPENED": str(self.root / "opened")}
         return {**inherited, **watch, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
 
     def run(self, *command, study=".", fails=False, **variables):

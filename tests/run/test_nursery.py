@@ -47,6 +47,15 @@ def environment(**given):
     return {k: v for k, v in os.environ.items() if k != nursery.ADDRESS} | given
 
 
+def empty(folder):
+    """Empty packages in the place of those that take long to import."""
+    for name in (*nursery.OF_WORKERS, *nursery.OF_STAGES):
+        path = folder.joinpath(*name.split("."))
+        path.mkdir(parents=True)
+        for package in {path, folder / name.partition(".")[0]}:
+            (package / "__init__.py").touch()
+
+
 def ends(pid):
     """Whether a process ends within some seconds."""
     deadline = time.monotonic() + 20
@@ -87,9 +96,10 @@ def test_the_stages_of_one_command_share_it_each_with_its_folder_and_code(tmp_pa
 def test_where_the_shared_one_has_ended_a_stage_starts_its_own(tmp_path):
     folder = code(tmp_path, "own")
     (tmp_path / "stage.py").write_text(STAGE)
+    gone = f"{tmp_path / 'gone'}{os.pathsep}{sys.prefix}"
     done = subprocess.run(
         [sys.executable, tmp_path / "stage.py", folder],
-        env=environment(**{nursery.ADDRESS: str(tmp_path / "gone"), "PYTHONPATH": str(folder)}),
+        env=environment(**{nursery.ADDRESS: gone, "PYTHONPATH": str(folder)}),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -134,8 +144,7 @@ def test_a_worker_goes_on_with_its_variant_and_leaves_those_of_others():
 def test_the_cpu_time_of_workers_is_the_stage_s(tmp_path):
     """So that `time` and benchmarks tell it."""
     folder = code(tmp_path, "busy")
-    for name in ("pandas", "pydantic", "tensorflow", "keras"):  # whose import takes CPU time too
-        (folder / f"{name}.py").touch()
+    empty(folder)  # importing them takes CPU time too
     busy = "import time\ndef serve(stage):\n    while time.process_time() < 2: pass\n"
     (folder / "cnnlab/run/worker.py").write_text(busy)
     stage = "from cnnlab.run import nursery\ntry: nursery.fork().recv()\nexcept EOFError: pass"
@@ -143,3 +152,119 @@ def test_the_cpu_time_of_workers_is_the_stage_s(tmp_path):
     subprocess.run([sys.executable, "-c", stage], cwd=folder, env=environment(), check=True)
     user, system = (b - a for a, b in zip(before[2:4], os.times()[2:4], strict=True))
     assert user + system > 2
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere stages are no forks")
+
+
+@pytest.fixture
+def steps(tmp_path):
+    """A folder with a package whose modules are stages, which hands over; how to write one, and how
+    to start it in a shell, below one that is shared: the process."""
+    empty(tmp_path)
+    package = tmp_path / "steps"
+    package.mkdir()
+    hands_over = "from cnnlab.run import nursery\nnursery.hand_over()\n"
+    (package / "__init__.py").write_text(hands_over)
+    started = []
+
+    def start(text, shell="python -m steps.one", **given):
+        (package / "one.py").write_text(text)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cnnlab.run.nursery", "sh", "-c", shell],
+            cwd=tmp_path,
+            env=environment(PYTHONPATH=str(ROOT), PATH=path, **given),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@on_linux
+def test_a_stage_is_a_fork_with_the_folder_environment_and_streams_of_its_own(steps, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    text = """
+import os, sys
+print("keras" in sys.modules, os.getppid(), os.getcwd(), os.environ["GIVEN"], sys.argv[1:],
+      __name__, os.path.basename(sys.argv[0]), sys.stdin.read())
+print("to stderr", file=sys.stderr)
+"""
+    shell = "cd elsewhere; export PYTHONPATH=..:$PYTHONPATH; for i in 1 2; do echo in $i | "
+    process = steps(text, shell + "GIVEN=$i python -m steps.one 'an argument' $i 2>&1; done")
+    said, errors = process.communicate()
+    first, second = (said.split("to stderr")[i].split() for i in range(2))
+    assert first[1] == second[1], errors  # the nursery
+    for i, words in (("1", first), ("2", second)):
+        where = str(tmp_path / "elsewhere")
+        assert [words[0], *words[2:]] == (
+            ["True", where, i, "['an", "argument',", f"'{i}']", "__main__", "one.py", "in", i]
+        )
+
+
+@on_linux
+@pytest.mark.parametrize(
+    ("text", "status", "says"),
+    [
+        ("", 0, ""),
+        ("import sys; sys.exit(7)", 7, ""),
+        ("import sys; sys.exit('what is wrong')", 1, "what is wrong\n"),
+        ("1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 1, "as memory ran out\n"),
+        ("import atexit; atexit.register(print, 'the last')", 0, "the last\n"),
+    ],
+)
+def test_a_stage_ends_as_by_itself(steps, text, status, says):
+    process = steps(text, "python -m steps.one 2>&1; echo status $?")
+    said, _ = process.communicate()
+    assert said.endswith(f"{says}status {status}\n")
+
+
+WAITS = """
+import os, time
+try:
+    print(os.getpid(), flush=True)
+    time.sleep(100)
+except KeyboardInterrupt:
+    print("cleared up", flush=True)
+    raise
+"""
+
+
+@on_linux
+def test_ctrl_c_reaches_a_stage_once_and_ends_it(steps):
+    process = steps(WAITS, "exec python -m steps.one")
+    pid = int(process.stdout.readline())
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said, errors = process.communicate()
+    assert said == "cleared up\n", errors
+    assert errors.count("Traceback") == 1
+    assert process.returncode == -signal.SIGINT
+    assert ends(pid)
+
+
+@on_linux
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stage_ends_with_the_process_that_was_to_be_it(steps, number):
+    process = steps(WAITS, "exec python -m steps.one")
+    pid = int(process.stdout.readline())
+    process.send_signal(number)
+    assert process.wait() == -number
+    assert ends(pid)
+
+
+@on_linux
+def test_another_python_does_its_work_itself(steps, tmp_path):
+    text = "import os; print(os.getppid() == int(os.environ['SHELL_PID']))"
+    mine = 'SHELL_PID=$$ CNNLAB_NURSERY="${CNNLAB_NURSERY}x" python -m steps.one'
+    process = steps(text, f"SHELL_PID=$$ python -m steps.one; {mine}; true")
+    assert process.communicate()[0].split() == ["False", "True"]
