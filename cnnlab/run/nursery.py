@@ -29,11 +29,14 @@ from multiprocessing import reduction
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 
+import psutil
+
 from cnnlab.processes import hidden, quiet
 
 POSSIBLE = hasattr(os, "fork")
-# Environment variable: the socket of one that is shared, and the folder of its Python.
+# Environment variable: the socket of one that is shared, and the folder of its packages.
 ADDRESS = "CNNLAB_NURSERY"
+PACKAGES = str(Path(psutil.__file__).resolve().parents[1])
 # What takes long to import of what workers use, and of what stages use besides.
 OF_WORKERS = ("pandas", "pydantic", "tensorflow", "keras")
 OF_STAGES = ("scipy.stats", "matplotlib.figure", "sklearn.model_selection", "mlflow")
@@ -47,7 +50,7 @@ def fork() -> Connection:
     """A connection to a new process, which serves it (`cnnlab.run.worker.serve`) in this process's
     folder, with its environment and its code."""
     global _own
-    connection = _shared()
+    connection = _connect()
     if not connection:
         with _starting:
             if not _own or _own[1].poll() is not None:
@@ -64,7 +67,7 @@ def hand_over() -> None:
     it does, this process ends as the fork does, and does not return from here."""
     begins = sys.argv[:1] == sys.orig_argv[1:2] == ["-m"]  # Python imports its package
     # On macOS what asks the system for a proxy may not survive a fork.
-    connection = sys.platform == "linux" and begins and _shared()
+    connection = sys.platform == "linux" and begins and _connect()
     if not connection:
         return
     try:
@@ -89,14 +92,17 @@ def hand_over() -> None:
     os._exit(status)
 
 
-def _shared() -> Connection | None:
-    """To the one of this command, if there is one and it runs the same Python."""
-    address, _, prefix = os.environ.get(ADDRESS, "").partition(os.pathsep)
-    if prefix != sys.prefix:
-        return None
+def _shared() -> str | None:
+    """The address of the one of this command, if there is one and it has the same packages."""
+    address, _, packages = os.environ.get(ADDRESS, "").partition(os.pathsep)
+    return address if packages == PACKAGES and Path(address).exists() else None
+
+
+def _connect() -> Connection | None:
+    """To the shared one, if there is one."""
     try:
-        return Client(address)
-    except (OSError, ValueError):  # it has ended
+        return (address := _shared()) and Client(address)
+    except OSError:  # it has ended
         return None
 
 
@@ -231,9 +237,9 @@ def main(arguments: Sequence[str]) -> None:
             _become(fork)
         return
     environment = dict(os.environ)
-    if POSSIBLE:
+    if POSSIBLE and not _shared():
         address, process = _start(*OF_STAGES)
-        environment[ADDRESS] = os.pathsep.join([address, sys.prefix])
+        environment[ADDRESS] = os.pathsep.join([address, PACKAGES])
         os.set_inheritable(process.stdin.fileno(), True)  # by the command alone, not by its stages
     os.execvpe(arguments[0], list(arguments), environment)
 

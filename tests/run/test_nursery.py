@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -96,7 +97,9 @@ def test_the_stages_of_one_command_share_it_each_with_its_folder_and_code(tmp_pa
 def test_where_the_shared_one_has_ended_a_stage_starts_its_own(tmp_path):
     folder = code(tmp_path, "own")
     (tmp_path / "stage.py").write_text(STAGE)
-    gone = f"{tmp_path / 'gone'}{os.pathsep}{sys.prefix}"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "gone"))
+    gone = f"{tmp_path / 'gone'}{os.pathsep}{nursery.PACKAGES}"
     done = subprocess.run(
         [sys.executable, tmp_path / "stage.py", folder],
         env=environment(**{nursery.ADDRESS: gone, "PYTHONPATH": str(folder)}),
@@ -260,6 +263,14 @@ def test_a_stage_ends_with_the_process_that_was_to_be_it(steps, number):
     process.send_signal(number)
     assert process.wait() == -number
     assert ends(pid)
+
+
+@on_linux
+def test_a_command_among_those_of_another_shares_its_own(steps):
+    text = "import os; print(os.getppid())"
+    process = steps(text, "for i in 1 2; do python -m cnnlab.run.nursery python -m steps.one; done")
+    one, other = process.communicate()[0].split()
+    assert one == other
 
 
 @on_linux
