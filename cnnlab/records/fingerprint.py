@@ -57,13 +57,8 @@ def fingerprint(
 
 def versions() -> dict[str, str]:
     """The libraries that compute, and their versions on this machine; whether oneDNN takes part."""
-    numbers = {name: _version(name) for name in LIBRARIES}
+    numbers = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {**numbers, "oneDNN": os.environ["TF_ENABLE_ONEDNN_OPTS"]}
-
-
-@functools.cache
-def _version(library: str) -> str:
-    return importlib.metadata.version(library)
 
 
 def code(modules: Iterable[str]) -> dict[str, str]:
