@@ -28,6 +28,8 @@ STORES = ("mlflow.db", "late.db")
 
 # Writes each file that a stage opens, and how, to $OPENED/STAGE.
 WATCH = """
+# ruff: noqa
+# fmt: off
 import os, sys
 if "OPENED" in os.environ and "DVC_STAGE" in os.environ:
     log = open(os.path.join(os.environ["OPENED"], os.environ["DVC_STAGE"]), "a", buffering=1)

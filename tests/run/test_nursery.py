@@ -199,7 +199,7 @@ def test_a_stage_is_a_fork_with_the_folder_environment_and_streams_of_its_own(st
     text = """
 import os, sys
 print("keras" in sys.modules, os.getppid(), os.getcwd(), os.environ["GIVEN"], sys.argv[1:],
-      __name__, os.path.basename(sys.argv[0]), sys.stdin.read())
+      __name__, os.path.basename(sys.argv[0]), sys.stdin.read(), flush=True)
 print("to stderr", file=sys.stderr)
 """
     shell = "cd elsewhere; export PYTHONPATH=..:$PYTHONPATH; for i in 1 2; do echo in $i | "
