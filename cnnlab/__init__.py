@@ -30,7 +30,8 @@ class _Uncached(SourceFileLoader):
 
 
 def _finder(folder: str) -> FileFinder:
-    if not any(Path(folder).is_relative_to(CODE / top) for top in ("cnnlab", "stages")):
+    there = Path(folder).resolve()
+    if not any(there.is_relative_to(CODE / top) for top in ("cnnlab", "stages")):
         raise ImportError  # so that another finder is asked
     return FileFinder(folder, (_Uncached, SOURCE_SUFFIXES))
 

@@ -47,17 +47,20 @@ def test_a_study_s_workspace_is_the_clone_s_without_dvc_too(study, root, monkeyp
     assert Path(done.stdout.strip()) == root
 
 
-def test_nothing_but_code_comes_to_lie_among_the_code(root, tmp_path):
-    """DVC hashes folders of code whole."""
+@pytest.mark.parametrize("way", ["code", "link"])
+def test_nothing_but_code_comes_to_lie_among_the_code(root, tmp_path, way):
+    """DVC hashes folders of code whole. The clone may be known by a link to it."""
+    code = tmp_path / "code"
+    (tmp_path / "link").symlink_to(code)
     for top in ("cnnlab", "stages"):
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(root / top, tmp_path / top, ignore=ignored)
+        shutil.copytree(root / top, code / top, ignore=ignored)
     run = [sys.executable, "-c", "import stages.parts.compare, cnnlab.compare.designs as it, yaml"]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / way)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     subprocess.run(run, cwd=tmp_path, env=environment, check=True)
-    made = {path.parent for path in tmp_path.rglob("*.pyc")}
-    assert made == {tmp_path / top / "__pycache__" for top in ("cnnlab", "stages")}
+    made = {path.parent for path in code.rglob("*.pyc")}
+    assert made == {code / top / "__pycache__" for top in ("cnnlab", "stages")}
 
 
 @pytest.mark.parametrize("exported", [False, True])
