@@ -19,9 +19,9 @@ from cnnlab.look.figure import (
     Picture,
     Scale,
     blank,
+    box,
     colour_bar,
     displayed,
-    draw_pixels,
     draw_tiles,
     fit,
     house_style,
@@ -311,6 +311,9 @@ def _row_height(heights: list[int]) -> int:
 
 def _little_bar(figure: Figure, left: int, top: int, height: int, scale: Scale) -> None:
     low, high = scale.norm.vmin, scale.norm.vmax
-    draw_pixels(figure, left, top, np.tile(np.linspace(high, low, height)[:, None], 8), scale)
+    axes = box(figure, left, top, 8, height)
+    axes.imshow(
+        np.linspace(high, low, height)[:, None], norm=scale.norm, cmap=scale.colours, aspect="auto"
+    )
     for value, y, va in ((high, top, "top"), (low, top + height, "bottom")):
         write(figure, left + 13, y, number(value), SMALL, WIDTH - left - 17, color=GREY, va=va)
