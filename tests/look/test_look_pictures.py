@@ -110,7 +110,7 @@ def test_overview_has_a_row_and_a_scale_a_layer():
     by_layer = {"conv1": maps(1, dead=(2,)), "pool1": 5 * maps(2, size=2), "one": maps(3, size=1)}
     picture = overview(by_layer, IMAGE, "digit 3", "baseline", 1)
     tops = [float(np.percentile(values[1], 99.5)) for values in by_layer.values()]
-    assert [norm.vmax for norm, _ in drawn(picture)[::2]] == pytest.approx(tops)
+    assert [norm.vmax for norm, _ in drawn(picture)] == pytest.approx(tops)
     for text in ("baseline", "digit 3", "conv1", "6 maps of 4×4", "1 dead", "6 maps of 2×2"):
         assert text in words(picture)
     assert f"conv1: 6 maps, 1 dead, max {by_layer['conv1'][1].max():.3g}; pool1:" in picture.alt
@@ -128,7 +128,8 @@ def test_overview_of_a_deep_network_is_thinned_and_says_so():
     by_layer = {f"conv{i}": maps(i) for i in range(40)}
     picture = overview(by_layer, IMAGE, "digit 3", "deep")
     assert "28 of 40 layers" in words(picture)
-    assert len(drawn(picture)) == 2 * 28
+    bars = [axes for axes in picture.figure.axes if axes.images]
+    assert len(drawn(picture)) == len(bars) == 28
     assert all(f"conv{i}: " in picture.alt for i in range(40))
     with pytest.raises(ValueError, match="no layer"):
         overview({}, IMAGE, "digit 3", "deep")
