@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnlab import paths
+from cnnlab import SHARED, paths
 
 STUDIES = sorted(file.parent for file in Path(__file__).parents[1].glob("studies/*/params.yaml"))
 
@@ -61,6 +61,33 @@ def test_nothing_but_code_comes_to_lie_among_the_code(root, tmp_path, way):
     subprocess.run(run, cwd=tmp_path, env=environment, check=True)
     made = {path.parent for path in code.rglob("*.pyc")}
     assert made == {code / top / "__pycache__" for top in ("cnnlab", "stages")}
+
+
+def test_processes_of_one_command_share_bytecode_and_notice_an_edit(root, tmp_path):
+    """One of as many characters too, within a second."""
+    code, shared = tmp_path / "code", tmp_path / "shared"
+    shared.mkdir()
+    for file in ("__init__.py", "errors.py"):
+        (code / "cnnlab").mkdir(parents=True, exist_ok=True)
+        (code / "cnnlab" / file).write_bytes((root / "cnnlab" / file).read_bytes())
+    run = [sys.executable, "-c", "from cnnlab import errors; print(errors.SAID)"]
+    environment = os.environ | {
+        "PYTHONPATH": str(code),
+        SHARED: f"{shared / 'socket'}{os.pathsep}{sys.prefix}",
+    }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    said, made = [], []
+    for word in ("first", "other", "third"):
+        (code / "cnnlab/errors.py").write_text(f"SAID = {word!r}\n")
+        done = subprocess.run(
+            run, cwd=tmp_path, env=environment, check=True, stdout=subprocess.PIPE
+        )
+        said.append(done.stdout.decode().strip())
+        made.append([path.read_bytes() for path in shared.rglob("errors.*.pyc")])
+    assert said == ["first", "other", "third"]
+    assert [len(files) for files in made] == [1, 1, 1]
+    assert b"third" in made[-1][0]
+    assert not list((code / "cnnlab").rglob("errors.*.pyc"))
 
 
 @pytest.mark.parametrize("exported", [False, True])

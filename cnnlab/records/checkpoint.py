@@ -14,6 +14,8 @@ import numpy as np
 from cnnlab.records.files import write_bytes
 from cnnlab.records.trial import Trial
 
+LAYOUT = 2  # of the arrays, as the trainer has them: another number wherever that changes
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -29,7 +31,8 @@ class Checkpoint:
     def __init__(self, folder: Path, trial: Trial, fingerprint: str, seconds: float = 20.0):
         """`seconds`: how much work may be lost; a checkpoint is due so long after the last one."""
         self._path = folder / f".{trial.key}.checkpoint"
-        self._mark, self._seconds, self._last = fingerprint, seconds, time.monotonic()
+        self._of = f"{fingerprint} {LAYOUT}"
+        self._seconds, self._last = seconds, time.monotonic()
 
     def due(self) -> bool:
         """Whether it is time for the next one."""
@@ -38,7 +41,7 @@ class Checkpoint:
     def save(self, arrays: list[np.ndarray], history: list[dict[str, float]]) -> None:
         """Replace the checkpoint by this state."""
         content = io.BytesIO()
-        about = json.dumps({"fingerprint": self._mark, "history": history})
+        about = json.dumps({"of": self._of, "history": history})
         np.savez(content, *arrays, about=np.array(about))
         write_bytes(self._path, content.getvalue())
         self._last = time.monotonic()
@@ -54,7 +57,7 @@ class Checkpoint:
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             print(f"{self._path}: not a checkpoint ({error}); the trial begins anew")
             return None
-        if about["fingerprint"] != self._mark:
+        if about.get("of") != self._of:  # of other code, or of an earlier cnnlab
             return None
         return Saved(about["history"], arrays)
 

@@ -12,6 +12,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +28,7 @@ from markdown_it.token import Token
 from markupsafe import Markup, escape
 from PIL import Image
 
+from cnnlab.processes import cores
 from cnnlab.report import alt, blocks, described, put
 
 HERE = Path(__file__).parent
@@ -128,6 +130,49 @@ class Losses:
         return format(int(value) if form == "d" else float(value), form)
 
 
+class _Images:
+    """Image elements of a page. What they hold is encoded side by side, outside of Python's lock,
+    while the page is written: that takes longest."""
+
+    PLACE = re.compile("\ue000([0-9]+)\ue000")  # characters that no text has
+
+    def __init__(self, pool: Executor):
+        self._pool, self._codes = pool, []
+
+    def image(self, path: Path, text: str | None = None) -> Markup:
+        """An image element that will hold its image; `text`: instead of the file's own alt text."""
+        with Image.open(path) as image:
+            width, height = image.size
+        place = f"\ue000{len(self._codes)}\ue000"
+        self._codes.append(self._pool.submit(_webp, path))
+        return Markup(
+            '<img src="data:image/webp;base64,{}" width="{}" height="{}" alt="{}" decoding="async">'
+        ).format(place, width, height, alt(path) if text is None else text)
+
+    def figure(self, path: Path, text: str | None = None) -> Markup:
+        """An image of a figure's width; of class `lines` where it has no photograph, kernel or map
+        in it, so that dark pages may turn its colours."""
+        folder, name = path.parts[-2:]
+        lines = folder in ("compare", "curves", "final") and not name.startswith("sides_")
+        chart = " lines" if lines or (folder, name) == ("inside", "changes.png") else ""
+        return Markup('<span class="figure{}">{}</span>').format(chart, self.image(path, text))
+
+    def put_into(self, page: str) -> str:
+        """The page, with what its image elements hold."""
+        return self.PLACE.sub(lambda place: self._codes[int(place[1])].result(), page)
+
+
+def _webp(path: Path) -> str:
+    """What an image element holds of an image."""
+    with Image.open(path) as image:
+        data = io.BytesIO()
+        # Lossless, and a third smaller than PNG.
+        image.convert("RGBA" if "A" in image.mode else "RGB").save(
+            data, "WEBP", lossless=True, quality=40, method=3, exact=True
+        )
+    return base64.b64encode(data.getvalue()).decode()
+
+
 def render(
     facts: Mapping[str, Any],
     charts: Mapping[str, Chart],
@@ -144,6 +189,19 @@ def render(
         losses: Held-out images by loss.
         root: The folder that figures in `facts` are relative to.
     """
+    with ThreadPoolExecutor(cores()) as pool:
+        return _render(facts, charts, explorer, losses, root, _Images(pool))
+
+
+def _render(
+    facts: Mapping[str, Any],
+    charts: Mapping[str, Chart],
+    explorer: Explorer,
+    losses: Losses,
+    root: Path,
+    elements: _Images,
+) -> str:
+    """As `render`, with its images by `elements`."""
     # What charts and the explorer show is not shown twice.
     again = {path.relative_to(root).as_posix() for c in charts.values() for path in c.instead}
     images = [image for image in facts["effects_figures"] if not any(a in image for a in again)]
@@ -151,7 +209,7 @@ def render(
         ("overview", "features", "peaks", "grad_cam", "kernels"), ()
     )
     changed |= {"effects_figures": images, "curves": () if "curves" in charts else facts["curves"]}
-    reader = _reader(root)
+    reader = _reader(root, elements)
     sections = {
         name: Markup(reader.render(text, reader.options["seen"]))
         for name, text in blocks("report.md.j2", **{**facts, **changed}).items()
@@ -165,9 +223,10 @@ def render(
         keep_trailing_newline=True,
         autoescape=True,
     )
-    environment.filters |= {"alt": alt, "caption": _caption, "image": _image, "figure": _figure}
+    environment.filters |= {"alt": alt, "caption": _caption}
+    environment.filters |= {"image": elements.image, "figure": elements.figure}
     environment.filters |= {"scale": _scale, "json": _json, "put": _put}
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         study=facts["study"],
         sections=sections,
         contents=[heading for heading in reader.options["seen"]["headings"] if heading[0] == 2],
@@ -178,6 +237,7 @@ def render(
         script_source=Markup(" ".join(map(_digest, scripts)) or "'none'"),
         style=Markup((HERE / "report.css").read_text()),
     )
+    return elements.put_into(page)
 
 
 def _engine() -> str:
@@ -196,30 +256,6 @@ def _json(value: Any) -> Markup:
     """JSON that cannot end the element it stands in."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))
-
-
-def _image(path: Path, text: str | None = None) -> Markup:
-    """An image element that holds its image; `text`: instead of the file's own alt text."""
-    with Image.open(path) as image:
-        width, height = image.size
-        data = io.BytesIO()
-        # Lossless, and a third smaller than PNG.
-        image.convert("RGBA" if "A" in image.mode else "RGB").save(
-            data, "WEBP", lossless=True, quality=40, method=3, exact=True
-        )
-    code = base64.b64encode(data.getvalue()).decode()
-    return Markup(
-        '<img src="data:image/webp;base64,{}" width="{}" height="{}" alt="{}" decoding="async">'
-    ).format(code, width, height, alt(path) if text is None else text)
-
-
-def _figure(path: Path, text: str | None = None) -> Markup:
-    """An image of a figure's width; of class `lines` where it has no photograph, kernel or map in
-    it, so that dark pages may turn its colours."""
-    folder, name = path.parts[-2:]
-    lines = folder in ("compare", "curves", "final") and not name.startswith("sides_")
-    chart = " lines" if lines or (folder, name) == ("inside", "changes.png") else ""
-    return Markup('<span class="figure{}">{}</span>').format(chart, _image(path, text))
 
 
 def _caption(path: Path) -> str:
@@ -255,7 +291,7 @@ def _scale(path: Path) -> dict[str, Any]:
         return json.loads(image.info["Scale"])
 
 
-def _reader(root: Path) -> MarkdownIt:
+def _reader(root: Path, elements: _Images) -> MarkdownIt:
     """Renders Markdown of the report; what it came across is in `options["seen"]`."""
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
     reader.options["seen"] = {"headings": [], "tables": []}
@@ -264,7 +300,7 @@ def _reader(root: Path) -> MarkdownIt:
     def image(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
         path = root / unquote(str(tokens[i].attrs["src"]))
         text = self.renderInlineAsText(tokens[i].children or [], options, env)
-        return str(_figure(path, text))
+        return str(elements.figure(path, text))
 
     reader.add_render_rule("image", image)
     reader.add_render_rule("table_open", _open_table)

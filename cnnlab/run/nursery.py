@@ -31,15 +31,19 @@ from pathlib import Path
 
 import psutil
 
+from cnnlab import SHARED
 from cnnlab.processes import hidden, quiet
 
 POSSIBLE = hasattr(os, "fork")
-# Environment variable: the socket of one that is shared, and the folder of its packages.
-ADDRESS = "CNNLAB_NURSERY"
 PACKAGES = str(Path(psutil.__file__).resolve().parents[1])
 # What takes long to import of what workers use, and of what stages use besides.
 OF_WORKERS = ("pandas", "pydantic", "tensorflow", "keras")
-OF_STAGES = ("scipy.stats", "matplotlib.figure", "sklearn.model_selection", "mlflow")
+OF_STAGES = (
+    "scipy.stats",
+    "matplotlib.figure",
+    "sklearn.model_selection",
+    "mlflow.store.tracking.sqlalchemy_store",
+)
 INTERRUPT = getattr(signal, "SIGUSR1", None)  # Ctrl-C, for a fork that is a stage
 
 _own: tuple[str, subprocess.Popen] | None = None  # of this process
@@ -94,7 +98,7 @@ def hand_over() -> None:
 
 def _shared() -> str | None:
     """The address of the one of this command, if there is one and it has the same packages."""
-    address, _, packages = os.environ.get(ADDRESS, "").partition(os.pathsep)
+    address, _, packages = os.environ.get(SHARED, "").partition(os.pathsep)
     return address if packages == PACKAGES and Path(address).exists() else None
 
 
@@ -129,10 +133,9 @@ def _serve(server: socket.socket, others: Sequence[str]) -> Connection | None:
     """Fork for each that connects, until standard input ends. In a fork: the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends its workers
     signal.signal(signal.SIGCHLD, _reap)
+    _import(others)
     while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
         connection = Connection(server.accept()[0].detach())
-        if "keras" not in sys.modules:
-            _import(others)
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             return connection
@@ -150,12 +153,17 @@ def _reap(*_: object, options: int = os.WNOHANG) -> None:
 
 
 def _import(others: Sequence[str]) -> None:
+    """Import what takes long, if nobody ends this process meanwhile."""
     with quiet():
-        with hidden("matplotlib", "sklearn"):  # a third of the time that Keras takes to import
-            for name in OF_WORKERS:
+        for name in (*OF_WORKERS, *others):
+            if select.select([sys.stdin], [], [], 0)[0]:
+                return
+            # Keras would import these for nothing, which takes half as long again.
+            absent = ("matplotlib", "sklearn") if name in OF_WORKERS else ()
+            with hidden(*absent):
                 importlib.import_module(name)
-        for name in others:
-            importlib.import_module(name)
+        if orm := sys.modules.get("sqlalchemy.orm"):
+            orm.configure_mappers()  # MLflow's, as its first query would
     gc.freeze()  # Keras collects garbage before each network: not among all of these
 
 
@@ -239,7 +247,7 @@ def main(arguments: Sequence[str]) -> None:
     environment = dict(os.environ)
     if POSSIBLE and not _shared():
         address, process = _start(*OF_STAGES)
-        environment[ADDRESS] = os.pathsep.join([address, PACKAGES])
+        environment[SHARED] = os.pathsep.join([address, PACKAGES])
         os.set_inheritable(process.stdin.fileno(), True)  # by the command alone, not by its stages
     os.execvpe(arguments[0], list(arguments), environment)
 

@@ -26,7 +26,7 @@ from cnnlab.recipe.network import Network, Weights, put, set_random
 from cnnlab.recipe.recipe import Phase, Recipe
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.seeds import derive
-from cnnlab.train import quantities
+from cnnlab.train import optimizer, quantities
 from cnnlab.train.input import (
     Data,
     at_once,
@@ -251,7 +251,7 @@ class _Compiled:
         self.model = made.model
         rates = _let_move(made, phase) if phase else {}
         rate = phase.learning_rate if phase else recipe.learning_rate
-        self.optimizer = _optimizer(recipe, self.model, rate, rates, steps * self.epochs)
+        self.optimizer = optimizer.of(recipe, self.model, rate, rates, steps * self.epochs)
         self.optimizer.build(self.model.trainable_variables)
         self._optimizer_start = [v.numpy() for v in self.optimizer.variables]
         self._steps = steps
@@ -452,90 +452,6 @@ def _let_move(made: Network, phase: Phase) -> dict[str, float]:
             if phase.lowest != 1:
                 factors[layer.name] = phase.lowest ** ((top - i) / top)
     return factors
-
-
-def _optimizer(
-    recipe: Recipe, model: keras.Model, rate: float, factors: dict[str, float], steps: int
-) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer for so many steps. `factors`: layer name -> share of the rate."""
-    config: dict = {"learning_rate": _learning_rate(recipe, rate, steps)}
-    if recipe.decay:
-        config["weight_decay"] = recipe.decay
-    if recipe.momentum:
-        config |= {"momentum": recipe.momentum, "nesterov": True}
-    if recipe.clip_norm:
-        config["global_clipnorm"] = recipe.clip_norm
-    if recipe.averages:
-        config |= {"use_ema": True, "ema_momentum": recipe.ema or 0.0}
-    kind = type(keras.optimizers.get(recipe.optimizer))
-    if recipe.mean_from is not None:
-        kind = _with_mean(kind, math.floor(recipe.mean_from * steps))
-    optimizer = _with_factors(kind, model, factors)(**config) if factors else kind(**config)
-    if recipe.decay:
-        flat = [v for v in model.trainable_variables if len(v.shape) < 2]
-        optimizer.exclude_from_weight_decay(var_list=flat)
-    # Gradients of half precision would vanish.
-    half = recipe.precision == "mixed_float16"
-    return keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
-
-
-def _with_factors(
-    kind: type[keras.optimizers.Optimizer], model: keras.Model, factors: dict[str, float]
-) -> type[keras.optimizers.Optimizer]:
-    """An optimizer class of which each variable has a learning rate of its own. (Scaled gradients
-    would not do: Adam divides by them.)"""
-    by_variable = {
-        v.value.ref(): factors[layer.name]
-        for layer in model.layers
-        if layer.name in factors
-        for v in layer.trainable_variables
-    }
-
-    class WithFactors(kind):
-        def update_step(self, gradient, variable, learning_rate):
-            factor = by_variable.get(variable.ref(), 1.0)
-            super().update_step(gradient, variable, learning_rate * factor)
-
-    return WithFactors
-
-
-def _with_mean(
-    kind: type[keras.optimizers.Optimizer], first: int
-) -> type[keras.optimizers.Optimizer]:
-    """An optimizer class whose average of the weights is their mean after each step from number
-    `first` on, from 0; before it, the weights of the last step."""
-
-    class WithMean(kind):
-        @property
-        def ema_momentum(self):
-            past = tf.cast(tf.maximum(self.iterations - first, 0), tf.float32)  # steps in the mean
-            return past / (past + 1)
-
-        @ema_momentum.setter
-        def ema_momentum(self, value):
-            pass  # Keras' own, a constant
-
-    return WithMean
-
-
-def _learning_rate(
-    recipe: Recipe, rate: float, steps: int
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    plan = recipe.schedule
-    if plan is None:
-        return rate
-    schedules, highest = keras.optimizers.schedules, rate * plan.peak
-    if plan.cycles > 1:
-        first = round(steps / plan.cycles)
-        return schedules.CosineDecayRestarts(highest, first, t_mul=1.0, m_mul=1.0, alpha=plan.floor)
-    warmup = round(steps * plan.warmup)
-    return schedules.CosineDecay(
-        highest * plan.start,
-        steps - warmup,
-        alpha=plan.floor,
-        warmup_target=highest if warmup else None,
-        warmup_steps=warmup,
-    )
 
 
 def set_up(threads: int, deterministic: bool = True) -> None:

@@ -12,7 +12,8 @@ from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.recipe.techniques.randaugment import COLOURS, LIST, WARPS
 from cnnlab.recipe.techniques.trivial_augment import _magnitudes
 from cnnlab.train.augmentation import augment
-from cnnlab.train.fit import _with_mean, fit
+from cnnlab.train.fit import fit
+from cnnlab.train.optimizer import _with_mean, of
 from cnnlab.train.tasks import segmentation
 from tests import made_up
 
@@ -295,11 +296,9 @@ def test_momentum_is_nesterov_s():
     )
     assert (recipe.optimizer, recipe.momentum) == ("sgd", 0.9)
     assert recipe.learning_rate == 10 * BASE.learning_rate
-    from cnnlab.train.fit import _optimizer
-
     weight = keras.Variable([1.0])
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    optimizer = _optimizer(recipe, model, 0.05, {}, 10)
+    optimizer = of(recipe, model, 0.05, {}, 10)
     optimizer.build([weight])
     value = velocity = 0.0
     for gradient in (1.0, -0.5, 2.0):

@@ -23,6 +23,7 @@ from cnnlab.recipe.variants import serves
 from cnnlab.run.job import trained_by
 from cnnlab.tasks import TASKS
 from cnnlab.train import fit as fitting
+from cnnlab.train import optimizer as optimizers
 from cnnlab.train.augmentation import augment, mix, resample
 from cnnlab.train.fit import fit
 from tests import made_up
@@ -448,7 +449,8 @@ def first_step(name, times=0.5):
     made = TECHNIQUES[name].apply(recipe, TECHNIQUES[name].Options(times=times))
     model = build(made)
     variables = model.trainable_variables
-    optimizer = fitting._optimizer(made, model, made.learning_rate, {}, 10)
+    optimizer = optimizers.of(made, model, made.learning_rate, {}, 10)
+    optimizer.build(variables)
     rng = np.random.default_rng(0)
     gradients = [rng.normal(size=v.shape).astype(np.float32) for v in variables]
     before = [v.numpy() for v in variables]

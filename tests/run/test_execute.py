@@ -10,10 +10,10 @@ import psutil
 import pytest
 import tensorflow as tf
 
-from cnnlab import records
+from cnnlab import SHARED, records
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError
-from cnnlab.run import device, execute, nursery, worker
+from cnnlab.run import device, execute, worker
 from cnnlab.run.backends import local
 from cnnlab.run.execute import run, run_all
 from cnnlab.run.job import NEVER, Job, Part
@@ -29,7 +29,7 @@ DEVICE = device.kind("local", 0)
 def own_nursery():
     """Workers are forks of this process's own, whose pids the tests can tell."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(nursery.ADDRESS, raising=False)
+        patch.delenv(SHARED, raising=False)
         yield
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cnnlab import SHARED
 from cnnlab.records import Trial
 from cnnlab.run import nursery
 from cnnlab.run.backends import Work, local
@@ -45,7 +46,7 @@ def code(folder, name):
 
 
 def environment(**given):
-    return {k: v for k, v in os.environ.items() if k != nursery.ADDRESS} | given
+    return {k: v for k, v in os.environ.items() if k != SHARED} | given
 
 
 def empty(folder):
@@ -102,7 +103,7 @@ def test_where_the_shared_one_has_ended_a_stage_starts_its_own(tmp_path):
     gone = f"{tmp_path / 'gone'}{os.pathsep}{nursery.PACKAGES}"
     done = subprocess.run(
         [sys.executable, tmp_path / "stage.py", folder],
-        env=environment(**{nursery.ADDRESS: gone, "PYTHONPATH": str(folder)}),
+        env=environment(**{SHARED: gone, "PYTHONPATH": str(folder)}),
         cwd=folder,
         capture_output=True,
         text=True,

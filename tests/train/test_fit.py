@@ -12,6 +12,7 @@ from cnnlab.records import Checkpoint, Trial
 from cnnlab.tasks.classification import METRICS
 from cnnlab.train import fit as fitting
 from cnnlab.train import input as inputs
+from cnnlab.train import optimizer
 from cnnlab.train.fit import fit
 from cnnlab.train.input import Data
 from cnnlab.train.tasks import classification
@@ -162,7 +163,7 @@ def test_snapshots_vote():
 def test_schedules_go_where_they_say(name, strength, expected):
     """Learning rate at the start, halfway and at the end, as a factor of the params' rate."""
     made = replace(on(**{name: strength}), epochs=10)
-    rate = fitting._learning_rate(made, BASE.learning_rate, 1000)
+    rate = optimizer._learning_rate(made, BASE.learning_rate, 1000)
     got = [float(rate(step)) / BASE.learning_rate for step in (0, 500, 999.999)]
     np.testing.assert_allclose(got, expected, atol=0.01)
 
