@@ -169,7 +169,10 @@ def _import(others: Sequence[str]) -> None:
 
 def _become(connection: Connection) -> None:
     """Do in a fork what it is for: be a stage, or a worker, which does not return."""
-    folder, sys.path[:], environment, command = connection.recv()
+    try:
+        folder, sys.path[:], environment, command = connection.recv()
+    except (EOFError, OSError):  # who asked for it has ended
+        os._exit(0)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -275,6 +275,14 @@ def test_a_command_among_those_of_another_shares_its_own(steps):
 
 
 @on_linux
+def test_what_ends_before_it_says_what_it_wants_is_passed_over(steps):
+    ask = "import os; from multiprocessing.connection import Client\n"
+    ask += "Client(os.environ['CNNLAB_NURSERY'].split(os.pathsep)[0]).close()"
+    process = steps("print('done')", f'python -c "{ask}"; python -m steps.one')
+    assert process.communicate() == ("done\n", "")
+
+
+@on_linux
 def test_another_python_does_its_work_itself(steps, tmp_path):
     text = "import os; print(os.getppid() == int(os.environ['SHELL_PID']))"
     mine = 'SHELL_PID=$$ CNNLAB_NURSERY="${CNNLAB_NURSERY}x" python -m steps.one'
