@@ -74,15 +74,18 @@ def hand_over() -> None:
     connection = sys.platform == "linux" and begins and _connect()
     if not connection:
         return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until the fork can take it
     try:
         connection.send((Path.cwd(), sys.path, dict(os.environ), sys.orig_argv[2:]))
         for stream in range(3):
             reduction.send_handle(connection, stream, None)
         fork = connection.recv()
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, lambda *_: os.kill(fork, INTERRUPT))
     except (EOFError, OSError):  # it cannot
         return
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: os.kill(fork, INTERRUPT))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     status = None
     with contextlib.suppress(EOFError, OSError):  # it has ended
         while True:
@@ -205,12 +208,12 @@ def _be_stage(client: Connection, command: list[str]) -> None:
     signal.signal(INTERRUPT, signal.default_int_handler)
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
     sys.stdout.reconfigure(line_buffering=os.isatty(1), write_through=unbuffered)
-    client.send(os.getpid())
     threading.Thread(target=_end_with, args=(client,), daemon=True).start()
     status = 1
     atexit.register(lambda: client.send(status))
     sys.argv, sys.orig_argv = command, [sys.executable, "-m", *command]
     try:
+        client.send(os.getpid())
         runpy.run_module(command[0], run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:

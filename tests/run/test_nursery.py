@@ -257,6 +257,22 @@ def test_ctrl_c_reaches_a_stage_once_and_ends_it(steps):
 
 
 @on_linux
+def test_ctrl_c_before_the_stage_has_begun_ends_it_too(steps, tmp_path):
+    """While the shared one still imports."""
+    slow = "import time; open('importing', 'w').close(); time.sleep(2)"
+    (tmp_path / "keras/__init__.py").write_text(slow)
+    process = steps("import time; time.sleep(100)", "echo started; exec python -m steps.one")
+    assert process.stdout.readline() == "started\n"
+    while not (tmp_path / "importing").exists():
+        time.sleep(0.05)
+    time.sleep(0.5)  # it has asked for the stage
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert errors.count("Traceback") == 1 and "was killed" not in errors
+
+
+@on_linux
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stage_ends_with_the_process_that_was_to_be_it(steps, number):
     process = steps(WAITS, "exec python -m steps.one")
