@@ -184,6 +184,8 @@ def steps(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # What runs the tests in the background may ignore Ctrl-C, and they would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         started.append(process)
         return process
