@@ -12,7 +12,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -136,8 +136,8 @@ class _Images:
 
     PLACE = re.compile("\ue000([0-9]+)\ue000")  # characters that no text has
 
-    def __init__(self, pool: Executor):
-        self._pool, self._codes = pool, []
+    def __init__(self):
+        self._pool, self._codes = ThreadPoolExecutor(cores()), []
 
     def image(self, path: Path, text: str | None = None) -> Markup:
         """An image element that will hold its image; `text`: instead of the file's own alt text."""
@@ -158,8 +158,9 @@ class _Images:
         return Markup('<span class="figure{}">{}</span>').format(chart, self.image(path, text))
 
     def put_into(self, page: str) -> str:
-        """The page, with what its image elements hold."""
-        return self.PLACE.sub(lambda place: self._codes[int(place[1])].result(), page)
+        """The whole page, with what its image elements hold."""
+        with self._pool:
+            return self.PLACE.sub(lambda place: self._codes[int(place[1])].result(), page)
 
 
 def _webp(path: Path) -> str:
@@ -189,19 +190,7 @@ def render(
         losses: Held-out images by loss.
         root: The folder that figures in `facts` are relative to.
     """
-    with ThreadPoolExecutor(cores()) as pool:
-        return _render(facts, charts, explorer, losses, root, _Images(pool))
-
-
-def _render(
-    facts: Mapping[str, Any],
-    charts: Mapping[str, Chart],
-    explorer: Explorer,
-    losses: Losses,
-    root: Path,
-    elements: _Images,
-) -> str:
-    """As `render`, with its images by `elements`."""
+    elements = _Images()
     # What charts and the explorer show is not shown twice.
     again = {path.relative_to(root).as_posix() for c in charts.values() for path in c.instead}
     images = [image for image in facts["effects_figures"] if not any(a in image for a in again)]
