@@ -8,7 +8,9 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 
@@ -176,8 +178,21 @@ def test_several_jobs_are_as_each_is_alone(cluster, job, tmp_path):
 def test_a_node_that_is_killed_costs_what_its_trial_did_since_the_checkpoint(
     cluster, job, local, tmp_path, monkeypatch
 ):
+    train, first, found = ray_backend._train, job.plan()[0].trial.key, []
+
+    def slowly(shared, planned, saved, *rest):
+        """As `_train`, but the first trial cannot end before its node is killed."""
+        inner = worker.train
+
+        def slowed(material, planned, checkpoint, tell):
+            return inner(material, planned, checkpoint, lambda told: (tell(told), time.sleep(0.3)))
+
+        slow = saved is None and planned.trial.key == first
+        with mock.patch.object(worker, "train", slowed if slow else inner):
+            return train(shared, planned, saved, *rest)
+
+    monkeypatch.setattr(ray_backend, "_train", slowly)
     monkeypatch.setattr(ray_backend, "CHECKPOINT_SECONDS", 0.2)
-    found = []
 
     def end_a_node():
         cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
