@@ -236,32 +236,40 @@ def _features(job: Job) -> Path:
 def serve(stage: Connection) -> None:
     """Be a worker process: train the trials that a stage sends, until it ends.
 
-    It sends (its process id, log file, environment), is sent this process's id, and sends the jobs;
-    then, again and again, what `train_for` takes, and is sent ("epoch", trial, entry of the
-    history) and at last what that returns. `environment`: says, before TensorFlow looks for
-    devices, which it sees.
+    It sends (its process id, log file, environment), and is sent this process's id. Then, again and
+    again, it sends (jobs, log file), and for each of their trials what `train_for` takes, for which
+    it is sent ("epoch", trial, entry of the history) and at last what that returns; and after them
+    None. `environment`: says, before TensorFlow looks for devices, which it sees.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which ends its workers
     of_stage, log, environment = stage.recv()
     end_with(of_stage)
     os.environ.update(environment)
+    _write_to(log)
+    stage.send(os.getpid())
+    import_training()
+
+    def tell(*epoch: Any) -> None:
+        stage.send(("epoch", *epoch))
+
+    try:
+        while True:
+            jobs, log = stage.recv()
+            _write_to(log)
+            materials = functools.cache(functools.partial(Material.of_all, jobs))
+            while (given := stage.recv()) is not None:
+                stage.send(train_for(materials, *given, tell))
+    except EOFError:
+        return
+
+
+def _write_to(log: Path) -> None:
+    """Write to a file, at its end, what this process prints."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(output, stream.fileno())
-    stage.send(os.getpid())
-    import_training()
-    try:
-        jobs = stage.recv()
-
-        def tell(*epoch: Any) -> None:
-            stage.send(("epoch", *epoch))
-
-        materials = functools.cache(lambda: Material.of_all(jobs))
-        while True:
-            stage.send(train_for(materials, *stage.recv(), tell))
-    except EOFError:
-        return
+    os.close(output)
 
 
 def train_for(

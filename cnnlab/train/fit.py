@@ -3,9 +3,9 @@
 What makes it fast on small data (each measured): images stay uint8 in one tensor where training
 computes (many of them in their memory-mapped file), and what crosses to there is the numbers of
 rows; a whole epoch, its shuffling, gathering, augmentation and steps, is one call into TensorFlow,
-and so is an evaluation; and a compiled network is reused for the next fold, its weights, optimizer
-state, statistics and seed generators reset to those of one built afresh (tests show that nothing
-leaks). On a GPU XLA compiles the step, unless that is to be deterministic.
+and so is an evaluation; and compiled networks are kept and reused, such as for the next fold, their
+weights, optimizer state, statistics and seed generators reset to those of one built afresh (tests
+show that nothing leaks). On a GPU XLA compiles the step, unless that is to be deterministic.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from cnnlab.train.input import (
 )
 
 PROBE = 64  # training images on which pre-activations are watched
+NETWORKS = 8  # compiled ones, kept: phases of one recipe, or variants, are trained in turns
 
 Entry = dict[str, float]  # of the history: what was measured after an epoch
 
@@ -433,7 +434,7 @@ def _parts(data: Data, rows: np.ndarray) -> list[np.ndarray]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=NETWORKS)
 def _compiled(recipe: Recipe, phase: int, *how) -> _Compiled:
     keras.backend.clear_session()
     return _Compiled(recipe, recipe.phases[phase - 1] if phase else None, *how)

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,11 @@ import tensorflow as tf
 from cnnlab import SHARED, records
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError
+from cnnlab.records import Trial
 from cnnlab.run import device, execute, worker
-from cnnlab.run.backends import local
+from cnnlab.run.backends import Work, local
 from cnnlab.run.execute import run, run_all
-from cnnlab.run.job import NEVER, Job, Part
+from cnnlab.run.job import NEVER, Job, Part, Planned
 from cnnlab.train import fit
 from tests import made_up
 
@@ -289,6 +291,56 @@ def without_model(files):
     return {name: content for name, content in files.items() if name != records.MODEL}
 
 
+def test_a_worker_lives_through_all_that_its_stage_asks_for(jobs, both, tmp_path, monkeypatch):
+    """Such as further rounds and sizes, unless it would begin otherwise by then."""
+
+    def ask(job):
+        _, watcher = run_them([job], tmp_path)
+        assert watcher.trained == [f"{job.name} {key}" for key in KEYS]
+        assert watcher.retried == []
+        assert contents(tmp_path / job.name) == contents(both / job.name)
+        shutil.rmtree(tmp_path / job.name)
+        (one,) = workers()
+        return one
+
+    v, placebo = jobs
+    first = ask(v)
+    assert ask(placebo) == first and ask(v) == first
+    monkeypatch.setenv("CNNLAB_CORES", "1")
+    second = ask(v)
+    assert second != first and not first.is_running()
+    second.kill()  # while it rests
+    second.wait(60)
+    third = ask(placebo)
+    assert third != second
+    local._end_all()
+    assert workers() == []
+
+
+def test_what_a_worker_had_before_comes_first():
+    """Its networks are compiled."""
+    planned = [Planned(Trial(name, 0, 0, 0), 1, "", None, None) for name in ("a", "b", "c", "a")]
+    crew = local._Crew(Work({}, planned, None, None, 0))
+
+    def chosen(last, *had):
+        taken = crew._next(last, SimpleNamespace(variants=set(had)) if had else None)
+        return taken and taken[0].trial.variant
+
+    assert chosen(None, "b") == "b"  # the first worker
+    assert chosen(None) == "a"  # the second
+    assert chosen("b", "b", "a") == "c"  # as another has "a" now
+    assert chosen("a", "a") == "a" and chosen("c", "b", "c") is None
+
+
+def test_an_error_in_handing_out_trials_ends_the_stage(job, tmp_path, monkeypatch):
+    def broken(crew, *given):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(local._Crew, "_next", broken)
+    with pytest.raises(ZeroDivisionError):
+        run_it(job, tmp_path)
+
+
 def test_several_jobs_are_as_each_is_alone(jobs, undisturbed, both, tmp_path):
     assert contents(both / "v") == without_model(contents(undisturbed))
     run(jobs[1], jobs[1].plan(), tmp_path, Watcher(), workers=1)
@@ -480,11 +532,13 @@ class InProcess:
     """A worker in this process, so that what it calls can be replaced."""
 
     def __init__(self, job):
-        self.job = job
+        self.job, self.variants = job, set()
 
     def train(self, planned, folder, with_network, tell, stop):
         materials = partial(worker.Material.of_all, [self.job])
         return worker.train_for(materials, planned, folder, with_network, tell)
+
+    def rest(self): ...
 
     def end(self): ...
 

@@ -90,6 +90,27 @@ def test_weights_and_statistics_move_as_the_phases_say(backbone, tmp_path, name,
     assert fitted.outputs.shape == (8, 3)
 
 
+@pytest.mark.parametrize("name", ["lp_ft", "gradual"])
+def test_networks_of_all_phases_are_compiled_once_and_leak_nothing(backbone, tmp_path, name):
+    """Trials go through the phases in turns, other variants between them."""
+    made, data = recipe(name, stored=0), some_data()
+
+    def train(seed):
+        fitted = phases.train(made, data, seed, backbone, tmp_path)
+        return fitted.outputs, fitted.history, fitted.model.get_weights()
+
+    fitting._compiled.cache_clear()
+    first = train(1)
+    compiled = fitting._compiled.cache_info().misses
+    assert compiled == len(made.phases) > 1
+    train(2)
+    fit(sections().recipe([]), data, seed=1)
+    again = train(1)
+    assert fitting._compiled.cache_info().misses == compiled + 1
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_equal(other, one)
+
+
 @pytest.mark.parametrize(("learning", "expected"), [(0.3, 1), (0.4, 2)])
 def test_a_phase_unfreezes_from_the_top(backbone, tmp_path, learning, expected):
     made = replace(LEARNT, phases=(Phase(1, 0.01, learning, "learning"),))

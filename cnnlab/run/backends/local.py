@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
 import queue
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,8 +60,9 @@ class _Worker:
     """A process that trains one trial after another: on CPUs a fork (`cnnlab.run.nursery`); on GPUs
     started by itself, as CUDA survives no fork once it was asked for anything."""
 
-    def __init__(self, jobs: list[Job], log: Path, place: dict[str, str]):
+    def __init__(self, log: Path, place: dict[str, str]):
         """Start it, in this environment. Raises EOFError or OSError if it dies."""
+        self.variants: set[str] = set()  # that it has trained, and whose networks it may still have
         self._process = None
         if place == device.NO_GPU and nursery.POSSIBLE:
             self._connection = nursery.fork()
@@ -71,7 +74,11 @@ class _Worker:
             other.close()
         self._connection.send((os.getpid(), log, place))
         self._pid = self._connection.recv()
-        self._connection.send(jobs)
+
+    def take(self, jobs: list[Job], log: Path) -> None:
+        """What its next trials are of, until it rests, and where it writes what it has to say.
+        Raises OSError if it has died."""
+        self._connection.send((jobs, log))
 
     def train(
         self,
@@ -83,6 +90,7 @@ class _Worker:
     ) -> tuple[str, Any] | None:
         """As `worker.train_for`; None where it is stopped before that. Raises EOFError or OSError
         if it dies."""
+        self.variants.add(planned.trial.variant)
         self._connection.send((planned, folder, with_network))
         while not stop.is_set():
             if self._connection.poll(0.2):
@@ -91,6 +99,10 @@ class _Worker:
                     return what, *rest
                 tell(*rest)
         return None
+
+    def rest(self) -> None:
+        """Let it wait for other jobs. Raises OSError if it has died."""
+        self._connection.send(None)
 
     def end(self) -> None:
         """End it, wherever it is. Returns once it has ended."""
@@ -101,6 +113,47 @@ class _Worker:
         self._connection.close()
         if self._process:
             self._process.join()
+
+
+# Workers that wait for the next trials of this process, such as a stage's further rounds or sizes:
+# they have TensorFlow imported, and networks compiled. By their seat, each with what it began in.
+_resting: dict[int, tuple[tuple, _Worker]] = {}
+
+
+def _surroundings(place: dict[str, str]) -> tuple:
+    """What a worker that starts now begins in."""
+    return Path.cwd(), list(sys.path), dict(os.environ), place
+
+
+def _rested(seat: int, place: dict[str, str], jobs: list[Job], log: Path) -> _Worker | None:
+    """The worker that rests at a seat, now at these jobs, if one that starts now would begin as it
+    did, and if it lives."""
+    began, rested = _resting.pop(seat, (None, None))
+    if rested and began == _surroundings(place):
+        with contextlib.suppress(OSError):
+            rested.take(jobs, log)
+            return rested
+    if rested:
+        rested.end()
+    return None
+
+
+def _let_rest(seat: int, place: dict[str, str], idle: _Worker) -> None:
+    """Keep a worker for later trials, until this process ends."""
+    try:
+        idle.rest()
+    except OSError:
+        idle.end()
+        return
+    _resting[seat] = _surroundings(place), idle
+    atexit.unregister(_end_all)
+    atexit.register(_end_all)  # again, so that it comes before the end of what is registered by now
+
+
+def _end_all() -> None:
+    """End all workers that rest."""
+    while _resting:
+        _resting.popitem()[1][1].end()
 
 
 class _Crew:
@@ -123,8 +176,9 @@ class _Crew:
         failures: list[str] = []
         with ThreadPoolExecutor(len(places)) as hands:
             try:
-                for i, place in enumerate(places):
-                    hands.submit(self._hand, logs / f"worker-{i}.log", place)
+                for seat, place in enumerate(places):
+                    log = logs / f"worker-{seat}.log"
+                    hands.submit(self._hand, log, seat, place).add_done_callback(self._ended)
                 left = len(self._work.missing)
                 while left:
                     event, *what = self._events.get()
@@ -132,6 +186,8 @@ class _Crew:
                         watcher.epoch(*what)
                     elif event == "again":
                         watcher.again(*what)
+                    elif event == "error":
+                        raise what[0]
                     else:
                         left -= 1
                         if event == "failed":
@@ -148,27 +204,30 @@ class _Crew:
             shutil.rmtree(logs)
         return failures
 
-    def _next(self, variant: str | None) -> tuple[Planned, int] | None:
-        """The trial that a worker takes after one of a variant: first of that, whose network it has
-        compiled, then of one that no other has; None: no trial is waiting."""
+    def _next(self, last: str | None, process: _Worker | None) -> tuple[Planned, int] | None:
+        """The trial that a worker takes after one of the variant `last`: first of that, whose
+        network it has compiled, then of one that no other has, best of one that it has had; None:
+        no trial is waiting."""
         with self._choosing:
-            if variant is not None:
-                self._busy.remove(variant)
+            if last is not None:
+                self._busy.remove(last)
             if not self._waiting:
                 return None
             waiting = [planned.trial.variant for planned, _ in self._waiting]
-            others = set(waiting) - set(self._busy)
-            choice = {variant} & set(waiting) or others or set(waiting)
+            every = set(waiting)
+            others = every - set(self._busy)
+            had = process.variants if process else set()
+            choice = {last} & every or had & others or others or every
             place = next(i for i, name in enumerate(waiting) if name in choice)
             self._busy.append(waiting[place])
             return self._waiting.pop(place)
 
-    def _hand(self, log: Path, place: dict[str, str]) -> None:
+    def _hand(self, log: Path, seat: int, place: dict[str, str]) -> None:
         """Hand trials to one worker process after another, in this environment, until none is
         waiting."""
-        process = variant = None
+        process, variant = _rested(seat, place, self._work.jobs, log), None
         try:
-            while not self._stop.is_set() and (taken := self._next(variant)):
+            while not self._stop.is_set() and (taken := self._next(variant, process)):
                 planned, deaths = taken
                 trial, part = planned.trial, self._work.part(planned.trial)
                 variant = trial.variant
@@ -192,12 +251,21 @@ class _Crew:
                         self._fail(trial, what[1], log)
                     elif what:
                         self._events.put(what)
+                    else:  # broken off within the trial
+                        process.end()
+                        process = None
         finally:
             if process:
-                process.end()
+                _let_rest(seat, place, process)
 
     def _worker(self, log: Path, place: dict[str, str]) -> _Worker:
-        return _Worker(self._work.jobs, log, place)
+        started = _Worker(log, place)
+        started.take(self._work.jobs, log)
+        return started
+
+    def _ended(self, hand: Future) -> None:
+        if error := hand.exception():
+            self._events.put(("error", error))
 
     def _tell(self, *epoch: Any) -> None:
         self._events.put(("epoch", *epoch))
