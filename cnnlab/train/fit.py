@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
+import cachetools
 import keras
 import numpy as np
 import tensorflow as tf
@@ -40,7 +41,10 @@ from cnnlab.train.input import (
 )
 
 PROBE = 64  # training images on which pre-activations are watched
-NETWORKS = 8  # compiled ones, kept: phases of one recipe, or variants, are trained in turns
+KEPT = (
+    600 * 2**20
+)  # bytes of compiled networks: phases of a recipe, and variants, are trained in turns
+GRAPHS = 64 * 2**20  # bytes that the graphs of one take, about; its variables come on top of that
 
 Entry = dict[str, float]  # of the history: what was measured after an epoch
 
@@ -434,7 +438,13 @@ def _parts(data: Data, rows: np.ndarray) -> list[np.ndarray]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-@functools.lru_cache(maxsize=NETWORKS)
+def _memory(net: _Compiled) -> int:
+    """Bytes that it counts as; one that is larger than all that are kept is kept alone."""
+    variables = (*net.model.variables, *net.optimizer.variables)
+    return min(GRAPHS + sum(4 * math.prod(v.shape) for v in variables), KEPT)
+
+
+@cachetools.cached(cachetools.LRUCache(KEPT, getsizeof=_memory), info=True)
 def _compiled(recipe: Recipe, phase: int, *how) -> _Compiled:
     keras.backend.clear_session()
     return _Compiled(recipe, recipe.phases[phase - 1] if phase else None, *how)

@@ -1,6 +1,7 @@
 """The one `fit`: what it may depend on, and what it may not."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,6 +44,23 @@ def test_same_seed_same_bits_and_a_reused_net_leaks_nothing(recipe):
     assert same(start, weights(again))
     assert np.array_equal(probabilities, again.outputs)
     assert again.history == first.history
+
+
+def test_some_small_networks_are_kept_compiled_and_a_large_one_alone():
+    def net(weights):
+        variables = SimpleNamespace(variables=[SimpleNamespace(shape=(weights,))])
+        return SimpleNamespace(model=variables, optimizer=variables)
+
+    used = fitting._compiled.cache
+    cache = type(used)(used.maxsize, getsizeof=used.getsizeof)
+    for number in range(20):
+        cache[number] = net(10_000)
+    assert set(cache) == set(range(11, 20))
+    for number in range(20, 30):
+        cache[number] = net(5_000_000)  # 40 MB with the optimizer's
+    assert set(cache) == set(range(25, 30))
+    cache["large"] = net(10**9)
+    assert set(cache) == {"large"}
 
 
 @pytest.mark.parametrize("recipe", [BASE, EVERYTHING], ids=["base", "everything"])
