@@ -131,6 +131,9 @@ def _names(whole: Any) -> Iterator[str]:
     every = list(whole.variants.every)
     if len(every) != len(list(_groups(whole))):
         yield _not("variants", every, "each name once")
+    if designs.RECOMMENDED in every:
+        why = "another name, as visualize.variants means by it the one that is recommended"
+        yield _not("variants", designs.RECOMMENDED, why)
 
 
 def _techniques_of(key: str, names: list[str], whole: Any) -> Iterator[str]:
@@ -205,7 +208,11 @@ def _further_repeats(whole: Any) -> Iterator[str]:
 def _drawn(whole: Any) -> Iterator[str]:
     every = whole.variants.every
     yield from _of_list(
-        "visualize.variants", whole.visualize.variants, every, "variant", "variants"
+        "visualize.variants",
+        whole.visualize.variants,
+        [*every, designs.RECOMMENDED],
+        "variant",
+        "variants",
     )
 
 

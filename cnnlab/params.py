@@ -24,6 +24,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from cnnlab import consistency, edited
+from cnnlab.compare.designs import RECOMMENDED
 from cnnlab.compare.options import Compare, Decide, Design, Final
 from cnnlab.data.options import KINDS, Data, Folds
 from cnnlab.errors import UserError
@@ -64,10 +65,12 @@ class Visualize(Options):
     variants: list[str] = Field(min_length=1, max_length=6)
     images: int = Field(ge=1, le=8)
 
-    def among(self, names: Iterable[str]) -> list[str]:
-        """Those of the variants that are among these; the first of these where none is."""
+    def among(self, names: Iterable[str], recommended: str) -> list[str]:
+        """Those of the variants that are among these, each once; the first of these where none is.
+        `recommended`: the name of the one that is meant by that."""
         names = list(names)
-        return [name for name in self.variants if name in names] or names[:1]
+        meant = {recommended if name == RECOMMENDED else name: None for name in self.variants}
+        return [name for name in meant if name in names] or names[:1]
 
 
 class Params(Options):

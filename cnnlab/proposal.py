@@ -158,8 +158,9 @@ class Plan:
         """The variants whose networks are looked into, six at most."""
         first = self.starts[0]
         begins = ["baseline", "augment"] if first == SCRATCH else [first, f"{first}-augment"]
-        wanted = [*begins, "all", f"{first}-all", "finetune", "finetune-augment", "baseline"]
-        return [name for name in dict.fromkeys(wanted) if name in self.variants][:6]
+        wanted = [*begins, "finetune", "finetune-augment", "baseline", "all", f"{first}-all"]
+        there = [name for name in dict.fromkeys(wanted) if name in self.variants]
+        return [*there[:5], designs.RECOMMENDED]
 
 
 def plan_for(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from cnnlab import paths, records
+from cnnlab.compare.recommend import recommended
 from cnnlab.compare.scores import Outcomes
 from cnnlab.data import findings, pool
 from cnnlab.look.figure import save
@@ -22,8 +23,7 @@ def worst(
     """Write reports/findings. `table_of`: a row an image, the worst first; `caption`: what stands
     below the image of a row."""
     dev = pool.read(paths.PREPARED / "dev")
-    candidates = pd.read_csv(paths.RECOMMENDED, dtype={"name": str}, keep_default_na=False)
-    variant = candidates.loc[candidates["recommended"], "name"].item()
+    variant = recommended(paths.RECOMMENDED)
     trials = records.read_all(paths.RUNS / variant, paths.DECIDED / variant)
     table = table_of(Outcomes.of(records.cells(trials), variant), dev)
     shutil.rmtree(paths.INSPECTED, ignore_errors=True)

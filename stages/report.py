@@ -10,6 +10,7 @@ from cnnlab import params, paths, report, tracking
 from cnnlab.compare.designs import KINDS
 from cnnlab.compare.labels import too_often_wrong
 from cnnlab.compare.metrics import METRICS, task_of
+from cnnlab.compare.recommend import recommended
 from cnnlab.compare.screening import against
 from cnnlab.data import findings, pool
 from cnnlab.recipe.variants import Sections
@@ -51,7 +52,7 @@ def main() -> None:
     }
     page = paths.REPORTS / "report.md"
     page.write_text(report.render(**facts, model_card=""))  # which is a page of its own
-    shown = views.among(curves["name"].unique())
+    shown = views.among(curves["name"].unique(), recommended(paths.RECOMMENDED))
     explorer = html.Explorer(paths.FIGURES, shown)
     figures = _charts(effects, curves, shown, options.confidence)
     single = paths.REPORTS / "report.html"
@@ -75,29 +76,28 @@ def _model_card(final: str) -> str:
 
 def _headline(options, folds, recipes, data) -> tuple[str, dict, dict]:
     """What MLflow shows of the study itself: its recommended variant, numbers and params."""
-    candidates = report.read_table(paths.RECOMMENDED)
-    recommended = candidates.loc[candidates["recommended"], "name"].item()
+    name = recommended(paths.RECOMMENDED)
     scores = report.read_table(paths.COMPARE / "ablation_scores.csv").set_index("name")
     facts = json.loads((paths.REPORTS / "ablation.json").read_text())
     file = paths.FINAL / "metrics.csv"
     test = report.read_table(file).set_index("metric")["value"].to_dict() if file.exists() else {}
-    metrics = {options.metric: float(scores.loc[recommended, options.metric])}
+    metrics = {options.metric: float(scores.loc[name, options.metric])}
     for column in (f"{options.metric}_{end}" for end in ("low", "high", "sd")):
         if column in scores and options.confidence == tracking.CONFIDENCE:
-            metrics[column] = float(scores.loc[recommended, column])
+            metrics[column] = float(scores.loc[name, column])
     metrics |= {f"effect_{k}": v for k, v in facts.get("effect", {}).items()}
-    metrics |= {f"test_{name}": value for name, value in test.items()}
+    metrics |= {f"test_{metric}": value for metric, value in test.items()}
     settings = {
         "images": data["images"]["dev"],
         "classes": len(data["classes"]),
         "shape": "x".join(map(str, data["shape"])),
-        "network": recipes[recommended].net,
+        "network": recipes[name].net,
         "folds": folds.k,
         "repeats": folds.repeats,
-        "epochs": recipes[recommended].epochs,
+        "epochs": recipes[name].epochs,
         "variants": len(scores),
     }
-    return recommended, metrics, settings
+    return name, metrics, settings
 
 
 def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) -> dict:
@@ -110,8 +110,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
     }
     effects = every[every["metric"] == metric]
     scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
-    candidates = report.read_table(paths.RECOMMENDED)
-    recommended = candidates.loc[candidates["recommended"], "name"].item()
+    best = recommended(paths.RECOMMENDED)
     failed = report.read_table(paths.FAILED)
     mechanisms = report.read_table(paths.COMPARE / "mechanisms.csv")
     placebo = effects[effects["kind"] == "placebo"]
@@ -128,8 +127,8 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
     others = [words[name] for name in questions if name != metric]
     asked = every[every["kind"].isin([*first, "placebo"])]
     return {
-        "recommendation": report.recommendation(scores, words[metric], recommended, failed, final),
-        "answer": report.answer(scores, effects, words[metric], recommended, failed),
+        "recommendation": report.recommendation(scores, words[metric], best, failed, final),
+        "answer": report.answer(scores, effects, words[metric], best, failed),
         "primary": words[metric].m.title,
         "first": [table for kind, table in tables.items() if kind in first],
         "behind": [table for kind, table in tables.items() if kind not in first],
@@ -269,10 +268,10 @@ def _of_images() -> dict:
     """What it says of labels that are likely wrong and of images that are hard."""
     every = findings.read(paths.ALL_FINDINGS)
     labels = every[every["code"] == "LAB01"]
-    candidates, table = report.read_table(paths.RECOMMENDED), report.read_table(paths.LOSSES)
+    table = report.read_table(paths.LOSSES)
     asked = "suspect" in table  # whether labels are doubted
     return {
-        "inspected": candidates.loc[candidates["recommended"], "name"].item(),
+        "inspected": recommended(paths.RECOMMENDED),
         "labels": coded.table(labels),
         "labels_muted": coded.muted(labels),
         "labels_asked": asked,

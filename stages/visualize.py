@@ -11,6 +11,7 @@ import pandas as pd
 
 from cnnlab import look, params, paths, records, tracking
 from cnnlab.compare import inside
+from cnnlab.compare.recommend import recommended
 from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.look.augmentation import affinity
@@ -34,7 +35,7 @@ def main() -> None:
     )
     dev = pool.read(paths.PREPARED / "dev")
     ended = records.without_diverged(variants.every, paths.RUNS)
-    shown = options.among(ended)
+    shown = options.among(ended, recommended(paths.RECOMMENDED))
     trials = {name: records.read_all(paths.RUNS / name) for name in shown}
     # The trials whose networks are kept.
     firsts = {name: of_variant[0] for name, of_variant in trials.items()}

@@ -275,6 +275,10 @@ HEX = "0" * 64
         ({"variants": {"train": {}, "transfer": {}}}, ["variants = {}", "at least one variant"]),
         ({"visualize.variants": ["nope"]}, ["visualize.variants = 'nope'", FIRST, "finetune"]),
         ({"visualize.variants": [FIRST] * 2}, ["visualize.variants", "each variant once"]),
+        (
+            {"variants.train.recommended": []},
+            ["variants = 'recommended'", "another name", "visualize.variants"],
+        ),
         ({"sizes.variants": ["nope"]}, ["sizes.variants = 'nope'", FIRST, "finetune"]),
         ({"sizes.variants": [FIRST] * 2}, ["sizes.variants", "each variant once"]),
         (
@@ -456,6 +460,16 @@ def test_a_variant_name_that_is_no_file_name_is_refused(refusal, name):
 def test_names_hold_nothing_that_mlflow_or_dvc_reads_otherwise(refusal, name):
     assert "study = " in refusal({"study": name})
     assert f"variants.train.{name}" in refusal({("variants", "train", name): ["dropout"]})
+
+
+def test_networks_that_are_drawn_are_each_drawn_once_and_the_recommended_one_too(edited):
+    asked = params.read(edited({"visualize.variants": ["recommended", "augment", FIRST]})).visualize
+    every = [FIRST, "augment", "dropout"]
+    assert asked.among(every, "dropout") == ["dropout", "augment", FIRST]
+    assert asked.among(every, FIRST) == [FIRST, "augment"]
+    assert asked.among([FIRST, "dropout"], "dropout") == ["dropout", FIRST]  # augment diverged
+    only = params.read(edited({"visualize.variants": ["augment"]})).visualize
+    assert only.among([FIRST, "dropout"], "dropout") == [FIRST]
 
 
 def test_all_mistakes_are_told_at_once(refusal):

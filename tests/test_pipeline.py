@@ -61,7 +61,7 @@ def shrink(path):
     p["backbone"]["epochs"] = 2
     p["techniques"]["freeze"]["epochs"] = 2
     p["sizes"].update(per_class=[2], steps=4, variants=["baseline", "freeze"])
-    p["visualize"].update(variants=["baseline", "both", "freeze"], images=1)
+    p["visualize"].update(variants=["baseline", "both", "freeze", "recommended"], images=1)
     yaml.dump(p, path)
 
 

@@ -45,6 +45,7 @@ KINDS = {
     "placebo": "Placebo: only seeds differ",
 }
 PLACEBO = "placebo"  # the technique that changes nothing but seeds
+RECOMMENDED = "recommended"  # in the place of a variant's name: the one that is recommended
 
 
 def star(techniques: Sequence[str], resolution: int = 0) -> Sets:

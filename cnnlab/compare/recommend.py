@@ -13,9 +13,11 @@ accuracy: at a probability of 0.95 it lost 1.5 points in those studies.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from cnnlab.compare.contrasts import differences, pair
 from cnnlab.compare.inference import Estimate, Split, probabilities, score_interval
@@ -84,6 +86,12 @@ def recommend(
         rows.append({**row, "level": row["p_worse"] < rules.probability})
     chosen = RULES[rule](rows)
     return [{**row, "recommended": row is chosen} for row in rows]
+
+
+def recommended(table: Path) -> str:
+    """The variant that a written table of these rows recommends."""
+    rows = pd.read_csv(table, dtype={"name": str}, keep_default_na=False)
+    return rows.loc[rows["recommended"], "name"].item()
 
 
 def _behind(lead: Estimate, rope: float) -> float:

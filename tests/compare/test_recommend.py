@@ -7,7 +7,7 @@ import pytest
 
 from cnnlab.compare.contrasts import Incomparable
 from cnnlab.compare.inference import Split, crossed, probabilities, score_interval
-from cnnlab.compare.recommend import COLUMNS, RULES, recommend
+from cnnlab.compare.recommend import COLUMNS, RULES, recommend, recommended
 from cnnlab.compare.tables import Rules
 
 RULE = Rules(probability=0.95)
@@ -186,3 +186,10 @@ def test_scores_of_other_images_are_refused():
     given = values(none=0, x=0.1)
     with pytest.raises(Incomparable):
         rows_of({"none": given["none"], "x": given["x"][:, :4]})
+
+
+def test_the_recommended_variant_is_read_by_its_name_whatever_that_looks_like(tmp_path):
+    for name in ("none", "null", "007", "1e3", "true"):
+        table = tmp_path / "recommended.csv"
+        table.write_text(f"name,techniques,recommended\nbaseline,,False\n{name},x,True\n")
+        assert recommended(table) == name

@@ -8,6 +8,7 @@ import pandas as pd
 
 from cnnlab import params, paths, records
 from cnnlab.compare.labels import MARGIN, losses, too_often_wrong
+from cnnlab.compare.recommend import recommended
 from cnnlab.compare.scores import Outcomes
 from cnnlab.data import findings, pool
 from cnnlab.look.figure import plural, save
@@ -19,8 +20,7 @@ CODE = "LAB01"
 def main() -> None:
     data, study = params.load("data", "study")
     dev = pool.read(paths.PREPARED / "dev")
-    candidates = pd.read_csv(paths.RECOMMENDED, dtype={"name": str}, keep_default_na=False)
-    variant = candidates.loc[candidates["recommended"], "name"].item()
+    variant = recommended(paths.RECOMMENDED)
     trials = records.read_all(paths.RUNS / variant, paths.DECIDED / variant)
     table = losses(Outcomes.of(records.cells(trials), variant), dev.classes)
     source = dev.manifest.set_index("image_id")["source"]
