@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cnnlab.compare import recommend as recommending
 from cnnlab.compare.contrasts import Incomparable
 from cnnlab.compare.inference import Split, crossed, probabilities, score_interval
-from cnnlab.compare.recommend import COLUMNS, RULES, recommend, recommended
+from cnnlab.compare.recommend import COLUMNS, RULES, recommend
 from cnnlab.compare.tables import Rules
 
 RULE = Rules(probability=0.95)
@@ -192,4 +193,4 @@ def test_the_recommended_variant_is_read_by_its_name_whatever_that_looks_like(tm
     for name in ("none", "null", "007", "1e3", "true"):
         table = tmp_path / "recommended.csv"
         table.write_text(f"name,techniques,recommended\nbaseline,,False\n{name},x,True\n")
-        assert recommended(table) == name
+        assert recommending.recommended(table) == name
