@@ -20,6 +20,8 @@ from cnnlab import params, tracking
 from cnnlab.errors import UserError
 
 HOST, PORT = "127.0.0.1", "5000"  # MLflow's own defaults
+# For one person one worker is enough, and no page of a study needs the processes that judge texts.
+SMALL = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 SECONDS = 300  # that a start may take on a busy machine
 
 
@@ -34,7 +36,8 @@ def main() -> int:
     address = f"http://{host}:{port}"
     path = tracking.page(study, options.metric)  # before: it brings the store up to date
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", server]
-    with subprocess.Popen([*command, "--host", host, "--port", port]) as process:
+    command += ["--host", host, "--port", port]
+    with subprocess.Popen(command, env=SMALL | os.environ) as process:
         try:
             _wait(process, address)
             _say(address, path, study)

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cnnlab import params, pull_request
+from cnnlab import params, pull_request, ui
 from tests.test_pipeline import Clone
 
 ROOT = Path(__file__).parents[1]
@@ -528,7 +528,7 @@ def test_the_pages_of_mlflow_open(clone):
     process = subprocess.Popen(
         ["make", "ui"],
         cwd=clone.root,
-        env=clone.environment() | {"MLFLOW_PORT": str(port), "MLFLOW_WORKERS": "1"},
+        env=clone.environment() | {"MLFLOW_PORT": str(port), **ui.SMALL},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnlab import paths, records, tracking
+from cnnlab import paths, records, tracking, ui
 from cnnlab.recipe.network import initial
 from tests.test_tracking import answering
 
@@ -72,10 +72,11 @@ def server(request, tmp_path_factory):
         if request.param == "postgresql":
             store = stack.enter_context(postgresql())
         port = free_port()
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+        command = [sys.executable, "-m", "mlflow", "server", "--port", str(port)]
         command += ["--backend-store-uri", store, "--artifacts-destination", folder / "artifacts"]
         log = folder / "log"
         environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+        environment |= ui.SMALL
         with log.open("w") as file:
             process = subprocess.Popen(
                 command,

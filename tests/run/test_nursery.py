@@ -118,7 +118,7 @@ import sys, time
 from cnnlab.run import device
 from cnnlab.run.backends import local
 from pathlib import Path
-worker = local._Worker([], Path(sys.argv[1]), device.NO_GPU)
+worker = local._Worker(Path(sys.argv[1]), device.NO_GPU)
 print(worker._pid, flush=True)
 time.sleep(100)
 """
@@ -136,7 +136,7 @@ def test_a_worker_goes_on_with_its_variant_and_leaves_those_of_others():
     crew = local._Crew(Work({}, waiting, None, 2, 0))
 
     def take(after):
-        taken = crew._next(after)
+        taken = crew._next(after, None)
         return taken and taken[0].trial.variant + str(taken[0].trial.fold)
 
     assert [take(None), take(None)] == ["a0", "b0"]  # by two workers
