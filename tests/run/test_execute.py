@@ -1,8 +1,13 @@
 """Trials on real worker processes: resumed, retried, pruned, and the same whoever runs them."""
 
+import os
+import pickle
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -317,6 +322,45 @@ def test_a_worker_lives_through_all_that_its_stage_asks_for(jobs, both, tmp_path
     assert workers() == []
 
 
+def test_where_nothing_can_be_forked_a_worker_lives_as_long(job, undisturbed, tmp_path):
+    """As on a GPU; and it ends with its stage."""
+    script = """
+import pickle, sys
+from pathlib import Path
+from cnnlab.run import nursery
+from cnnlab.run.backends import local
+from cnnlab.run.execute import run
+from tests.run.test_execute import Watcher
+
+def main():
+    nursery.POSSIBLE = False
+    job, pids = pickle.loads(Path("job").read_bytes()), set()
+    for name in "ab":
+        run(job, job.plan(), Path(name), Watcher(), workers=1)
+        pids |= {worker._pid for worker in local._resting.values()}
+    print(*pids)
+
+if __name__ == "__main__":
+    main()
+"""
+    (tmp_path / "job").write_bytes(pickle.dumps(job))
+    (tmp_path / "stage.py").write_text(script)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "stage.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    (pid,) = map(int, done.stdout.split())
+    assert not psutil.pid_exists(pid)
+    for name in "ab":
+        assert contents(tmp_path / name) == contents(undisturbed)
+
+
 def test_what_a_worker_had_before_comes_first():
     """Its networks are compiled."""
     planned = [Planned(Trial(name, 0, 0, 0), 1, "", None, None) for name in ("a", "b", "c", "a")]
@@ -532,7 +576,7 @@ class InProcess:
     """A worker in this process, so that what it calls can be replaced."""
 
     def __init__(self, job):
-        self.job, self.variants = job, set()
+        self.job, self.variants, self.began = job, set(), None
 
     def train(self, planned, folder, with_network, tell, stop):
         materials = partial(worker.Material.of_all, [self.job])

@@ -63,6 +63,7 @@ class _Worker:
     def __init__(self, log: Path, place: dict[str, str]):
         """Start it, in this environment. Raises EOFError or OSError if it dies."""
         self.variants: set[str] = set()  # that it has trained, and whose networks it may still have
+        self.began = _surroundings(place)
         self._process = None
         if place == device.NO_GPU and nursery.POSSIBLE:
             self._connection = nursery.fork()
@@ -115,9 +116,9 @@ class _Worker:
             self._process.join()
 
 
-# Workers that wait for the next trials of this process, such as a stage's further rounds or sizes:
-# they have TensorFlow imported, and networks compiled. By their seat, each with what it began in.
-_resting: dict[int, tuple[tuple, _Worker]] = {}
+# Workers that wait for the next trials of this process, such as a stage's further rounds or sizes,
+# by their seat: they have TensorFlow imported, and networks compiled.
+_resting: dict[int, _Worker] = {}
 
 
 def _surroundings(place: dict[str, str]) -> tuple:
@@ -128,8 +129,8 @@ def _surroundings(place: dict[str, str]) -> tuple:
 def _rested(seat: int, place: dict[str, str], jobs: list[Job], log: Path) -> _Worker | None:
     """The worker that rests at a seat, now at these jobs, if one that starts now would begin as it
     did, and if it lives."""
-    began, rested = _resting.pop(seat, (None, None))
-    if rested and began == _surroundings(place):
+    rested = _resting.pop(seat, None)
+    if rested and rested.began == _surroundings(place):
         with contextlib.suppress(OSError):
             rested.take(jobs, log)
             return rested
@@ -138,14 +139,14 @@ def _rested(seat: int, place: dict[str, str], jobs: list[Job], log: Path) -> _Wo
     return None
 
 
-def _let_rest(seat: int, place: dict[str, str], idle: _Worker) -> None:
+def _let_rest(seat: int, idle: _Worker) -> None:
     """Keep a worker for later trials, until this process ends."""
     try:
         idle.rest()
     except OSError:
         idle.end()
         return
-    _resting[seat] = _surroundings(place), idle
+    _resting[seat] = idle
     atexit.unregister(_end_all)
     atexit.register(_end_all)  # again, so that it comes before the end of what is registered by now
 
@@ -153,7 +154,7 @@ def _let_rest(seat: int, place: dict[str, str], idle: _Worker) -> None:
 def _end_all() -> None:
     """End all workers that rest."""
     while _resting:
-        _resting.popitem()[1][1].end()
+        _resting.popitem()[1].end()
 
 
 class _Crew:
@@ -256,7 +257,7 @@ class _Crew:
                         process = None
         finally:
             if process:
-                _let_rest(seat, place, process)
+                _let_rest(seat, process)
 
     def _worker(self, log: Path, place: dict[str, str]) -> _Worker:
         started = _Worker(log, place)
