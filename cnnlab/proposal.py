@@ -154,11 +154,17 @@ class Plan:
         return {"baseline": [], **named} if self.control else named
 
     @property
+    def first(self) -> list[str]:
+        """The first start by itself and with augmentation, of the variants that there are."""
+        start = self.starts[0]
+        begins = ["baseline", "augment"] if start == SCRATCH else [start, f"{start}-augment"]
+        return [name for name in begins if name in self.variants]
+
+    @property
     def drawn(self) -> list[str]:
         """The variants whose networks are looked into, six at most."""
-        first = self.starts[0]
-        begins = ["baseline", "augment"] if first == SCRATCH else [first, f"{first}-augment"]
-        wanted = [*begins, "finetune", "finetune-augment", "baseline", "all", f"{first}-all"]
+        every = f"{self.starts[0]}-all"
+        wanted = [*self.first, "finetune", "finetune-augment", "baseline", "all", every]
         there = [name for name in dict.fromkeys(wanted) if name in self.variants]
         return [*there[:5], designs.RECOMMENDED]
 
@@ -534,7 +540,7 @@ def _sizes(plan: Plan) -> str:
     return f"""\
 sizes:  # how scores change with the size of the training set
   per_class: {_flow(plan.per_class)}  # training images per class, besides all
-  variants: {_flow(plan.drawn[:2])}  # the first is what the other is compared with
+  variants: {_flow(plan.first)}  # the first is what the other is compared with
   steps: {_STEPS_FEW}  # of training, at least: few images are seen in more epochs
 """
 

@@ -41,10 +41,8 @@ from cnnlab.train.input import (
 )
 
 PROBE = 64  # training images on which pre-activations are watched
-KEPT = (
-    600 * 2**20
-)  # bytes of compiled networks: phases of a recipe, and variants, are trained in turns
-GRAPHS = 64 * 2**20  # bytes that the graphs of one take, about; its variables come on top of that
+KEPT = 600 * 2**20  # bytes of compiled networks: phases and variants are trained in turns
+GRAPHS = 64 * 2**20  # bytes, about, that one takes besides its variables
 
 Entry = dict[str, float]  # of the history: what was measured after an epoch
 
