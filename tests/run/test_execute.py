@@ -40,6 +40,12 @@ def own_nursery():
         yield
 
 
+@pytest.fixture(autouse=True)
+def workers_of_its_own():
+    """Each test begins without workers that another has left to rest."""
+    local._end_all()
+
+
 def workers():
     """Those of this process: forks of its nursery."""
     nurseries = [p for p in psutil.Process().children() if "cnnlab.run.nursery" in p.cmdline()]
