@@ -3,15 +3,10 @@
 What is not run here is in ELSEWHERE, with the test that runs it, or in NOT_RUN, with the reason.
 """
 
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +14,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cnnlab import params, pull_request, ui
+from cnnlab import params, pull_request
 from tests.test_pipeline import Clone
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +36,10 @@ ELSEWHERE = {
     "make predict STUDY=studies/photos IMAGE=~/photos/new.jpg": (
         "test_predict.py::test_it_prints_classes_and_draws_where_the_network_looks"
     ),
-    "make ui STUDY=studies/NAME": "test_ui.py::test_its_page_shows_the_variants_the_best_first",
+    **dict.fromkeys(
+        ("make ui", "make ui STUDY=studies/NAME"),
+        "test_ui.py::test_its_page_shows_the_variants_the_best_first",
+    ),
     "make predict IMAGE=photo.jpg": (
         "test_predict.py::test_it_prints_classes_and_draws_where_the_network_looks"
     ),
@@ -399,7 +397,9 @@ def test_what_the_traps_say(clone):
     "make predict STUDY=studies/photos IMAGE=~/new-photos",
     "dvc repro -f prepare",
 )
-def test_own_images(clone):
+def test_own_images_and_an_own_technique_for_them(clone):
+    code = example("docs/own-technique.md", "gaussian_dropout.py")
+    (clone.root / "cnnlab/recipe/techniques/gaussian_dropout.py").write_text(code)
     clone.sh("make study NAME=photos")
     study = "studies/photos"
     rng = np.random.default_rng(0)
@@ -412,33 +412,24 @@ def test_own_images(clone):
     p = clone.params(study)
     p["data"].update(source="image_folder", raw="data/raw/flowers", image_size=8, classes=None)
     p["data"].update(dev_per_class=12, test_per_class=None)
+    p["techniques"]["gaussian_dropout"] = {"rate": 0.3}
+    p["design"]["techniques"] = ["gaussian_dropout"]
     clone.write(p, study)
+    clone.run("make", "design", f"STUDY={study}")
     clone.sh("cd studies/photos")
     clone.sh("dvc add data/raw/flowers", study)
     assert "Running stage 'screen'" in clone.sh("make screen STUDY=studies/photos")
-    assert "Running stage 'train@dropout'" in clone.sh("make repro STUDY=studies/photos")
+    said = clone.sh("make repro STUDY=studies/photos")
+    assert "Running stage 'train@gaussian_dropout'" in said
     ask = "make predict STUDY=studies/photos IMAGE=~/new-photos"
     clone.sh(ask, really=ask.replace("~/new-photos", f"{study}/data/raw/flowers/rose"))
     assert len((clone.root / "predictions/predictions.csv").read_text().splitlines()) == 21
     report = (clone.root / study / "reports/report.md").read_text()
     assert report.startswith("# photos: ") and "rose" in report
+    assert "**gaussian_dropout**" in report and "hidden units do not echo each other" in report
     assert "Running stage 'prepare'" in clone.sh("dvc repro -f prepare", study)
     ignored = clone.run("git", "check-ignore", f"{study}/data/raw/flowers/rose/0.png")
     assert ignored.strip() and (clone.root / study / "data/raw/flowers.dvc").exists()
-
-
-def test_own_technique(clone):
-    code = example("docs/own-technique.md", "gaussian_dropout.py")
-    (clone.root / "cnnlab/recipe/techniques/gaussian_dropout.py").write_text(code)
-    p = clone.params()
-    p["techniques"]["gaussian_dropout"] = {"rate": 0.3}
-    p["design"]["techniques"] = ["dropout", "gaussian_dropout"]
-    clone.write(p)
-    clone.sh("make design")
-    said = clone.sh("make repro")
-    assert "train@gaussian_dropout" in said
-    assert "hidden units do not echo each other" in (clone.root / "reports/report.md").read_text()
-    assert "**gaussian_dropout**" in (clone.root / "reports/report.md").read_text()
 
 
 def test_crossing_starts_with_techniques(clone):
@@ -517,36 +508,6 @@ def test_a_contribution(clone):
     said = clone.run("git", *who, "commit", "-m", "x", fails=True)
     assert "files were modified by this hook" in said
     assert "import os" not in (clone.root / "cnnlab/bad.py").read_text()
-
-
-@runs("make ui")
-def test_the_pages_of_mlflow_open(clone):
-    clone.ran.add("make ui")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        ["make", "ui"],
-        cwd=clone.root,
-        env=clone.environment() | {"MLFLOW_PORT": str(port), **ui.SMALL},
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(600):
-            assert process.poll() is None
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
-                    assert b"MLflow" in answer.read()
-                break
-            except OSError:
-                time.sleep(0.5)
-        else:
-            raise AssertionError("no answer")
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def records(clone):

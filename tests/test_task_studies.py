@@ -10,13 +10,19 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from cnnlab import paths, records
+from cnnlab import new_study, paths, records
 from cnnlab.data import pool
 from cnnlab.tasks import TASKS
+from tests.data.test_mask_folder import write
+from tests.layouts import LAYOUTS, scenes
+from tests.test_new_study import make_up_costs, tree
 
-OF_TASK = {  # its primary metric, and what its report shows besides
-    "segmentation": ("iou", ["figures/masks.png", "compare/class_iou.csv", "figures/extremes.png"]),
-    "detection": ("map", ["pycocotools", "smallest third"]),
+OF_TASK = {  # its primary metric, the layout of its images, and what its report shows besides
+    "segmentation": (
+        *("iou", "mask_folder"),
+        ["figures/masks.png", "compare/class_iou.csv", "figures/extremes.png"],
+    ),
+    "detection": ("map", "yolo", ["pycocotools", "smallest third"]),
 }
 
 
@@ -26,28 +32,28 @@ def members_of(task):
 
 @pytest.fixture(scope="module", params=OF_TASK)
 def study(request, tmp_path_factory, root):
-    """The folder of a study after all of its stages, and its task."""
-    task, folder = request.param, tmp_path_factory.mktemp(request.param)
+    """The folder of a study as `make study` proposes it, with fewer variants and folds, after all
+    of its stages, and its task."""
+    task, clone = request.param, tree(tmp_path_factory.mktemp(request.param) / "clone")
+    layout = OF_TASK[task][1]
+    with pytest.MonkeyPatch.context() as patch:
+        make_up_costs(patch)
+        images = write(clone.parent / "images", LAYOUTS[layout][1](scenes()))
+        folder = new_study.create_for(clone, task, images)
     yaml = YAML()
-    p = yaml.load(root / "tests/params.yaml")
-    p.update(study=task, task=task)
-    p["data"].update(source="canvases", dev_per_class=6, test_per_class=2)
-    p["data"]["pretrain"]["task"] = None
+    p = yaml.load(folder / "params.yaml")
+    p["code"] = str(root)
+    p["data"]["image_size"] = 16
     p["folds"].update(k=2, repeats=2)
-    p["model"]["vgg"].update(filters=[8, 8], convs=1, dense=[])
-    p["train"].update(epochs=3, batch_size=8, learning_rate=0.01, techniques=["batchnorm"])
+    p["model"]["vgg"].update(filters=[8, 8], convs=1)
+    p["train"].update(epochs=3, evaluate_every=1, batch_size=8, learning_rate=0.01)
     p["train"]["members"] = members_of(task)
-    p["execution"]["workers"] = 1
-    p["design"].update(kind="star", techniques=["augment"], starts=["scratch"], placebo=False)
-    p["variants"] = {"train": {"baseline": [], "augment": ["augment"]}, "transfer": {}}
-    p["sizes"].update(per_class=[], variants=[])
-    p["decide"]["max_repeats"] = None
+    p["execution"] = {"workers": 1}
+    p["design"].update(kind="star", techniques=["augment"], placebo=False)
+    p["variants"]["train"] = {"baseline": [], "augment": ["augment"]}
     p["visualize"].update(variants=["baseline", "augment"], images=1)
-    ropes = dict.fromkeys(TASKS[task].METRICS, 0.01)
-    p["compare"].update(metric=OF_TASK[task][0], draws=200, rope=ropes)
+    p["compare"] = {"draws": 200}
     yaml.dump(p, folder / "params.yaml")
-    for name in ("raw", "raw_pretrain"):
-        (folder / "data" / name).mkdir(parents=True)
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "PYTHONPATH": str(root)}
     done = subprocess.run(
         [sys.executable, "-m", "stages"], cwd=folder, env=os.environ | store, capture_output=True
@@ -58,7 +64,7 @@ def study(request, tmp_path_factory, root):
 
 def test_its_report_answers_and_shows_what_the_task_is(study):
     folder, task = study
-    metric, shown = OF_TASK[task]
+    metric, _, shown = OF_TASK[task]
     text = (folder / "reports/report.md").read_text()
     assert f"{TASKS[task].METRICS[metric].title} " in text
     assert all(one in text for one in shown)
