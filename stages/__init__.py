@@ -27,5 +27,12 @@ def run(main: Callable[..., None]) -> None:
     try:
         main(*sys.argv[1:])
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        said = error
+    except FileNotFoundError as error:
+        if "DVC_STAGE" in os.environ or not error.filename:  # DVC runs none whose input is missing
+            raise
+        said = f"{error.filename} is not there: `dvc repro` runs the stages that make it first"
+    else:
+        return
+    print(f"error: {said}", file=sys.stderr)
+    sys.exit(2)

@@ -222,6 +222,13 @@ def _be_stage(client: Connection, command: list[str]) -> None:
     except KeyboardInterrupt:
         status = -signal.SIGINT
         raise
+    except Exception as error:  # told as the stage's own process would: from its first line on
+        frames = error.__traceback__
+        ours = __file__, runpy.run_module.__code__.co_filename
+        while frames and frames.tb_frame.f_code.co_filename in ours:
+            frames = frames.tb_next
+        traceback.print_exception(error.with_traceback(frames))
+        sys.exit(1)
 
 
 def _cuda() -> bool:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from ruamel.yaml import YAML
 
+import stages
 from cnnlab import paths
 from cnnlab.data import findings, folds, pool
 from cnnlab.errors import UserError
@@ -70,6 +71,20 @@ def everything(folder):
     return {
         p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
     }
+
+
+def test_a_stage_whose_input_is_not_there_names_it(tmp_path, monkeypatch, capsys):
+    """Where DVC runs it, DVC has seen to that."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report"])
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    with pytest.raises(SystemExit) as end:
+        stages.run(paths.RECOMMENDED.read_text)
+    said = "error: reports/compare/recommended.csv is not there: `dvc repro` runs the stages"
+    assert end.value.code == 2 and capsys.readouterr().err.startswith(said)
+    monkeypatch.setenv("DVC_STAGE", "report")
+    with pytest.raises(FileNotFoundError):
+        stages.run(paths.RECOMMENDED.read_text)
 
 
 FILES = {f"{c}/{i}.png": picture(100 * k + i) for k, c in enumerate("ab") for i in range(12)}

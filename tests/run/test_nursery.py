@@ -233,6 +233,7 @@ def test_a_stage_ends_as_by_itself(steps, text, status, says):
     process = steps(text, "python -m steps.one 2>&1; echo status $?")
     said, _ = process.communicate()
     assert said.endswith(f"{says}status {status}\n")
+    assert "nursery" not in said and "runpy" not in said  # an error is shown where it is
 
 
 WAITS = """
