@@ -293,7 +293,6 @@ def test_what_dvc_shows_of_a_change_is_readable(clone):
     clone.sh("dvc exp run -S 'techniques.dropout.rate=0.5' -n half")
     trained = {name for name, when in records(clone).items() if when != before[name]}
     assert trained and all(name.startswith("dropout/") for name in trained)
-    clone.sh(SHOW)
     shown = clone.sh(SHOW, really=f"{SHOW} --csv")
     head, *rows = [line.split(",") for line in shown.splitlines() if "," in line]
     known = {"accuracy.baseline", "accuracy.best", "effect.dropout", "techniques.dropout.rate"}

@@ -75,7 +75,8 @@ def test_a_network_of_one_size_sees_small_images_enlarged_again(seen, tmp_path):
 
 
 def test_a_network_with_a_size_of_its_own_is_asked_for_a_smaller_one(seen, tmp_path):
-    given = replace(sections(), model=made_up.model("efficientnet_lite0", size=64))
+    net = {"name": "MobileNet", "cut": "conv_pw_1_relu", "size": 64}
+    given = replace(sections(), model=made_up.model("application", **net))
     made = replace(given.recipe([NAME]), epochs=2)
     data = some_data(12, channels=3)
     resizing.train(made, data, 1, {}, tmp_path)
