@@ -469,7 +469,7 @@ def test_more_takes_longer():
 
 def test_a_few_steps_are_timed_on_this_machine(base):
     shape = (8, 8, 1)
-    costs = timing.costs({"baseline": base}, shape, False, 2)
+    costs = timing.costs({"baseline": base}, shape, False, 1)
     cost = costs["baseline"]
     assert cost.first > 0 and 0 < cost.step < 1 and cost.trial >= 0 and cost.look >= 0
     machine = timing.machine(False, 1)
