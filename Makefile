@@ -107,7 +107,8 @@ requirements: $(READY)  ## requirements*.txt from requirements*.in
 $(READY): requirements.txt
 	@case $(call given,CURDIR) in *[%:$$\"\`]*) echo 'error: Python environments, or MLflow in them, do not work in' \
 		$(call given,CURDIR)': use a path without any of % : $$ " `' >&2; exit 1;; esac
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; here = sys.version_info[:2]; sys.exit(None if (3, 11) <= here <= (3, 13) else "error: \
+	$(PYTHON) is Python %d.%d; needed is 3.11 to 3.13, for which TensorFlow is made: make PYTHON=python3.13" % here)'
 	@$(if $(word 2,$(CURDIR)),echo 'note: the path of this clone has a space:' $(call given,CURDIR) >&2)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt

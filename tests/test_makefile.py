@@ -75,6 +75,22 @@ def test_a_path_in_which_nothing_works_is_refused_in_one_line(tmp_path, name):
     assert len(said) == 1 and said[0].startswith("error: ") and str(tree.root) in said[0], said
 
 
+@pytest.mark.parametrize(("version", "fits"), [("3.10", False), ("3.13", True), ("3.14", False)])
+def test_a_python_that_tensorflow_is_not_made_for_is_refused_in_one_line(tmp_path, version, fits):
+    """Of that version as it says of itself, and that makes no environment."""
+    tree = Tree(tmp_path / "clone", git=True)
+    (tree.root / ".venv/.ready").unlink()
+    python = tmp_path / "python"
+    known = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0)"
+    answers = f'[ "$1" = -c ] && exec {sys.executable} -c "{known}; $2"'
+    python.write_text(f"#!/bin/sh\n{answers}\nexit 7\n")
+    python.chmod(0o755)
+    said = tree.make("setup", f"PYTHON={python}", fails=True)
+    refused = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(refused) == (not fits) and ("-m venv" in said) == fits, said
+    assert all(f"is Python {version}; needed is 3.11 to 3.13" in line for line in refused)
+
+
 def test_dvc_is_told_when_a_tree_becomes_a_git_clone(tmp_path):
     tree = Tree(tmp_path / "clone", git=False)
     tree.make("repro")

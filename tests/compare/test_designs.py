@@ -420,7 +420,8 @@ def test_a_technique_and_two_starts_are_a_factorial_of_two_by_two():
         for c in designs.effects(variants, sets, ["augment"], 2, (), STARTS)
     }
     assert effect["start", "finetune - freeze"] == 10
-    assert effect["main", "augment"] == 15
+    # By least squares, whose last digits are the library's.
+    assert effect["main", "augment"] == pytest.approx(15)
     assert effect["interaction", "augment × finetune - freeze"] == 5
 
 
