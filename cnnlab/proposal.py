@@ -42,6 +42,11 @@ SIZES_SCRATCH = (96, 64, 48)  # of larger images without one
 ENLARGED = 1.2  # times the median side: what a backbone has learnt from was larger, and sharp
 GOOD = 192  # pixels, below which a backbone sees less, so that techniques are cut before
 LEAST = 160  # pixels, below which it sees so much less that all else is cut first
+# The longer side by the shorter, of the images that are longest but a tenth. Up to here, squashed
+# photographs were told apart better than those cut to their middle or padded: by 1 to 2 points of
+# a head on the frozen backbone's features, 368 photographs of things in five classes, 160 to 224
+# pixels.
+LONG = 2.2
 MANY = 4000  # development images, from which no more folds are needed than for an answer
 DRAWS = 4  # augmented draws of each image whose features are kept
 STEPS = {"freeze": 400, "finetune": 150, SCRATCH: 800}  # of training, about
@@ -188,8 +193,8 @@ def plan_for(
         task=found.task,
         backbone=backbone,
         size=sizes(backbone, median)[0],
-        # Squashed a little, all of an image is seen; very long ones keep their form.
-        resize="squash" if ratio <= 1.4 else "crop" if ratio <= 2.2 else "pad",
+        # Squashed, all of an image is seen; very long ones keep their form.
+        resize="squash" if ratio <= LONG else "pad",
         channels=3 if backbone and not found.colour else None,
         flips=flips and (found.colour or photographs),
         rotations=rotations,

@@ -350,7 +350,7 @@ def test_flips_and_rotations_are_left_out_where_the_user_says_so(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "resize"),
-    [((64, 64), "squash"), ((64, 48), "squash"), ((96, 54), "crop"), ((200, 50), "pad")],
+    [((64, 64), "squash"), ((64, 48), "squash"), ((96, 54), "squash"), ((200, 50), "pad")],
 )
 def test_long_images_keep_their_form(tmp_path, size, resize):
     found = survey.survey(photographs(tmp_path / "images", {"a": 6, "b": 6}, size))
