@@ -35,7 +35,7 @@ def _places(whole: params.Params) -> Iterator[str]:
     raw, learnt = getattr(data, "raw", None), getattr(getattr(data, "pretrain", None), "raw", None)
     for key, folder in (("data.raw", raw), ("data.pretrain.raw", learnt)):
         if folder is not None:
-            yield from _no_home(key, folder) or _not_there(key, folder) or _no_text(key, folder)
+            yield from _no_home(key, folder) or _not_there(key, folder) or _not_kept(key, folder)
     weights, named = getattr(backbone, "weights", "pretrain"), ("pretrain", "package", "imagenet")
     if weights not in named and "://" not in weights:
         yield from _no_home("backbone.weights", weights) or _not_there("backbone.weights", weights)
@@ -62,23 +62,39 @@ def _not_there(key: str, path: str) -> list[str]:
     return [] if there else [f"{key} = {path!r}: there is no such file or folder"]
 
 
-def _no_text(key: str, folder: str) -> list[str]:
-    """Refuse names that are no text in UTF-8, as old archives leave them: `prepare` reads them, but
-    DVC, which keeps the folder, says no more than "surrogates not allowed"."""
-    names = [
-        os.path.join(above, name)  # noqa: PTH118  (a walk gives texts)
-        for above, folders, files in os.walk(folder)
-        for name in (*folders, *files)
-        if not name.isascii() and name.encode(errors="replace").decode() != name
-    ]
-    if not names:
-        return []
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return [
-        f"{key} = {folder!r}: {os.fsencode(min(names))}{more}: names that are"
-        " not UTF-8, which DVC cannot keep; rename them, as `convmv -r -f latin1 -t utf8"
-        " --notest` does, or put them into an archive"
-    ]
+def _not_kept(key: str, folder: str) -> list[str]:
+    """Refuse what `prepare` reads, or leaves out, and DVC cannot keep: names that are no text in
+    UTF-8, as old archives leave them, of which it says no more than "surrogates not allowed"; links
+    that lead nowhere, at which it stops; and pipes, at which it waits for ever."""
+    nameless, fileless = [], []
+    for above, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if not name.isascii() and name.encode(errors="replace").decode() != name:
+                nameless.append(os.path.join(above, name))  # noqa: PTH118  (a walk gives texts)
+        paths = [os.path.join(above, name) for name in files]  # noqa: PTH118
+        fileless += [path for path in paths if not os.path.isfile(path)]  # noqa: PTH113
+    said = []
+    for paths, what in (
+        (
+            nameless,
+            "names that are not UTF-8, which DVC cannot keep; rename them, as `convmv -r -f latin1"
+            " -t utf8 --notest` does, or put them into an archive",
+        ),
+        (
+            fileless,
+            "links that lead nowhere, pipes or devices, which DVC cannot keep; remove them, or put"
+            " the images into an archive",
+        ),
+    ):
+        if paths:
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            said.append(f"{key} = {folder!r}: {_shown(min(paths))}{more}: {what}")
+    return said
+
+
+def _shown(path: str) -> str:
+    """A path as it can be printed."""
+    return path if path.isprintable() else str(os.fsencode(path))
 
 
 def _shapes(whole: params.Params) -> Iterator[str]:

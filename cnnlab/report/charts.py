@@ -316,7 +316,9 @@ def _limits(curves: pd.DataFrame, titles: Sequence[str]) -> list[dict[str, float
 
 
 def _x(column: str) -> alt.X:
-    return alt.X(f"{column}:Q", title=None, axis=alt.Axis(labelOverlap=True))
+    # Labels stand at their ticks: moved into the plot, the first would touch the second.
+    axis = alt.Axis(labelOverlap=True, labelFlush=False)
+    return alt.X(f"{column}:Q", title=None, axis=axis)
 
 
 def _choice(name: str, options: Sequence[str]) -> Any:

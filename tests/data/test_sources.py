@@ -224,6 +224,56 @@ def test_without_a_test_part_all_images_are_one_and_that_is_said(packed, names):
     assert said[:3] == ("parts of which none is the test", ", ".join(sorted(names)), "used as one")
 
 
+WRAPPED = [
+    ("seg_train/seg_train", "seg_test/seg_test"),
+    ("1_train", "2_test"),
+    ("train_resized", "test_resized"),
+    ("trn", "tst"),
+    ("train/images", "test/images"),
+    ("train/train", "test/test"),
+]
+
+
+@pytest.mark.parametrize(("train", "test"), WRAPPED)
+def test_parts_are_known_by_a_word_of_their_names_and_by_what_they_hold(packed, train, test):
+    beside = {"seg_pred/seg_pred/9.png": picture(), "prediction/9.png": picture()}
+    source = opened(packed(in_parts(train, test) | beside, "folder"))
+    assert len(source.table) == 8 and set(source.table["label"]) == {"a", "b"}
+    for name, split in zip(source.table["source"], source.table["split"], strict=True):
+        assert split == ("test" if name.startswith(test) else "train")
+    assert {f.where for f in source.findings} == set(beside)
+
+
+def test_classes_with_words_of_parts_in_their_names_are_classes(packed):
+    files = {f"{name}/{i}.png": picture(i) for name in ("test tube", "train car") for i in (1, 2)}
+    source = opened(packed(files, "folder", "one"))
+    assert set(source.table["label"]) == {"test tube", "train car"} and not source.findings
+    deep = {
+        f"{name}/{name} {i}/{i}.png": picture(i) for name in ("test a", "train b") for i in (1, 2)
+    }
+    source = opened(packed(deep, "folder", "two"))
+    assert set(source.table["label"]) == {"test a", "train b"} and not source.findings
+
+
+def test_classes_that_hold_the_same_folders_are_said_to_be_like_parts(packed):
+    source = opened(packed(in_parts("entrenamiento", "prueba"), "folder", "one"))
+    assert set(source.table["label"]) == {"entrenamiento", "prueba"}
+    (said,) = source.findings
+    assert said.what == "classes that hold the same folders" and "each holds a, b" in said.detail
+    files = in_parts("cat", "dog") | {"cat/1.png": picture()}  # not only these
+    assert not opened(packed(files, "folder", "two")).findings
+
+
+def test_an_image_beside_the_parts_of_a_class_does_not_undo_them(packed):
+    parts = in_parts("train", "test", order="{label}/{part}/{file}")
+    stray = {"a/cover.png": picture(1), "cover.png": picture(2)}
+    source = opened(packed(parts | stray, "folder"))
+    assert len(source.table) == 8 and set(source.table["split"]) == {"train", "test"}
+    assert {(f.what, f.where) for f in source.findings} == {
+        ("image outside of the layout", name) for name in stray
+    }
+
+
 def test_test_and_validation_are_enough(packed):
     source = opened(packed(in_parts("valid", "test"), "folder"))
     assert list(source.table["split"]) == ["test"] * 4 + ["train"] * 4

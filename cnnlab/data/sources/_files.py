@@ -172,7 +172,8 @@ def _folder(root: Path) -> Files:
         with os.scandir(root / above) as entries:
             for entry in entries:
                 name, link = f"{above}{entry.name}", entry.is_symlink()
-                if entry.is_dir():
+                folder, file = _kind(entry)
+                if folder:
                     real = os.path.realpath(entry.path)
                     if real in inside:
                         files.note("link that leads in a circle", name)
@@ -181,7 +182,7 @@ def _folder(root: Path) -> Files:
                         files.note("link to a folder", name, "followed", f"to {shown(real)}")
                     files.folders.add(name)
                     waiting.append((f"{name}/", inside | {real}))
-                elif entry.is_file():
+                elif file:
                     files.keys[name] = name
                     if link:
                         files.note("link to a file", name, "followed")
@@ -190,6 +191,14 @@ def _folder(root: Path) -> Files:
                 else:
                     files.note("not a file (device, pipe or socket)", name)
     return files
+
+
+def _kind(entry: os.DirEntry) -> tuple[bool, bool]:
+    """Whether it is a folder, and whether it is a file, or a link to one."""
+    try:
+        return entry.is_dir(), entry.is_file()
+    except OSError:  # a link that leads to itself
+        return False, False
 
 
 class Remote:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from cnnlab.data.sources import Finding, shown
 
@@ -18,6 +18,7 @@ _NAMES = {
     part: re.compile(rf"({_ABOUT}[ _-])?({names})([ _-]?({_ABOUT}|(data)?set|split|\d+))?")
     for part, names in _NAMES.items()
 }
+ABBREVIATED = {"trn": "train", "tst": "test"}
 SPLIT = {"train": "train", "validation": "train", "test": "test"}
 
 
@@ -28,11 +29,22 @@ def part(name: str) -> str | None:
     return next((part for part, names in _NAMES.items() if names.fullmatch(name)), None)
 
 
-def settle(names: Iterable[str]) -> tuple[dict[str, str], list[Finding]]:
+@functools.cache
+def likely(name: str) -> str | None:
+    """As `part`, also where the name has a word of theirs among others (seg_train, 2_test), which
+    the names of classes may have too."""
+    words = {ABBREVIATED.get(word, word) for word in re.split(r"[^a-z]+", name.casefold())}
+    found = {part(word) for word in words} - {None}
+    return part(name) or (found.pop() if len(found) == 1 else None)
+
+
+def settle(
+    names: Iterable[str], part: Callable[[str], str | None] = part
+) -> tuple[dict[str, str], list[Finding]]:
     """The `split` of what comes in parts of these names, and what is to be said of it.
 
     Validation images are development images, as those of train are. Where there is no test part, or
-    nothing beside it, or a part of an unknown name, all images are one.
+    nothing beside it, or a part of an unknown name, all images are one. `part`: of a name.
     """
     names = sorted(set(names))
     parts = {name: part(name) for name in names}

@@ -1,17 +1,21 @@
 """A folder of images with one sub-folder a class, here or behind an fsspec URL, or a .tar or .zip.
 
 Folders of parts above the class folders, or below them, keep their meaning: train, validation, test
-and other usual names of those, see `_splits`. Folders that wrap all of it are seen through.
+and other usual names of those, see `_splits`. Folders that wrap all of it, or all of a part, are
+seen through.
 Archives are read in place; see `_files` for what is refused.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pandas as pd
 
 from cnnlab.data.sources import Source, _splits, refused, shown, tidy
 from cnnlab.data.sources._files import Files, images, is_hidden, look
 
+WRAPS = {"image", "images", "imgs", "pictures", "photos", "data", "dataset", "classes"}
 LAYOUT = "one folder a class with images in it, optionally below train/ and test/"
 
 
@@ -31,20 +35,22 @@ def _table(files: Files) -> tuple[list[str], pd.DataFrame]:
     """The names that fit the layout, in their order, and a row for each."""
     paths = [name.split("/") for name in images(files)]
     at = _wrapping(paths)
-    part_at, class_at = _levels(paths, at)
+    part_at, class_at, part_of = _levels(paths, at)
     rows = []
     for parts in paths:
         name = "/".join(parts)
         part = parts[part_at] if part_at is not None and len(parts) > part_at + 1 else ""
-        if part and _splits.part(part) and len(parts) <= class_at + 1:
+        if part and part_of(part) and len(parts) <= class_at + 1:
             files.note("image without a class folder", name)
-        elif len(parts) <= class_at + 1 or (part_at is not None and not _splits.part(part)):
+        elif len(parts) <= class_at + 1 or (part_at is not None and not part_of(part)):
             files.note("image outside of the layout", name, detail=f"expected: {LAYOUT}")
         else:
             rows.append((name, parts[class_at], part))
-    rows = _of_classes(rows, files)
-    split, findings = _splits.settle(part for _, _, part in rows)
+    rows = _of_classes(rows, files, part_of)
+    split, findings = _splits.settle((part for _, _, part in rows), part_of)
     files.findings += findings
+    if part_at is None:
+        _note_alike(paths, class_at, files)
     filled = {tuple(parts[: class_at + 1]) for parts in paths}
     for folder in sorted(files.folders):
         parts = folder.split("/")
@@ -65,26 +71,71 @@ def _wrapping(paths: list[list[str]]) -> int:
     return at
 
 
-def _levels(paths: list[list[str]], at: int) -> tuple[int | None, int]:
-    """Where in the paths the name of the part is, None for nowhere, and where that of the class."""
+def _levels(paths: list[list[str]], at: int) -> tuple[int | None, int, Callable]:
+    """Where in the paths the name of the part is, None for nowhere, and where that of the class;
+    and which part a name is."""
     above = {p[at] for p in paths if len(p) > at + 1}
     below = {p[at + 1] for p in paths if len(p) > at + 2}
     known = {name for name in above if _splits.part(name)}
     if len(known) > 1 and any(p[at] in known for p in paths if len(p) > at + 2):
-        return at, at + 1
-    deep = all(len(p) > at + 2 for p in paths)
-    if deep and len(below) > 1 and all(map(_splits.part, below)):
-        return at + 1, at
-    return None, at
+        return at, _below(paths, at, known), _splits.part
+    # Names of classes may have such words too: the same folders in two of them tell.
+    known = {name for name in above if _splits.likely(name)}
+    class_at = _below(paths, at, known)
+    held = _held(paths, at, class_at)
+    classes = [held[name] for name in known if name in held]
+    if len(classes) > 1 and len(set.intersection(*classes)) > 1:
+        return at, class_at, _splits.likely
+    deep = sum(len(p) > at + 2 for p in paths)
+    if 2 * deep > len(paths) and len(below) > 1 and all(map(_splits.part, below)):
+        return at + 1, at, _splits.part
+    return None, at, _splits.part
 
 
-def _of_classes(rows: list[tuple[str, str, str]], files: Files) -> list[tuple[str, str, str]]:
+def _held(paths: list[list[str]], at: int, below: int) -> dict[str, set[str]]:
+    """Of each folder at a level the names of those at the level `below` that it holds."""
+    held: dict[str, set[str]] = {}
+    for parts in paths:
+        if len(parts) > below + 1:
+            held.setdefault(parts[at], set()).add(parts[below])
+    return held
+
+
+def _below(paths: list[list[str]], at: int, known: set[str]) -> int:
+    """Where the name of the class is below those of the parts `known`: below a folder, too, that
+    wraps all of a part, as train/images/ does, and not those of others."""
+    held, below = _held(paths, at, at + 1), at + 1
+    held = {part: folders for part, folders in held.items() if part in known}
+    deeper = _held(paths, at, at + 2)
+
+    def wraps(name: str) -> bool:
+        return name.casefold() in WRAPS or bool(_splits.likely(name))
+
+    one = all(len(folders) == 1 and all(map(wraps, folders)) for folders in held.values())
+    return at + 2 if one and any(part in deeper for part in held) else below
+
+
+def _note_alike(paths: list[list[str]], at: int, files: Files) -> None:
+    """Say it where all classes hold the same folders and nothing else, as parts would."""
+    direct = {parts[at] for parts in paths if len(parts) == at + 2}
+    held = _held(paths, at, at + 1)
+    first = next(iter(held.values()), set())
+    if len(held) > 1 and len(first) > 1 and not direct and all(h == first for h in held.values()):
+        names = ", ".join(map(shown, sorted(first)))
+        detail = f"each holds {names}: if those are the classes, call these folders train and test"
+        where = ", ".join(map(shown, sorted(held)))
+        files.note("classes that hold the same folders", where, "read as classes", detail)
+
+
+def _of_classes(
+    rows: list[tuple[str, str, str]], files: Files, part_of: Callable
+) -> list[tuple[str, str, str]]:
     """Without the parts none of whose folders is a class of train, as where test images lie in one
     folder because nobody knows what they are."""
     classes: dict[str, set[str]] = {}
     for label, part in {row[1:] for row in rows}:
         classes.setdefault(part, set()).add(tidy(label).casefold())
-    train = {c for part, held in classes.items() if _splits.part(part) == "train" for c in held}
+    train = {c for part, held in classes.items() if part_of(part) == "train" for c in held}
     lone = {part for part, held in classes.items() if train and not held & train}
     for name, label, part in rows:
         if part in lone:
