@@ -413,9 +413,10 @@ def _per_class(whole: Any) -> Iterator[str]:
         return
     most = images - ceil(images / k)
     for size in sizes if whole.sizes.variants else ():
-        if size > most:
+        if size >= most:
             have = f"data.dev_per_class = {images} in folds.k = {k} folds leave to train on"
-            yield _not("sizes.per_class", size, f"at most {most}, which {have}")
+            allowed = f"less than {most}, which {have}, and which variants are tried with anyway"
+            yield _not("sizes.per_class", size, allowed)
 
 
 @_rule("data.classes", "data.pretrain", kind=FIT)

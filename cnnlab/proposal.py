@@ -181,13 +181,13 @@ def plan_for(
 
     Raises UserError for a class of too few images.
     """
-    dev, test, distinct = _counts(found)
+    dev, test, distinct, groups = _counts(found)
     median = int(np.median(found.sides))
     photographs = found.colour and median >= PHOTOGRAPH
     backbone = photographs if network == "auto" else network == "backbone"
     n = sum(dev.values())
     ratio = float(np.quantile(found.ratios, 0.9))
-    k = min(5 if n < MANY else FEWEST_TRAININGS, max(2, distinct - 1))
+    k = min(5 if n < MANY else FEWEST_TRAININGS, max(2, min(distinct - 1, groups)))
     task = TASKS[found.task]
     plan = Plan(
         task=found.task,
@@ -223,30 +223,43 @@ def sizes(backbone: bool, median: int) -> list[int]:
     return [size for size in known if not enough or size <= enough[-1]]
 
 
-def _counts(found: Survey) -> tuple[dict[str, int], dict[str, int], int]:
-    """Images to develop on and to test by class, and of the rarest class those that differ."""
+def _counts(found: Survey) -> tuple[dict[str, int], dict[str, int], int, int]:
+    """Images to develop on and to test by class, and of the rarest class those to develop on that
+    differ, and their groups."""
     usable = found.usable
-    dev_rows = usable[usable["split"] == "train"] if found.own_test else usable
+    dev_rows, given = usable, usable[usable["split"] == "test"]
+    if found.own_test:  # what is in both parts is judged, not learnt
+        learnt = (usable["split"] == "train") & ~usable["mark"].isin(given["mark"])
+        dev_rows = usable[learnt & ~usable["group"].isin(given["group"])]
     counts = dev_rows["label"].value_counts()
-    distinct = dev_rows.groupby("label")["mark"].nunique()
-    needed = NEEDED_TRAIN if found.own_test else NEEDED
+    differ = dev_rows.groupby("label")[["mark", "group"]].nunique()
+    needed, parts = (NEEDED_TRAIN, 2) if found.own_test else (NEEDED, 3)
     for name in found.classes:
-        have = int(distinct.get(name, 0))
-        if have < needed:
-            kind = "to train on" if found.own_test else "that can be read and differ"
-            way = "add some or take its folder away"
-            if not found.labels_are_all:
-                kind, way = f"{kind} on which it is the largest", "add some, or count it to another"
+        images, groups = differ.loc[name] if name in differ.index else (0, 0)
+        kind = "to train on" if found.own_test else "that can be read and differ"
+        way = "add some or take its folder away"
+        if not found.labels_are_all:
+            kind, way = f"{kind} on which it is the largest", "add some, or count it to another"
+        if images < needed:
             raise UserError(
-                f"images {found.place!r}: class {name!r} has {have} images {kind}; needed: "
+                f"images {found.place!r}: class {name!r} has {images} images {kind}; needed: "
                 f"{needed}, so {way}"
             )
+        if groups < parts:
+            raise UserError(
+                f"images {found.place!r}: class {name!r} has images of {groups} groups; needed: "
+                f"{parts}, as a group is learnt, held out or tested as a whole, so {way}"
+            )
     if found.own_test:
-        tests = usable[usable["split"] == "test"]["label"].value_counts()
-        return dict(counts), {c: int(tests.get(c, 0)) for c in counts.index}, int(distinct.min())
-    test = {c: max(1, round(TEST_SHARE * int(n))) for c, n in counts.items()}
+        tests = given["label"].value_counts()
+        test = {c: int(tests.get(c, 0)) for c in counts.index}
+        return dict(counts), test, int(differ["mark"].min()), int(differ["group"].min())
+    smallest = usable.groupby(["label", "group"]).size().groupby("label").min()
+    test = {c: max(int(smallest[c]), round(TEST_SHARE * int(n))) for c, n in counts.items()}
     dev = {c: int(n) - test[c] for c, n in counts.items()}
-    return dev, test, int(min(distinct[c] - test[c] for c in counts.index))
+    distinct = min(differ["mark"][c] - test[c] for c in counts.index)
+    groups = min(n - max(1, round(TEST_SHARE * n)) for n in differ["group"])
+    return dev, test, int(distinct), int(groups)
 
 
 # Less, in the order in which it is cut ------------------------------------------------------------

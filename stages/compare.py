@@ -182,8 +182,11 @@ def _recommend(study: Study, final) -> None:
     metric = study.options.metric
     rules = comparison.rules_of(metric, study.options)
     rules = replace(rules, probability=final.probability)
-    values = {name: study.compared.values[metric][name] for name in study.real}
-    rows = recommend(final.rule, values, study.techniques, study.costs, study.compared.split, rules)
+    every = study.compared.values[metric]
+    values = {name: every[name] for name in study.real}
+    beside = [every[name] for name in study.grids if name not in values]
+    split, costs = study.compared.split, study.costs
+    rows = recommend(final.rule, values, study.techniques, costs, split, rules, beside)
     csv(rows, paths.RECOMMENDED, [])
 
 

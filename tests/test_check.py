@@ -1,6 +1,7 @@
 """check: all that is wrong with params at once, by the keys that the user wrote, within a second or
 two, also what today would fail only in a later stage."""
 
+import os
 import subprocess
 import sys
 import time
@@ -69,9 +70,9 @@ HOSTILE = {
         {"compare.pairs": [["all", "baseline"], ["baseline", "all"]]},
         ["compare.pairs = ['baseline', 'all']: allowed: each two variants once"],
     ),
-    "more images than a fold has": (
-        {"sizes.per_class": [10, 33]},
-        ["sizes.per_class = 33: allowed: at most 24, which data.dev_per_class = 30 in folds.k = 5"],
+    "as many images as a fold has": (
+        {"sizes.per_class": [10, 24]},
+        ["sizes.per_class = 24: allowed: less than 24, which data.dev_per_class = 30 in folds.k"],
     ),
     "a size twice": ({"sizes.per_class": [10, 10]}, ["sizes.per_class = [10, 10]: allowed: each"]),
     "more folds than images": (
@@ -279,3 +280,17 @@ def test_check_takes_a_second_or_two(root):
     heavy = {"tensorflow", "keras", "mlflow", "matplotlib", "sklearn", "dvc", "ray"}
     assert not heavy & set(modules)
     assert float(seconds) < 4
+
+
+def test_what_dvc_cannot_keep_is_told_before_it_stops_or_waits_at_it(said):
+    images("data/raw", (32, 32), (32, 32))
+    changes = FREE | {"data.image_size": 16}
+    assert said(changes) == []
+    Path("data/raw/a/gone.png").symlink_to("nowhere")
+    Path("data/raw/a/self.png").symlink_to("self.png")
+    os.mkfifo("data/raw/pipe")
+    Path(os.fsdecode(b"data/raw/caf\xe9.png")).write_bytes(b"x")
+    nameless, fileless = said(changes)
+    start = "data.raw = 'data/raw': "
+    assert nameless.startswith(f"{start}b'data/raw/caf\\xe9.png': names that are not UTF-8")
+    assert fileless.startswith(f"{start}data/raw/a/gone.png and 2 more: links that lead nowhere")

@@ -368,6 +368,26 @@ def test_folds_are_as_many_as_the_rarest_class_allows(tmp_path):
     assert plan.images > proposal.MANY and (plan.k, plan.repeats) == (4, 1)  # enough to decide
 
 
+def test_folds_and_test_images_are_of_whole_groups(tmp_path):
+    """Three patients of ten images: one is tested, two are the folds."""
+    folder = photographs(tmp_path / "images", {"a": 30, "b": 30}, (16, 16))
+    rows = [f"{c}/{i}.jpg,{c},{c}{i // 10}" for c in "ab" for i in range(30)]
+    table = folder / "table.csv"
+    table.write_text("\n".join(["path,label,group", *rows]))
+    plan = proposal.plan_for(survey.survey(table))
+    assert plan.test == {"a": 10, "b": 10} and plan.dev == {"a": 20, "b": 20} and plan.k == 2
+    table.write_text("\n".join(["path,label,group", *rows[10:]]))
+    with pytest.raises(UserError, match="class 'a' has images of 2 groups; needed: 3"):
+        proposal.plan_for(survey.survey(table))
+
+
+def test_images_of_both_parts_are_not_counted_as_learnt(tmp_path):
+    folder = photographs(tmp_path / "images/train", {"a": 10, "b": 10}).parent
+    shutil.copytree(folder / "train", folder / "test")
+    with pytest.raises(UserError, match="class 'a' has 0 images to train on"):
+        proposal.plan_for(survey.survey(folder))
+
+
 def test_a_test_part_is_used_where_there_is_one(tmp_path):
     counts = {"train/a": 10, "train/b": 10, "test/a": 5, "test/b": 5}
     found = survey.survey(photographs(tmp_path / "images", counts, (16, 16)))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["name", "techniques", "score", "low", "high", "cost", "behind", "behind_low"]
 COLUMNS += ["behind_high", "p_worse", "level", "recommended"]
+ROUNDING = 1e-12  # of a score, below which a lead is none
 EVEN = 0.5  # odds above which the rule `best` keeps a technique
 
 
@@ -54,12 +55,14 @@ def recommend(
     costs: Mapping[str, float],
     split: Split,
     rules: Rules,
+    beside: Sequence[np.ndarray] = (),
 ) -> list[dict]:
     """One row a variant, one of which is recommended.
 
     values: variant -> (repeats, images) on the metric of `rules`. techniques: variant -> what is
     on. costs: variant -> what one training takes, at least 0. rules: `probability` is the one at
-    which the rule `simplest` passes over a variant.
+    which the rule `simplest` passes over a variant. beside: values of what the study has and nobody
+    takes home, a placebo: with one repeat they tell, as the others do, how far scores vary.
 
     Columns, besides name, techniques and cost: `score`, `low`, `high` (its interval); `behind`,
     `behind_low`, `behind_high` (the best one's lead over it, in the metric's units, with its
@@ -67,12 +70,12 @@ def recommend(
     is larger than the rope); `level` (that is below `rules.probability`: too close to the best to
     call); `recommended`. Raises Incomparable for scores of other images.
     """
-    sign = 1.0 if rules.higher_is_better else -1.0
-    best = max(values, key=lambda name: sign * float(np.mean(values[name])))
+    sign, whole = 1.0 if rules.higher_is_better else -1.0, values
+    best, values = _led(values, sign)
     others = [name for name in values if name != best]
     leads = [sign * differences(pair(best, name), values) for name in others]
     leads = dict(zip(others, rules.estimates(leads, split), strict=True))
-    scores = dict(zip(values, rules.estimates(list(values.values()), split), strict=True))
+    scores = dict(zip(whole, rules.estimates([*whole.values(), *beside], split), strict=False))
     rows = []
     for name, score in scores.items():
         low, high = score_interval(score, rules.confidence, bounds_of(rules.metric))
@@ -86,6 +89,28 @@ def recommend(
         rows.append({**row, "level": row["p_worse"] < rules.probability})
     chosen = RULES[rule](rows)
     return [{**row, "recommended": row is chosen} for row in rows]
+
+
+def _led(values: Values, sign: float) -> tuple[str, Values]:
+    """The best variant, and the values by which it leads all others: the best mean, or where some
+    have more repeats than others, one that none leads on the repeats that both have. Where these
+    go round in a circle, only repeats that all have count."""
+    means: dict[str, float] = {name: sign * float(np.mean(v)) for name, v in values.items()}
+    best, seen = max(means, key=means.__getitem__), set()
+    while best not in seen:
+        seen.add(best)
+
+        def lead(name: str, best: str = best) -> float:
+            both = min(len(values[name]), len(values[best]))
+            return sign * float(np.mean(values[name][:both]) - np.mean(values[best][:both]))
+
+        ahead = max(values, key=lead)
+        if lead(ahead) <= ROUNDING:
+            return best, values
+        best = ahead
+    common = min(map(len, values.values()))
+    values = {name: v[:common] for name, v in values.items()}
+    return max(values, key=lambda name: sign * float(np.mean(values[name]))), values
 
 
 def recommended(table: Path) -> str:

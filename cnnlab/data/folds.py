@@ -40,8 +40,8 @@ def make(manifest: pd.DataFrame, k: int, repeats: int, seed: int) -> pd.DataFram
 
 
 def enough(folds: pd.DataFrame, manifest: pd.DataFrame, sizes: Iterable[int]) -> None:
-    """Check that every fold leaves so many images of each class to train on. Raises UserError that
-    names the class where one does not."""
+    """Check that every fold leaves so many images of each class to train on, and more of some.
+    Raises UserError that names the class where one does not."""
     labels = folds["image_id"].map(manifest.set_index("image_id")["label"])
     held_out = folds.groupby([labels, "repeat", "fold"]).size().groupby(level=0).max()
     left = manifest["label"].value_counts() - held_out
@@ -51,6 +51,11 @@ def enough(folds: pd.DataFrame, manifest: pd.DataFrame, sizes: Iterable[int]) ->
             raise UserError(
                 f"params.yaml: sizes.per_class = {size}: at most {left[few]} of class {few!r} are "
                 "left to train on where a fold is held out"
+            )
+        if size >= round(left.mean()):
+            raise UserError(
+                f"params.yaml: sizes.per_class = {size}: that is all that are left to train on"
+                " where a fold is held out, which variants are tried with anyway"
             )
 
 

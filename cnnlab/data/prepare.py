@@ -199,7 +199,10 @@ def draw(
     if dev_per_class is None:
         order = ["test", "pretrain", "dev"]
         if not comes_split and test_per_class is None:
-            wanted["test"] = {c: max(1, round(test_share * int(available[c]))) for c in target}
+            by_group = shuffled.groupby(["label", "group"]).size().groupby("label").min()
+            wanted["test"] = {
+                c: max(int(by_group[c]), round(test_share * int(available[c]))) for c in target
+            }
     shuffled["split"] = _placed(shuffled, wanted, order, comes_split)
     if dev_per_class is None:
         in_dev = set(shuffled["label"][shuffled["split"] == "dev"])
@@ -207,6 +210,16 @@ def draw(
             raise UserError(
                 f"params.yaml: data.dev_per_class = null: of class {label!r}, {available[label]} "
                 "images, none is left for the dev pool"
+            )
+        in_test = set(shuffled["label"][shuffled["split"] == "test"])
+        for label in sorted(set(target) - in_test) if not comes_split else ():
+            groups = shuffled["group"][shuffled["label"] == label].nunique()
+            raise UserError(
+                f"params.yaml: data.test_per_class = null, test_share = {test_share:g}: of class"
+                f" {label!r}, {available[label]} images in {groups} groups, none is left to test"
+                if test_per_class is None
+                else f"params.yaml: data.test_per_class = {test_per_class}: of class {label!r},"
+                f" {available[label]} images in {groups} groups, no group is so small"
             )
     else:
         _require_all("dev", "dev_per_class", dev_per_class, wanted["dev"], available, shuffled)

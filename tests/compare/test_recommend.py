@@ -46,6 +46,50 @@ def recommended(given, rule="best", **changes):
     return chosen(rows_of(given, rule, **changes))
 
 
+# Of the best -------------------------------------------------------------------------------------
+
+
+def test_of_unequal_repeats_the_best_is_one_that_none_leads():
+    """`x` has the better mean, of a lucky first repeat; on what both have, `xy` is ahead."""
+    given = values(none=0, x=0.1, y=0.01, xy=0.12)
+    given["x"] = given["x"][:1] + 0.04
+    given["xy"][0] += 0.05
+    assert np.mean(given["x"]) > np.mean(given["xy"])
+    loss = {name: 1 - v for name, v in given.items()}
+    for rule in RULES:
+        for signed, higher in ((given, True), (loss, False)):
+            rows = rows_of(signed, rule, higher_is_better=higher)
+            assert min(row["behind"] for row in rows) == 0
+            assert [row["name"] for row in rows if row["behind"] == 0] == ["xy"]
+
+
+def test_where_leads_go_round_in_a_circle_only_repeats_that_all_have_count():
+    """a leads b on the first repeat, b leads c on two, c leads a on the first."""
+    level = {"a": [0.6], "b": [0.5, 0.9], "c": [0.65, 0.7]}
+    rng = np.random.default_rng(0)
+    given = {
+        name: np.array(means)[:, None] + rng.normal(0, 0.001, (len(means), N))
+        for name, means in level.items()
+    }
+    rows = recommend(
+        "best", given, dict.fromkeys("abc", ()), dict.fromkeys("abc", 1.0), SPLIT, RULE
+    )
+    behind = {row["name"]: row["behind"] for row in rows}
+    assert behind["c"] == 0 and min(behind.values()) == 0
+    assert behind["b"] == pytest.approx(0.15, abs=0.001)  # of the first repeat alone
+
+
+def test_scores_have_the_intervals_that_all_of_the_study_give():
+    """With one repeat what stands beside the variants, as a placebo does, counts too."""
+    given = {name: v[:1] for name, v in values(none=0, x=0.1, y=0, xy=0.1).items()}
+    beside = [np.random.default_rng(5).uniform(0, 1, (1, N))]
+    rows = recommend("best", given, TECHNIQUES, COSTS, SPLIT, RULE, beside)
+    every = RULE.estimates([*given.values(), *beside], SPLIT)
+    for row, estimate in zip(rows, every, strict=False):
+        bounds = score_interval(estimate, RULE.confidence, (0, 1))
+        assert (row["low"], row["high"]) == bounds
+
+
 # The best, less what it can do without ------------------------------------------------------------
 
 

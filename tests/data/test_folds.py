@@ -160,3 +160,12 @@ def test_every_fold_leaves_what_smaller_training_sets_need():
     folds.enough(made, manifest, [4, 8])
     with pytest.raises(UserError, match=r"per_class = 9: at most 8 of class 'b' are left"):
         folds.enough(made, manifest, [4, 9])
+
+
+def test_a_size_that_is_all_there_is_to_train_on_is_refused():
+    """11 images a class in two folds leave 16 of 33, which are 5 a class as pages write it."""
+    manifest = manifest_of(["a"] * 11 + ["b"] * 11 + ["c"] * 11)
+    made = folds.make(manifest, 2, 1, 0)
+    folds.enough(made, manifest, [4])
+    with pytest.raises(UserError, match=r"per_class = 5: that is all that are left"):
+        folds.enough(made, manifest, [5])

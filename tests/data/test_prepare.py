@@ -266,6 +266,21 @@ def test_a_class_of_which_nothing_is_left_for_dev_is_refused():
         draw(table_of(["a"] * 9 + ["b"] * 3), dev=None, test=5)
 
 
+def test_of_few_large_groups_one_is_tested():
+    """Three patients of ten images: a fifth of them is less than one patient."""
+    groups = [*np.repeat(["p", "q", "r"], 10), *map(str, range(30))]
+    for seed in range(5):
+        found = counts(draw(table_of(["a"] * 30 + ["b"] * 30, groups), dev=None, seed=seed))
+        assert (found["test", "a"], found["dev", "a"]) == (10, 20)
+        assert (found["test", "b"], found["dev", "b"]) == (6, 24)
+
+
+def test_a_class_of_which_nothing_can_be_tested_is_refused():
+    groups = [*np.repeat(["p", "q", "r"], 10), *map(str, range(30))]
+    with pytest.raises(UserError, match=r"test_per_class = 5: of class 'a', 30 images in 3 groups"):
+        draw(table_of(["a"] * 30 + ["b"] * 30, groups), dev=None, test=5)
+
+
 @pytest.mark.parametrize("name", ["", "  ", "a/b", "x" * 256, "猫" * 86, "a\nb"])
 def test_a_class_name_that_cannot_be_part_of_a_file_s_name_is_refused(name):
     with pytest.raises(UserError, match="1 to 255 bytes"):
