@@ -87,6 +87,7 @@ UNREADABLE = (
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
+    AssertionError,  # for a palette that is not there
 )
 
 
@@ -164,7 +165,7 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
     for less in (lambda: content, lambda: without(EXIF), lambda: without(set())):
         try:
             return _read(less(), kind, settings)
-        except Image.UnidentifiedImageError:
+        except (Image.UnidentifiedImageError, AssertionError):  # which say nothing
             problem = problem or f"{kind}: damaged, cut off or of a sort that is not read"
         except UNREADABLE as error:
             problem = problem or f"{kind}: {' '.join(str(error).split()) or type(error).__name__}"
@@ -190,6 +191,8 @@ def header(content: bytes, megapixels: float) -> tuple[int, int, str]:
     try:
         with warnings.catch_warnings(action="ignore"), _any_size(), _open(content, kind) as image:
             (width, height), mode, turn = image.size, image.mode, _turn(image)
+            if kind == "TIFF" and image.tag_v2.get(ExifTags.Base.Orientation) in TURNED:
+                turn = 1  # its size is upright already, where XMP alone does not say the turn
     except Exception as error:  # Pillow raises nearly all there are for damaged files
         if kind == "TIFF":  # of a sort that tifffile may read
             raise BadImage("TIFF: of a sort that is not read, or damaged") from None
@@ -216,7 +219,9 @@ def _read(content: bytes, kind: str, settings: Settings) -> Decoded:
             # JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice the pixels asked for.
             image.draft("L" if settings.channels == 1 else None, (2 * settings.size,) * 2)
         lower = _lower_bytes(content, kind, image)
-        image.load()  # which turns TIFF upright by itself
+        image.load()
+        if kind == "TIFF":  # which loading turns upright
+            shape = (image.height, image.width)
         turn = _turn(image)
         picture, values = _shallow(image, lower, settings.scale)
         upright = picture.transpose(TURN[turn]) if turn in TURN else picture

@@ -114,8 +114,9 @@ def test_exif_orientation_is_followed(ending, orientation, size):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"exif": exif} | ({"quality": 95} if ending in ("jpg", "webp") else {})
-    made = decode(stored(image, ending, **options), replace(AS_IT_IS, size=size))
-    assert (made.width, made.height) == (60, 40)
+    content = stored(image, ending, **options)
+    made = decode(content, replace(AS_IT_IS, size=size))
+    assert (made.width, made.height) == images.header(content, 100)[:2] == (60, 40)
     pixels = made.pixels.astype(int)
     assert pixels.shape == ((32, 32, 3) if size else (40, 60, 3))
     tenth = len(pixels) // 10
@@ -124,20 +125,40 @@ def test_exif_orientation_is_followed(ending, orientation, size):
     assert pixels[-tenth].max() < 40
 
 
+XMP = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+
+
+@pytest.mark.parametrize("ending", ["tiff", "webp"])
+@pytest.mark.parametrize("size", [None, 10, 32])
+def test_an_orientation_in_xmp_alone_is_followed(ending, size):
+    options = {"tiffinfo": {700: XMP}} if ending == "tiff" else {"xmp": XMP}
+    content = stored(
+        Image.fromarray(CORNER).transpose(Image.Transpose.ROTATE_90), ending, **options
+    )
+    made = decode(content, replace(AS_IT_IS, size=size))
+    assert (made.width, made.height) == images.header(content, 100)[:2] == (60, 40)
+    assert np.abs(made.pixels[1, -2].astype(int) - [0, 255, 0]).max() < 40
+
+
 def chunk(kind, content):
     """A block of a PNG."""
     crc = zlib.crc32(kind + content).to_bytes(4, "big")
     return len(content).to_bytes(4, "big") + kind + content + crc
 
 
+def png_of(bits, kind, rows, *blocks, size=(1, 1)):
+    """A PNG of rows as they are in the file, with further blocks before its pixels. `kind` of its
+    colours as PNG has it, 0: grey, 2: RGB, 3: palette, 4 and 6: with transparency."""
+    about = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, bits, kind, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(rows))
+    return b"".join([b"\x89PNG\r\n\x1a\n", about, *blocks, pixels, chunk(b"IEND", b"")])
+
+
 def png16(values, *blocks):
     """A PNG of uint16 (height, width, channels), with further blocks before its pixels."""
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    about = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
-    pixels = chunk(b"IDAT", zlib.compress(rows))
-    return b"".join([b"\x89PNG\r\n\x1a\n", about, *blocks, pixels, chunk(b"IEND", b"")])
+    return png_of(16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], rows, *blocks, size=(width, height))
 
 
 def tiff_of(values, meaning=1, *, order="<", planes=False, big=False, tags=()):
@@ -438,6 +459,7 @@ def test_any_bytes_behind_a_good_start_are_refused_or_read(tail, ending):
         (b"PF\n4 4\n-1.0\n", "^PNM: .*if other programs read it: convert it"),
         (b'<?xml version="1.0"?>\n<svg width="9">', "^SVG, "),
         (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        (png_of(8, 3, b"\0\1"), "^PNG: damaged, cut off or of a sort"),  # without its palette
     ],
 )
 def test_what_is_wrong_is_said(content, told):
