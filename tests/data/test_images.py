@@ -128,8 +128,8 @@ def test_exif_orientation_is_followed(ending, orientation, size):
 XMP = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
 
 
-@pytest.mark.parametrize("ending", ["tiff", "webp"])
-@pytest.mark.parametrize("size", [None, 10, 32])
+@pytest.mark.parametrize("ending", ["jpg", "tiff", "webp"])
+@pytest.mark.parametrize("size", [None, 10, 32])  # JPEG is shrunk for 10
 def test_an_orientation_in_xmp_alone_is_followed(ending, size):
     options = {"tiffinfo": {700: XMP}} if ending == "tiff" else {"xmp": XMP}
     content = stored(
@@ -331,6 +331,18 @@ def test_the_transparent_colour_of_sixteen_bits_is_white(channels):
     np.testing.assert_array_equal(made.pixels, expected)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_transparent_grey_of_few_bits_is_white(bits):
+    rows = b"\0" + bytes([1 << 8 - bits])  # 1, and 0 for the rest of a byte
+    size = (8 // bits, 1)
+    for clear in (0, 1):
+        block = chunk(b"tRNS", struct.pack(">H", clear))
+        made = decode(png_of(bits, 0, rows, block, size=size), AS_IT_IS)
+        levels = np.zeros(size[0]) if clear else np.full(size[0], 255)
+        levels[0] = 255 if clear else 255 // (2**bits - 1)
+        assert list(made.pixels.ravel()) == list(levels)
+
+
 FRACTIONS = np.random.default_rng(1).random((5, 4, 3))
 UPPER = (RAMP >> 4).astype(np.uint8)
 RARE = {  # TIFF that Pillow does not read, or not rightly: file, pixels
@@ -387,6 +399,9 @@ def test_the_small_copy_in_a_raw_photograph_is_not_taken_for_it():
         decode(content, AS_IT_IS)
 
 
+TWELFTH = [0, 1, 10, 100, 150, 255]  # the upper 8 of 12 bits
+
+
 @pytest.mark.parametrize(
     ("content", "pixels"),
     [
@@ -395,6 +410,10 @@ def test_the_small_copy_in_a_raw_photograph_is_not_taken_for_it():
         (b"P6 1 1 255\n\x01\x02\x03", [1, 2, 3]),
         (b"P1 2 1\n1 0\n", [0, 255]),
         (b"P5 2 1 65535\n\x40\0\xff\xff", [64, 255]),
+        (b"P6 2 1 65535\n" + np.array([0, 16, 160, 1600, 2400, 4095], ">u2").tobytes(), TWELFTH),
+        (b"P3 2 1 65535 0 16 160 # so far\n1600 2400 4095", TWELFTH),
+        (b"P6 1 1 1000\n" + np.array([0, 500, 1000], ">u2").tobytes(), [0, 128, 255]),
+        (b"P5 3 1 1000\n" + np.array([0, 500, 1000], ">u2").tobytes(), [0, 128, 255]),
         (b"Pf\n2 1\n-1.0\n" + np.array([0.25, 1], "<f4").tobytes(), [64, 255]),
     ],
 )
