@@ -2,9 +2,9 @@
 
 JPEG, PNG, BMP, GIF, TIFF, PNM, WebP, AVIF, and HEIC where pillow-heif is installed, the first
 picture of several; grey, colour, palette, CMYK, with or without transparency. What comes out is 8
-bits, grey or RGB, upright as its EXIF orientation says; transparent parts show white. Colour
-profiles are not applied. Values of more than 8 bits are brought to 8 by one rule for a whole data
-set, see `scale`.
+bits, grey or RGB, upright as its EXIF or XMP says; transparent parts show white. Colour profiles
+are not applied. Values of more than 8 bits are brought to 8 by one rule for a whole data set, see
+`scale`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ EXIF = {b"Exif", b"eXIf", b"EXIF"}  # begin its block in JPEG, PNG and WebP
 MODE = {1: "L", 3: "RGB"}  # channels -> Pillow's name
 THUMB = 32  # pixels a side, of what near duplicates are found by; smaller images have none
 # Goes up when the same file and settings give other pixels or facts, or are kept in another way.
-_VERSION = 5
+_VERSION = 6
 
 # What Pillow raises for files that are damaged, cut off or made to do harm.
 UNREADABLE = (
@@ -87,6 +87,7 @@ UNREADABLE = (
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
+    AssertionError,  # for a palette that is not there
 )
 
 
@@ -164,7 +165,7 @@ def decode(content: bytes | np.ndarray, settings: Settings) -> Decoded:
     for less in (lambda: content, lambda: without(EXIF), lambda: without(set())):
         try:
             return _read(less(), kind, settings)
-        except Image.UnidentifiedImageError:
+        except (Image.UnidentifiedImageError, AssertionError):  # which say nothing
             problem = problem or f"{kind}: damaged, cut off or of a sort that is not read"
         except UNREADABLE as error:
             problem = problem or f"{kind}: {' '.join(str(error).split()) or type(error).__name__}"
@@ -190,6 +191,8 @@ def header(content: bytes, megapixels: float) -> tuple[int, int, str]:
     try:
         with warnings.catch_warnings(action="ignore"), _any_size(), _open(content, kind) as image:
             (width, height), mode, turn = image.size, image.mode, _turn(image)
+            if kind == "TIFF" and image.tag_v2.get(ExifTags.Base.Orientation) in TURNED:
+                turn = 1  # its size is upright already, where XMP alone does not say the turn
     except Exception as error:  # Pillow raises nearly all there are for damaged files
         if kind == "TIFF":  # of a sort that tifffile may read
             raise BadImage("TIFF: of a sort that is not read, or damaged") from None
@@ -215,10 +218,16 @@ def _read(content: bytes, kind: str, settings: Settings) -> Decoded:
         if settings.size:
             # JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice the pixels asked for.
             image.draft("L" if settings.channels == 1 else None, (2 * settings.size,) * 2)
-        lower = _lower_bytes(content, kind, image)
-        image.load()  # which turns TIFF upright by itself
+        colours = _deep_colours(content, kind, image)
+        if colours is None:
+            image.load()
+        if kind == "TIFF":  # which loading turns upright
+            shape = (image.height, image.width)
+        if kind == "PNG" and image.mode == "L" and "transparency" in image.info:
+            # Pillow stretches grey of 2 and 4 bits to 8, and leaves the number that is clear.
+            image.info["transparency"] *= {2: 85, 4: 17}.get(content[24], 1)
         turn = _turn(image)
-        picture, values = _shallow(image, lower, settings.scale)
+        picture, values = _shallow(image, colours, settings.scale)
         upright = picture.transpose(TURN[turn]) if turn in TURN else picture
         shape = shape[::-1] if turn in TURNED else shape
         image_of = _finish(_plain(upright), settings, shape, kind, mode)
@@ -267,7 +276,8 @@ def _open(content: bytes, kind: str) -> Image.Image:
 
 
 def _turn(image: Image.Image) -> int:
-    """The EXIF orientation; upright where EXIF is broken, which is no reason to lose an image."""
+    """The orientation in EXIF, or else XMP; upright where that is broken, which is no reason to
+    lose an image."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except UNREADABLE:
@@ -321,7 +331,7 @@ def _plain_jpeg(content: bytes, settings: Settings) -> tuple[np.ndarray, str] | 
     The same pixels that Pillow gives, seven times as fast for an image as small as 32x32; all other
     files, and what to say of them, are left to Pillow: None.
     """
-    if content[:3] != b"\xff\xd8\xff" or b"Exif\0\0" in content:
+    if content[:3] != b"\xff\xd8\xff" or b"Exif\0\0" in content or b"tiff:Orientation" in content:
         return None
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(content)
@@ -346,13 +356,18 @@ def _any_size() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _lower_bytes(content: bytes, kind: str, image: Image.Image) -> np.ndarray | None:
-    """Of colours of 16 bits, whose upper bytes Pillow takes, the lower; None for all others.
+def _deep_colours(content: bytes, kind: str, image: Image.Image) -> np.ndarray | None:
+    """Values of colours of 16 bits, of which Pillow takes 8; None for all others.
 
     `image`: the file's, not loaded. Pillow takes the lower bytes where it is told that they come in
-    the other order.
+    the other order, and all of PNM where it is told that it is grey, and three times as wide.
     """
     args = image.tile[0].args if image.tile else None
+    if kind == "PNM" and image.mode == "RGB" and isinstance(args, tuple) and args[1] > 255:
+        sort = int(content[1:2]) - 1  # P6 -> P5, P3 -> P2
+        about = b"P%d %d %d %d\n" % (sort, 3 * image.width, image.height, args[1])
+        with _open(about + content[image.tile[0].offset :], kind) as grey:
+            return np.asarray(grey).astype(np.uint16).reshape(image.height, image.width, 3)
     order = args[0] if isinstance(args, tuple) and args else args
     if not re.fullmatch("(RGB[AX]?|LA|CMYK);16[BLN]", str(order)):
         return None
@@ -365,16 +380,17 @@ def _lower_bytes(content: bytes, kind: str, image: Image.Image) -> np.ndarray | 
             for tile in again.tile
         ]
         lower = np.asarray(again)
-    return lower[..., [1, 1, 1, 3]] if grey else lower
+    lower = lower[..., [1, 1, 1, 3]] if grey else lower
+    return (np.asarray(image).astype(np.uint16) << 8) | lower
 
 
 def _shallow(
-    image: Image.Image, lower: np.ndarray | None, asked: tuple[float, float] | None
+    image: Image.Image, colours: np.ndarray | None, asked: tuple[float, float] | None
 ) -> tuple[Image.Image, tuple[float, float] | None]:
     """The picture with 8 bits, and the least and largest value where it had more."""
     signed = isinstance(image, TiffImageFile) and tiff.signed(image)
-    if lower is not None:
-        values = (np.asarray(image).astype(np.uint16) << 8) | lower
+    if colours is not None:
+        values = colours
     elif image.mode == "I":  # for whole numbers of either sort
         values = np.asarray(image) if signed else np.asarray(image).view(np.uint32)
     elif image.mode == "F" or image.mode.startswith("I;16"):

@@ -114,8 +114,9 @@ def test_exif_orientation_is_followed(ending, orientation, size):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"exif": exif} | ({"quality": 95} if ending in ("jpg", "webp") else {})
-    made = decode(stored(image, ending, **options), replace(AS_IT_IS, size=size))
-    assert (made.width, made.height) == (60, 40)
+    content = stored(image, ending, **options)
+    made = decode(content, replace(AS_IT_IS, size=size))
+    assert (made.width, made.height) == images.header(content, 100)[:2] == (60, 40)
     pixels = made.pixels.astype(int)
     assert pixels.shape == ((32, 32, 3) if size else (40, 60, 3))
     tenth = len(pixels) // 10
@@ -124,20 +125,40 @@ def test_exif_orientation_is_followed(ending, orientation, size):
     assert pixels[-tenth].max() < 40
 
 
+XMP = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+
+
+@pytest.mark.parametrize("ending", ["jpg", "tiff", "webp"])
+@pytest.mark.parametrize("size", [None, 10, 32])  # JPEG is shrunk for 10
+def test_an_orientation_in_xmp_alone_is_followed(ending, size):
+    options = {"tiffinfo": {700: XMP}} if ending == "tiff" else {"xmp": XMP}
+    content = stored(
+        Image.fromarray(CORNER).transpose(Image.Transpose.ROTATE_90), ending, **options
+    )
+    made = decode(content, replace(AS_IT_IS, size=size))
+    assert (made.width, made.height) == images.header(content, 100)[:2] == (60, 40)
+    assert np.abs(made.pixels[1, -2].astype(int) - [0, 255, 0]).max() < 40
+
+
 def chunk(kind, content):
     """A block of a PNG."""
     crc = zlib.crc32(kind + content).to_bytes(4, "big")
     return len(content).to_bytes(4, "big") + kind + content + crc
 
 
+def png_of(bits, kind, rows, *blocks, size=(1, 1)):
+    """A PNG of rows as they are in the file, with further blocks before its pixels. `kind` of its
+    colours as PNG has it, 0: grey, 2: RGB, 3: palette, 4 and 6: with transparency."""
+    about = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, bits, kind, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(rows))
+    return b"".join([b"\x89PNG\r\n\x1a\n", about, *blocks, pixels, chunk(b"IEND", b"")])
+
+
 def png16(values, *blocks):
     """A PNG of uint16 (height, width, channels), with further blocks before its pixels."""
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    about = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
-    pixels = chunk(b"IDAT", zlib.compress(rows))
-    return b"".join([b"\x89PNG\r\n\x1a\n", about, *blocks, pixels, chunk(b"IEND", b"")])
+    return png_of(16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], rows, *blocks, size=(width, height))
 
 
 def tiff_of(values, meaning=1, *, order="<", planes=False, big=False, tags=()):
@@ -310,6 +331,18 @@ def test_the_transparent_colour_of_sixteen_bits_is_white(channels):
     np.testing.assert_array_equal(made.pixels, expected)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_transparent_grey_of_few_bits_is_white(bits):
+    rows = b"\0" + bytes([1 << 8 - bits])  # 1, and 0 for the rest of a byte
+    size = (8 // bits, 1)
+    for clear in (0, 1):
+        block = chunk(b"tRNS", struct.pack(">H", clear))
+        made = decode(png_of(bits, 0, rows, block, size=size), AS_IT_IS)
+        levels = np.zeros(size[0]) if clear else np.full(size[0], 255)
+        levels[0] = 255 if clear else 255 // (2**bits - 1)
+        assert list(made.pixels.ravel()) == list(levels)
+
+
 FRACTIONS = np.random.default_rng(1).random((5, 4, 3))
 UPPER = (RAMP >> 4).astype(np.uint8)
 RARE = {  # TIFF that Pillow does not read, or not rightly: file, pixels
@@ -366,6 +399,9 @@ def test_the_small_copy_in_a_raw_photograph_is_not_taken_for_it():
         decode(content, AS_IT_IS)
 
 
+TWELFTH = [0, 1, 10, 100, 150, 255]  # the upper 8 of 12 bits
+
+
 @pytest.mark.parametrize(
     ("content", "pixels"),
     [
@@ -374,6 +410,10 @@ def test_the_small_copy_in_a_raw_photograph_is_not_taken_for_it():
         (b"P6 1 1 255\n\x01\x02\x03", [1, 2, 3]),
         (b"P1 2 1\n1 0\n", [0, 255]),
         (b"P5 2 1 65535\n\x40\0\xff\xff", [64, 255]),
+        (b"P6 2 1 65535\n" + np.array([0, 16, 160, 1600, 2400, 4095], ">u2").tobytes(), TWELFTH),
+        (b"P3 2 1 65535 0 16 160 # so far\n1600 2400 4095", TWELFTH),
+        (b"P6 1 1 1000\n" + np.array([0, 500, 1000], ">u2").tobytes(), [0, 128, 255]),
+        (b"P5 3 1 1000\n" + np.array([0, 500, 1000], ">u2").tobytes(), [0, 128, 255]),
         (b"Pf\n2 1\n-1.0\n" + np.array([0.25, 1], "<f4").tobytes(), [64, 255]),
     ],
 )
@@ -438,6 +478,7 @@ def test_any_bytes_behind_a_good_start_are_refused_or_read(tail, ending):
         (b"PF\n4 4\n-1.0\n", "^PNM: .*if other programs read it: convert it"),
         (b'<?xml version="1.0"?>\n<svg width="9">', "^SVG, "),
         (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        (png_of(8, 3, b"\0\1"), "^PNG: damaged, cut off or of a sort"),  # without its palette
     ],
 )
 def test_what_is_wrong_is_said(content, told):
