@@ -12,6 +12,7 @@ from cnnlab.compare.labels import too_often_wrong
 from cnnlab.compare.metrics import METRICS, task_of
 from cnnlab.compare.recommend import recommended
 from cnnlab.compare.screening import against
+from cnnlab.compare.sides import figure_of
 from cnnlab.data import findings, pool
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import charts, coded, html
@@ -170,7 +171,7 @@ def _of_classes(by_class) -> dict:
     """What it says of single classes and images."""
     sides, classes = paths.COMPARE / "sides.csv", paths.COMPARE / "classes.csv"
     techniques = report.read_table(sides)["technique"].unique() if sides.exists() else ()
-    files = {name: paths.COMPARE / f"sides_{name.replace(' ', '')}.png" for name in techniques}
+    files = {name: paths.COMPARE / f"{figure_of(name)}.png" for name in techniques}
     effects = report.classes_table(report.read_table(classes)) if classes.exists() else ""
     return {
         "class_effects": effects,

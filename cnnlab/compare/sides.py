@@ -17,6 +17,13 @@ from cnnlab.compare.scores import Outcomes
 COLUMNS = ["technique", "image_id", "label", "gained", "lost", "of", "mistaken_for"]
 
 
+def figure_of(name: str) -> str:
+    """How the figure of a contrast's changed sides is called: another one for `a - b-c` than for
+    `a-b - c`."""
+    dashed = "-" in name.replace(" - ", "")
+    return f"sides_{name.replace(' - ', '_less_') if dashed else name.replace(' ', '')}"
+
+
 def pairs_of(
     contrast: Contrast, variants: Mapping[str, Sequence[str]], starts: Sequence[str]
 ) -> list[tuple[str, str]]:

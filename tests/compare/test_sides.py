@@ -6,7 +6,7 @@ import pytest
 from cnnlab.compare import designs
 from cnnlab.compare.contrasts import Contrast, alone, pair
 from cnnlab.compare.scores import Outcomes
-from cnnlab.compare.sides import COLUMNS, changed, pairs_of
+from cnnlab.compare.sides import COLUMNS, changed, figure_of, pairs_of
 
 CLASSES = ["ant", "bee", "cat"]
 STARTS = ["freeze", "finetune"]
@@ -65,6 +65,12 @@ def test_pairs_of_a_start_differ_in_it_alone():
     assert sorted(found) == [("freeze", "baseline"), ("freeze-a", "a")]
     two = Contrast("finetune - freeze", "start", {"finetune": 1.0, "freeze": -1.0})
     assert pairs_of(two, variants, STARTS) == [("finetune", "freeze")]
+
+
+def test_pairs_have_figures_of_their_own():
+    names = ["a - b", "a-b - c", "a - b-c", "augment", "finetune - freeze"]
+    figures = [figure_of(name) for name in names]
+    assert len(set(figures)) == len(names) and not any(" " in figure for figure in figures)
 
 
 def test_a_pair_is_itself():

@@ -65,7 +65,7 @@ def _sides(study: Study) -> None:
         table = sides.changed(contrast.name, pairs, outcomes, study.dev.classes)
         every.append(table)
         name, _, other = contrast.name.partition(" - ")  # two starts, or a pair of variants
-        figures[f"sides_{contrast.name.replace(' ', '')}"] = sides_figure(
+        figures[sides.figure_of(contrast.name)] = sides_figure(
             f"{study.name}: images that changed sides by {contrast.name}",
             f"with {other}" if other else f"without {name}",
             f"with {name}",
