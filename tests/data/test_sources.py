@@ -1,5 +1,6 @@
 """Sources: what they say there is, and what they read."""
 
+import gzip
 import importlib
 import io
 import json
@@ -318,6 +319,38 @@ def test_an_archive_that_is_cut_off_is_refused(packed, packing):
         opened(path)
 
 
+@pytest.mark.parametrize("packing", ["tar", "tar.gz"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole, at: whole[:at],
+        lambda whole, at: whole[: at + 100],
+        lambda whole, at: whole[:at] + b"\xff" * 20 + whole[at + 20 :],
+        lambda whole, at: whole[:at] + bytes(512) + whole[at + 512 :],
+    ],
+    ids=["cut before a header", "cut in it", "header overwritten", "header of zeros"],
+)
+def test_a_tar_whose_headers_break_off_is_refused(packed, packing, damage):
+    path = packed(FLAT, "tar")
+    with tarfile.open(path) as archive:
+        at = archive.getmember("b/1.png").offset
+    content = damage(path.read_bytes(), at)
+    path = path.with_name(f"damaged.{packing}")
+    path.write_bytes(gzip.compress(content) if packing == "tar.gz" else content)
+    with pytest.raises(UserError, match=r"damaged\.tar.*damaged or cut off after 2 files"):
+        opened(path)
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 20])
+def test_a_tar_may_end_with_one_block_of_zeros_or_more(packed, blocks):
+    path = packed(FLAT, "tar")
+    with tarfile.open(path) as archive:
+        last = archive.getmembers()[-1]
+        end = last.offset_data + 512 * -(-last.size // 512)
+    path.write_bytes(path.read_bytes()[:end] + bytes(512 * blocks))
+    assert len(opened(path).table) == len(FLAT)
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -427,6 +460,24 @@ def test_odd_names_are_read(packed, packing):
     assert set(source.table["label"]) == {"a", "b c"}
     assert all(name.isprintable() for name in source.table["source"])
     assert all(isinstance(content, bytes) for content in source.read(source.keys))
+
+
+@pytest.mark.parametrize(
+    ("label", "encoding"), [("Café", "utf-8"), ("猫", "utf-8"), ("Café", "cp437")]
+)
+def test_names_of_a_zip_that_says_nothing_of_them(packed, monkeypatch, label, encoding):
+    """macOS writes UTF-8 so, old programs code page 437."""
+    monkeypatch.setattr(
+        zipfile.ZipInfo, "_encodeFilenameFlags", lambda self: (self.filename.encode(encoding), 0)
+    )
+    files = {name.replace("a/", f"{label}/"): content for name, content in FLAT.items()}
+    path = packed(files, "zip")
+    with zipfile.ZipFile(path) as archive:
+        assert not any(member.flag_bits for member in archive.infolist())
+    source = opened(path)
+    assert list(source.table["source"]) == sorted(files)
+    assert set(source.table["label"]) == {label, "b"}
+    assert source.read(source.keys) == [files[name] for name in sorted(files)]
 
 
 def test_a_name_that_is_not_utf_8_can_be_written_down(packed):
