@@ -974,6 +974,13 @@ def test_npz_with_the_names_that_keras_gives(tmp_path):
         ({"a": GREYS}, "holds the arrays a; expected"),
         ({"images": GREYS / 255, "labels": np.arange(6)}, "images is float64"),
         ({"images": GREYS, "labels": np.arange(5)}, "6 whole numbers or names"),
+        ({"images": GREYS, "labels": 5}, r"labels is int64 \(\); expected: 6 whole numbers"),
+        ({"images": 5, "labels": 5}, r"images is int64 \(\); expected"),
+        ({"images": GREYS[:, :, :0], "labels": np.arange(6)}, r"images is uint8 \(6, 4, 0\)"),
+        (
+            {"x_train": GREYS, "y_train": np.arange(6), "x_test": GREYS[:0], "y_test": [0][:0]},
+            r"x_test is uint8 \(0, 4, 5\); expected: .* none of them 0",
+        ),
         ({"images": GREYS, "labels": np.arange(6) / 2}, "6 whole numbers or names"),
         ({"images": COLOURS[..., :2], "labels": np.arange(6)}, r"1 or 3"),
         ({"images": GREYS, "labels": np.array([None] * 6)}, "cannot be loaded|read"),
@@ -994,6 +1001,14 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"x\.npz"):
+        SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
+
+
+def test_a_zip_of_something_else_is_no_npz(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("images", b"no array")
+        archive.writestr("labels", b"")
+    with pytest.raises(UserError, match=r"x\.npz.*images is \|S8"):
         SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
 
 
