@@ -852,6 +852,15 @@ def test_a_table_that_does_not_say_enough_is_refused(tmp_path, rows, told):
         SOURCES["image_table"].open_source(str(path))
 
 
+@pytest.mark.parametrize("column", ["path", "label", "group", "split"])
+@pytest.mark.parametrize("value", [["a", "b"], [], {"a": 1}])
+def test_lists_in_a_table_are_refused(tmp_path, column, value):
+    path = tabled(tmp_path, ROWS | {column: [value] * 4}, "parquet")
+    told = rf"table\.parquet.*column {column} holds .*; allowed: one text or number"
+    with pytest.raises(UserError, match=told):
+        SOURCES["image_table"].open_source(str(path))
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -1105,6 +1114,11 @@ def test_a_single_split_means_nothing_and_numbers_are_names(tmp_path):
             lambda p: (parquet(p / "a.parquet"), parquet(p / "b.parquet", column="picture")),
             "elsewhere in 'image'",
         ),
+        (
+            lambda p: parquet(p / "x.parquet", [["a", "b"], ["a"]], names=None),
+            r"column of labels in x\.parquet holds \['a', 'b'\]; allowed: one text or number",
+        ),
+        (lambda p: parquet(p / "x.parquet", [[0, 1], [0]]), r"holds \[0, 1\]; allowed: one"),
     ],
 )
 def test_parquet_without_labelled_images_is_refused(tmp_path, make, told):
