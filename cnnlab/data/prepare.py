@@ -16,7 +16,7 @@ import pandas as pd
 from cnnlab.data import duplicates
 from cnnlab.data.formats import ENDINGS
 from cnnlab.data.images import scale
-from cnnlab.data.sources import Finding, Source, _splits, tidy
+from cnnlab.data.sources import Finding, Source, _splits, shown, tidy
 from cnnlab.errors import UserError
 
 LONG = 200  # characters of an unusually long name
@@ -162,7 +162,8 @@ def without_labels(table: pd.DataFrame) -> pd.DataFrame:
 def _numbered(table: pd.DataFrame) -> pd.DataFrame:
     """A source's table with the columns `row` and `group`, see `select`."""
     table = table.reset_index(names="row")
-    return table.assign(group=table.get("group", table["source"]).astype(str))
+    # Of what cannot be printed, a bare CR would be the end of a row of the manifest.
+    return table.assign(group=table.get("group", table["source"]).astype(str).map(shown))
 
 
 def draw(

@@ -7,6 +7,7 @@ says more: what is damaged behind its header, and what is nearly the same.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -285,7 +286,9 @@ def _sizes(source: Source, keys: Sequence) -> list[int | None]:
         sizes = []
         for key in keys:
             path = source.read.root / key
-            sizes.append(path.stat().st_size if path.is_file() else None)
+            # Of a name too long for a file, or one that may not be seen, `is_file` would raise.
+            there = os.path.isfile(path)  # noqa: PTH113
+            sizes.append(path.stat().st_size if there else None)
         return sizes
     if isinstance(source.read, Tar):
         return [size for _, size in keys]

@@ -206,6 +206,15 @@ def test_without_groups_each_image_is_its_own():
     assert list(manifest["group"]) == list(manifest["source"])
 
 
+def test_groups_of_any_text_survive_the_manifest(tmp_path):
+    groups = [f"p{i // 2}{end}" for i, end in enumerate(["\r", "\n", "\r\n", '"', "\0", " é"] * 3)]
+    manifest = draw(table_of(["a", "b"] * 9, groups))
+    manifest.to_csv(tmp_path / "manifest.csv", index=False)
+    read = pd.read_csv(tmp_path / "manifest.csv", dtype={"group": str}, keep_default_na=False)
+    assert list(read["group"]) == list(manifest["group"])
+    assert manifest["group"].is_unique
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

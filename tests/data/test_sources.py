@@ -1,5 +1,6 @@
 """Sources: what they say there is, and what they read."""
 
+import gzip
 import importlib
 import io
 import json
@@ -368,6 +369,38 @@ def test_an_archive_that_is_cut_off_is_refused(packed, packing):
         opened(path)
 
 
+@pytest.mark.parametrize("packing", ["tar", "tar.gz"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole, at: whole[:at],
+        lambda whole, at: whole[: at + 100],
+        lambda whole, at: whole[:at] + b"\xff" * 20 + whole[at + 20 :],
+        lambda whole, at: whole[:at] + bytes(512) + whole[at + 512 :],
+    ],
+    ids=["cut before a header", "cut in it", "header overwritten", "header of zeros"],
+)
+def test_a_tar_whose_headers_break_off_is_refused(packed, packing, damage):
+    path = packed(FLAT, "tar")
+    with tarfile.open(path) as archive:
+        at = archive.getmember("b/1.png").offset
+    content = damage(path.read_bytes(), at)
+    path = path.with_name(f"damaged.{packing}")
+    path.write_bytes(gzip.compress(content) if packing == "tar.gz" else content)
+    with pytest.raises(UserError, match=r"damaged\.tar.*damaged or cut off after 2 files"):
+        opened(path)
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 20])
+def test_a_tar_may_end_with_one_block_of_zeros_or_more(packed, blocks):
+    path = packed(FLAT, "tar")
+    with tarfile.open(path) as archive:
+        last = archive.getmembers()[-1]
+        end = last.offset_data + 512 * -(-last.size // 512)
+    path.write_bytes(path.read_bytes()[:end] + bytes(512 * blocks))
+    assert len(opened(path).table) == len(FLAT)
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -477,6 +510,24 @@ def test_odd_names_are_read(packed, packing):
     assert set(source.table["label"]) == {"a", "b c"}
     assert all(name.isprintable() for name in source.table["source"])
     assert all(isinstance(content, bytes) for content in source.read(source.keys))
+
+
+@pytest.mark.parametrize(
+    ("label", "encoding"), [("Café", "utf-8"), ("猫", "utf-8"), ("Café", "cp437")]
+)
+def test_names_of_a_zip_that_says_nothing_of_them(packed, monkeypatch, label, encoding):
+    """macOS writes UTF-8 so, old programs code page 437."""
+    monkeypatch.setattr(
+        zipfile.ZipInfo, "_encodeFilenameFlags", lambda self: (self.filename.encode(encoding), 0)
+    )
+    files = {name.replace("a/", f"{label}/"): content for name, content in FLAT.items()}
+    path = packed(files, "zip")
+    with zipfile.ZipFile(path) as archive:
+        assert not any(member.flag_bits for member in archive.infolist())
+    source = opened(path)
+    assert list(source.table["source"]) == sorted(files)
+    assert set(source.table["label"]) == {label, "b"}
+    assert source.read(source.keys) == [files[name] for name in sorted(files)]
 
 
 def test_a_name_that_is_not_utf_8_can_be_written_down(packed):
@@ -851,6 +902,15 @@ def test_a_table_that_does_not_say_enough_is_refused(tmp_path, rows, told):
         SOURCES["image_table"].open_source(str(path))
 
 
+@pytest.mark.parametrize("column", ["path", "label", "group", "split"])
+@pytest.mark.parametrize("value", [["a", "b"], [], {"a": 1}])
+def test_lists_in_a_table_are_refused(tmp_path, column, value):
+    path = tabled(tmp_path, ROWS | {column: [value] * 4}, "parquet")
+    told = rf"table\.parquet.*column {column} holds .*; allowed: one text or number"
+    with pytest.raises(UserError, match=told):
+        SOURCES["image_table"].open_source(str(path))
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -973,6 +1033,13 @@ def test_npz_with_the_names_that_keras_gives(tmp_path):
         ({"a": GREYS}, "holds the arrays a; expected"),
         ({"images": GREYS / 255, "labels": np.arange(6)}, "images is float64"),
         ({"images": GREYS, "labels": np.arange(5)}, "6 whole numbers or names"),
+        ({"images": GREYS, "labels": 5}, r"labels is int64 \(\); expected: 6 whole numbers"),
+        ({"images": 5, "labels": 5}, r"images is int64 \(\); expected"),
+        ({"images": GREYS[:, :, :0], "labels": np.arange(6)}, r"images is uint8 \(6, 4, 0\)"),
+        (
+            {"x_train": GREYS, "y_train": np.arange(6), "x_test": GREYS[:0], "y_test": [0][:0]},
+            r"x_test is uint8 \(0, 4, 5\); expected: .* none of them 0",
+        ),
         ({"images": GREYS, "labels": np.arange(6) / 2}, "6 whole numbers or names"),
         ({"images": COLOURS[..., :2], "labels": np.arange(6)}, r"1 or 3"),
         ({"images": GREYS, "labels": np.array([None] * 6)}, "cannot be loaded|read"),
@@ -993,6 +1060,14 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"x\.npz"):
+        SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
+
+
+def test_a_zip_of_something_else_is_no_npz(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("images", b"no array")
+        archive.writestr("labels", b"")
+    with pytest.raises(UserError, match=r"x\.npz.*images is \|S8"):
         SOURCES["npz"].open_source(str(tmp_path / "x.npz"))
 
 
@@ -1089,6 +1164,11 @@ def test_a_single_split_means_nothing_and_numbers_are_names(tmp_path):
             lambda p: (parquet(p / "a.parquet"), parquet(p / "b.parquet", column="picture")),
             "elsewhere in 'image'",
         ),
+        (
+            lambda p: parquet(p / "x.parquet", [["a", "b"], ["a"]], names=None),
+            r"column of labels in x\.parquet holds \['a', 'b'\]; allowed: one text or number",
+        ),
+        (lambda p: parquet(p / "x.parquet", [[0, 1], [0]]), r"holds \[0, 1\]; allowed: one"),
     ],
 )
 def test_parquet_without_labelled_images_is_refused(tmp_path, make, told):

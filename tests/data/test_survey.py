@@ -101,6 +101,17 @@ def test_what_does_not_serve_the_task_is_one_line(tmp_path, task, files, said):
     assert "params.yaml" not in text
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("x" * 300, "File name too long"), ("a\0b", "null"), ("cat", "directory")]
+)
+def test_a_table_may_name_what_can_be_no_file(tmp_path, name, said):
+    files = class_folders(scenes())
+    rows = ["path,label", *(f"{file},{file.split('/')[0]}" for file in files), f"{name},cat"]
+    write(tmp_path / "raw", files | {"table.csv": "\n".join(rows).encode()})
+    (line,) = survey.suspicious(survey.survey(tmp_path / "raw/table.csv"))
+    assert line.startswith("cannot be read, left out (1): ") and said in line
+
+
 def test_more_objects_than_a_study_takes_are_said(tmp_path):
     many = {"s00": [("cat", 0, 0, 20, 20)] * 65, "s01": [("dog", 0, 0, 20, 20)]}
     found = looked_at(tmp_path / "raw", LAYOUTS["voc"][1](many))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -112,6 +112,15 @@ def shown(name: str) -> str:
 def text(value: Any) -> str:
     """A label as a table or an array holds it, which may be as bytes."""
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def refuse_lists(place: str, column: str, values: Iterable) -> None:
+    """Refuse a column of a Parquet file that holds several things in a row."""
+    for value in values:
+        if pd.api.types.is_list_like(value):
+            raise refused(
+                place, f"column {column} holds {value!r:.80}; allowed: one text or number a row"
+            )
 
 
 def tidy(label: str) -> str:

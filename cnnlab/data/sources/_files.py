@@ -323,8 +323,18 @@ def _tar(place: str, tar: tarfile.TarFile, size: int, parallel: bool) -> Files:
             files.note("sparse file" if sparse else f"larger than {LARGEST >> 20} MiB", name)
         else:
             files.add(name, (member.offset_data, member.size))
+    _refuse_unended(place, tar, files)
     _follow(links, files)
     return files
+
+
+def _refuse_unended(place: str, tar: tarfile.TarFile, files: Files) -> None:
+    """Refuse an archive without its end mark, zeros: `tarfile` takes a header that is damaged or
+    cut off for the end. Of the two blocks that the mark has, some writers leave out one."""
+    tar.fileobj.seek(tar.offset)
+    end = tar.fileobj.read(2 * tarfile.BLOCKSIZE)
+    if len(end) < tarfile.BLOCKSIZE or any(end):
+        raise refused(place, f"damaged or cut off after {len(files.keys)} files")
 
 
 def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
@@ -332,24 +342,36 @@ def _zip(place: str, archive: zipfile.ZipFile, size: int, here: bool) -> Files:
     members, links = archive.infolist(), {}
     refuse_bomb(place, sum(m.file_size for m in members), size)
     for member in members:
-        slashed = _slashed(member.filename, windows=member.create_system == 0)
+        named = _named(member)
+        slashed = _slashed(named, windows=member.create_system == 0)
         name = _inside(place, slashed)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if slashed.endswith("/"):
             files.folders.add(name)
         elif kind == stat.S_IFLNK:
             if member.file_size > 4096:
-                raise refused(place, f"{member.filename!r} is a link of {member.file_size} bytes")
+                raise refused(place, f"{named!r} is a link of {member.file_size} bytes")
             target = archive.read(member).decode(errors="replace")
             links[name] = _target(place, name, PurePosixPath(name).parent / target)
         elif kind not in (0, stat.S_IFREG):
-            raise refused(place, f"{member.filename!r} is a device or pipe; not one of images")
+            raise refused(place, f"{named!r} is a device or pipe; not one of images")
         elif member.file_size > LARGEST:
             files.note(f"larger than {LARGEST >> 20} MiB", name)
         else:
             files.add(name, member.filename)
     _follow(links, files)
     return files
+
+
+def _named(member: zipfile.ZipInfo) -> str:
+    """A member's name: many writers, macOS among them, write UTF-8 and do not say so, and then
+    `zipfile` takes it for code page 437. Hardly any name in another code page is UTF-8."""
+    if member.flag_bits & 0x800:  # which says that it is UTF-8
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode()
+    except UnicodeError:
+        return member.filename
 
 
 def _slashed(name: str, windows: bool = False) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cnnlab.data.sources import Finding, Source, _splits, refused, shown, text
+from cnnlab.data.sources import Finding, Source, _splits, refuse_lists, refused, shown, text
 from cnnlab.data.sources._files import each
 from cnnlab.errors import UserError
 
@@ -116,6 +116,7 @@ def _columns(place: str, features: dict[str, dict]) -> tuple[str, str]:
 
 def _part(place: str, name: str, split: str, about: dict, labels: Sequence) -> pd.DataFrame:
     """The rows of one file or split."""
+    refuse_lists(place, f"of labels in {name}", labels)
     names = about.get("names")
     missing = (None, -1) if names else (None,)
     if names and not all(label in (*missing, *range(len(names))) for label in set(labels)):

@@ -19,7 +19,7 @@ import fsspec
 import pandas as pd
 from fsspec.core import url_to_fs
 
-from cnnlab.data.sources import Finding, Source, _splits, refused, shown, text
+from cnnlab.data.sources import Finding, Source, _splits, refuse_lists, refused, shown, text
 from cnnlab.data.sources._files import Folder, Remote, images, is_local, look
 
 
@@ -109,6 +109,7 @@ def _read(
     if not table.columns.is_unique:
         raise refused(place, f"columns {list(table.columns)}; allowed: each of them once")
     for name in table:
+        refuse_lists(place, name, table[name])
         table[name] = table[name].map(lambda v: "" if pd.isna(v) else text(v))
     again = table["path"][table.duplicated()]
     findings = [Finding("row that is there again", shown(path), "left out") for path in again]

@@ -62,7 +62,7 @@ def _arrays(place: str) -> dict[str, np.ndarray]:
             refuse_bomb(place, sum(m.file_size for m in zipfile.ZipFile(file).infolist()), size)
             file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+                return {name: np.asarray(arrays[name]) for name in arrays.files}
     except FileNotFoundError:
         raise refused(place, "no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -74,22 +74,24 @@ def _part(
 ) -> tuple[np.ndarray, pd.DataFrame]:
     images = arrays[x]
     fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
-    if images.dtype != np.uint8 or not fits:
+    if images.dtype != np.uint8 or not fits or not images.size:
         raise refused(
             place,
-            f"{x} is {images.dtype} {images.shape}; expected: uint8 (n, height, width[, 1 or 3])",
+            f"{x} is {images.dtype} {images.shape}; expected: uint8 (n, height, width[, 1 or 3]),"
+            " none of them 0",
         )
     table = pd.DataFrame({"source": [f"{x}/{i}" for i in range(len(images))]})
     columns = {"label": y} if split else COLUMNS
     for column, name in columns.items():
         if name in arrays:
-            values = arrays[name].reshape(len(arrays[name]), -1)
-            if values.shape != (len(images), 1) or values.dtype.kind not in "iuUSb":
+            values = arrays[name]
+            one_each = values.shape in ((len(images),), (len(images), 1))
+            if not one_each or values.dtype.kind not in "iuUSb":
                 raise refused(
                     place,
-                    f"{name} is {values.dtype} {arrays[name].shape}; expected: {len(images)}"
+                    f"{name} is {values.dtype} {values.shape}; expected: {len(images)}"
                     " whole numbers or names, one for each image",
                 )
-            table[column] = [text(value) for value in values[:, 0].tolist()]
+            table[column] = [text(value) for value in values.ravel().tolist()]
     table["split"] = split or table.get("split", "")
     return images, table
