@@ -18,6 +18,7 @@ from cnnlab.look.augmentation import affinity
 from cnnlab.look.inside import change_figure
 from cnnlab.processes import import_keras
 from cnnlab.progress import bar
+from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.recipe.variants import Sections
 from cnnlab.records import Record
 from cnnlab.seeds import derive
@@ -89,11 +90,13 @@ def _affinities(
     name, network, probe, sections: Sections, techniques: list[str], seed: int
 ) -> list[tuple]:
     """How a network without augmentation does on images as they are and augmented: a row for each
-    augmentation among the techniques."""
+    augmentation among the techniques, but for those that mix images: what these then show is of no
+    one class."""
     rows = []
     for technique in techniques:
         policy = sections.alone(technique)
-        if policy.ops:
+        mixed = any(hasattr(TECHNIQUES[op], "mix") for op, _ in policy.ops)
+        if policy.ops and not mixed:
             draw = derive(seed, "affinity", *policy.techniques)
             both = affinity(network, policy, probe.images, probe.labels, DRAWS, draw)
             rows.append((technique, name, *both))

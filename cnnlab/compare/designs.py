@@ -392,7 +392,8 @@ def ablation(variants: Variants) -> list[Contrast]:
 
     A technique is compared *alone* where there is a variant with just it and one with none, and
     *removed* where there is the variant with the most techniques (if one has more than all others)
-    and one that lacks just it; and that variant is compared with the one that has none, *together*.
+    and one that lacks just it; and that variant is compared with the one that has none, *together*:
+    all techniques, or where variants have others besides, all techniques of that one.
     What the variants are called does not matter. Order: kind by kind, and in each by the order of
     `variants`.
     """
@@ -410,5 +411,7 @@ def ablation(variants: Variants) -> list[Contrast]:
             without.append(removed(technique, sets[biggest], name))
     if unique and len(biggest) > 1 and frozenset() in sets:
         weights = {sets[biggest]: 1.0, sets[frozenset()]: -1.0}
-        together = [Contrast("all techniques", "together", weights)]
+        every = biggest == frozenset().union(*sets)
+        name = "all techniques" if every else f"all techniques of {sets[biggest]}"
+        together = [Contrast(name, "together", weights)]
     return single + without + together

@@ -75,7 +75,9 @@ def test_neither_order_nor_names_matter_and_each_effect_is_one_step(variants, ch
     items = [(f"v_{name}", on) for name, on in variants.items()]
     chance.shuffle(items)
     renamed = {name: chance.sample(on, len(on)) for name, on in items}
-    again = {(t, k, p[2:], m[2:]) for t, k, p, m in steps(ablation(renamed))}
+    again = {
+        (t.replace(" of v_", " of "), k, p[2:], m[2:]) for t, k, p, m in steps(ablation(renamed))
+    }
     assert again == found
 
     for technique, kind, plus, minus in found:
@@ -116,6 +118,13 @@ def test_effects_come_kind_by_kind_in_the_order_of_variants():
     random.Random(0).shuffle(items)
     kinds = [c.kind for c in ablation(dict(items))]
     assert kinds == sorted(kinds, key=["alone", "removed", "together"].index)
+
+
+def test_the_largest_variant_is_all_techniques_only_where_it_has_them_all():
+    variants = {"none": [], "a": ["a"], "four": ["a", "b"], "c": ["c"]}
+    assert [c.name for c in ablation(variants) if c.kind == "together"] == [
+        "all techniques of four"
+    ]
 
 
 # What designs ask for -----------------------------------------------------------------------------

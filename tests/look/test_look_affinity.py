@@ -6,6 +6,7 @@ import pytest
 
 from cnnlab.look.augmentation import affinity
 from cnnlab.train import input as inputs
+from stages import visualize
 from tests import made_up
 
 BRIGHT = np.arange(40) % 2
@@ -25,3 +26,10 @@ def test_affinity_is_accuracy_on_images_as_they_are_and_augmented(monkeypatch, a
     clean, augmented = affinity(net, dark, IMAGES, BRIGHT, draws=4, seed=1)
     assert clean == 1.0
     assert 0.5 < augmented < 1.0 and augmented * 160 == round(augmented * 160)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_images_that_are_mixed_have_no_affinity(name):
+    """An image of two classes is right as neither; no network is asked."""
+    assert made_up.sections().alone(name).ops
+    assert visualize._affinities("net", None, None, made_up.sections(), [name], 0) == []
