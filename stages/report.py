@@ -13,6 +13,7 @@ from cnnlab.compare.metrics import METRICS, task_of
 from cnnlab.compare.recommend import recommended
 from cnnlab.compare.screening import against
 from cnnlab.data import findings, pool
+from cnnlab.metric import percent
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import charts, coded, html
 from cnnlab.report.convergence import convergence_table
@@ -150,7 +151,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
         "guard": options.guard,
         "rope": f"±{amount(getattr(options.rope, metric), words[metric].m)}",
         "alpha": options.alpha,
-        "probability": f"{options.probability:.0%}",
+        "probability": percent(options.probability),
         "looks": len(effects) and bool(effects["look"].max()),
     }
 

@@ -105,6 +105,12 @@ def test_the_best_variant_comes_first(metric):
     cells = {line.count("|") for line in table.splitlines()}
     assert len(cells) == 1  # as many in every row as in the head
     assert "95%" in table.splitlines()[0]
+    assert "99.9% CI" in report.scores_table(SCORES, metric, 0.999).splitlines()[0]
+
+
+@pytest.mark.parametrize(("gap", "written"), [(-0.005, "−0.5"), (-0.0001, "0.0")])
+def test_a_gap_below_zero_has_a_true_minus(gap, written):
+    assert f"| {written} |" in report.scores_table(SCORES.assign(gap=gap), "accuracy", 0.95)
 
 
 def test_a_row_holds_the_variant_s_numbers_in_their_units():
