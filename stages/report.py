@@ -105,10 +105,8 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
     """What the report says of the effects."""
     metric, confidence = options.metric, options.confidence
     questions = TASKS[task_of(metric)].QUESTIONS
-    words = {
-        name: report.words_of(name, options.estimate, folds.repeats, every, data["images"]["dev"])
-        for name in dict.fromkeys([metric, *questions])
-    }
+    known = (options.estimate, folds.repeats, every, data["images"]["dev"], options.alpha)
+    words = {name: report.words_of(name, *known) for name in dict.fromkeys([metric, *questions])}
     effects = every[every["metric"] == metric]
     scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
     best = recommended(paths.RECOMMENDED)
@@ -138,6 +136,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
         "placebo": len(placebo) > 0,
         "opening": report.opening(effects, words[metric]),
         "views": report.views_table(effects, words[metric]),
+        "asked_besides": [of.metric for of in others],
         "questions": len(asked) and bool(others) and report.questions_table(asked, others),
         "every_metric": len(every) and report.metrics_table(every),
         **{

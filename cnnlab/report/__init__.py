@@ -27,6 +27,7 @@ from cnnlab.report.words import (
     UNDECIDED,
     Words,
     bounds,
+    capital,
     effect,
     estimate,
     headlines,
@@ -106,7 +107,8 @@ def environment(places: bool = False) -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown; every name in it was checked when params.yaml was read
     )
-    made.filters |= {"md": escaped, "fold": fold, "put": put if places else lambda _: ""}
+    made.filters |= {"md": escaped, "capital": capital, "fold": fold}
+    made.filters |= {"put": put if places else lambda _: ""}
     return made
 
 
@@ -314,12 +316,20 @@ def aliases(effects: pd.DataFrame) -> list[str]:
     return [f"**{row['technique']}** holds {row['aliases']} besides" for row in rows]
 
 
-def words_of(metric: str, estimate: str, repeats: int, effects: pd.DataFrame, dev: int) -> Words:
-    """The words for effects on a metric. `estimate`: `compare.estimate`; `repeats`: that all
-    variants have; `effects`: the table of effects; `dev`: development images."""
+def words_of(
+    metric: str,
+    estimate: str,
+    repeats: int,
+    effects: pd.DataFrame,
+    dev: int,
+    alpha: float = Words.alpha,
+) -> Words:
+    """The words for effects on a metric. `estimate`, `alpha`: of `compare`, the latter for whole
+    sentences alone; `repeats`: that all variants have; `effects`: the table of effects; `dev`:
+    development images."""
     grouped = estimate == "crossed" and len(effects) and effects["n"].max() < dev
     images = "groups of images" if grouped else "images"
-    return Words(metric=metric, estimate=estimate, repeats=repeats, images=images)
+    return Words(metric=metric, estimate=estimate, repeats=repeats, images=images, alpha=alpha)
 
 
 def evidence(effects: pd.DataFrame, words: Words) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.tables import watched
 from cnnlab.metric import Metric, percent
-from cnnlab.report.words import COMPANY, OPEN, UNDECIDED, bounds, signed
+from cnnlab.report.words import COMPANY, OPEN, UNDECIDED, UNTOLD, bounds, signed
 
 COLOURS = [f"var(--series{i})" for i in range(1, 9)]  # of `report.html.j2`
 INK, GREY, RULE, SHADE = "var(--ink)", "var(--grey)", "var(--rule)", "var(--shade)"
@@ -110,6 +110,7 @@ def _effect_row(row: Mapping[str, Any], group: str) -> dict[str, Any]:
     """A row of the table of effects as data of the chart: numbers in units of the metric, texts."""
     m = METRICS[row["metric"]]
     numbers = ("effect", "low", "high", "low_all", "high_all")
+    verdict = OPEN if row["verdict"] == UNDECIDED else row["verdict"]
     return {
         "metric": _metric_title(m),
         "technique": _name(row),
@@ -120,7 +121,7 @@ def _effect_row(row: Mapping[str, Any], group: str) -> dict[str, Any]:
         "interval": bounds(row, m),
         "all": bounds(row, m, "_all"),
         "p": f"{row['p_holm']:.3f}",
-        "verdict": OPEN if row["verdict"] == UNDECIDED else row["verdict"],
+        "verdict": f"{UNTOLD}: {row['why']}" if row["why"] else verdict,
     }
 
 

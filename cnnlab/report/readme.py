@@ -59,7 +59,9 @@ class Results:
             scores=report.read_table(study / paths.COMPARE / "ablation_scores.csv"),
             effects=effects[effects["metric"] == compare.metric],
             estimates=report.read_table(study / paths.COMPARE / "estimates.csv"),
-            words=report.words_of(compare.metric, compare.estimate, folds.repeats, effects, dev),
+            words=report.words_of(
+                compare.metric, compare.estimate, folds.repeats, effects, dev, compare.alpha
+            ),
             dev=dev,
             k=folds.k,
             confidence=compare.confidence,
