@@ -58,6 +58,12 @@ def signed(value: float, digits: int) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
+def percent(share: float) -> str:
+    """A level that was asked for, such as of intervals, with as many digits as it was asked with:
+    "95%", "99.9%"."""
+    return f"{share * 100:.10g}%"
+
+
 def influence(whole: float, without: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values with mean `whole`, float64 (n,), from the metric without each image, (n,): the metric,
     plus what the jackknife says that the image adds (B. Efron and C. Stein, Annals of Statistics 9,

@@ -14,6 +14,7 @@ from cnnlab.compare.recommend import recommended
 from cnnlab.compare.screening import against
 from cnnlab.compare.sides import figure_of
 from cnnlab.data import findings, pool
+from cnnlab.metric import percent
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import charts, coded, html
 from cnnlab.report.convergence import convergence_table
@@ -105,10 +106,8 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
     """What the report says of the effects."""
     metric, confidence = options.metric, options.confidence
     questions = TASKS[task_of(metric)].QUESTIONS
-    words = {
-        name: report.words_of(name, options.estimate, folds.repeats, every, data["images"]["dev"])
-        for name in dict.fromkeys([metric, *questions])
-    }
+    known = (options.estimate, folds.repeats, every, data["images"]["dev"], options.alpha)
+    words = {name: report.words_of(name, *known) for name in dict.fromkeys([metric, *questions])}
     effects = every[every["metric"] == metric]
     scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
     best = recommended(paths.RECOMMENDED)
@@ -138,6 +137,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
         "placebo": len(placebo) > 0,
         "opening": report.opening(effects, words[metric]),
         "views": report.views_table(effects, words[metric]),
+        "asked_besides": [of.metric for of in others],
         "questions": len(asked) and bool(others) and report.questions_table(asked, others),
         "every_metric": len(every) and report.metrics_table(every),
         **{
@@ -151,7 +151,7 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
         "guard": options.guard,
         "rope": f"±{amount(getattr(options.rope, metric), words[metric].m)}",
         "alpha": options.alpha,
-        "probability": f"{options.probability:.0%}",
+        "probability": percent(options.probability),
         "looks": len(effects) and bool(effects["look"].max()),
     }
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnlab.metric import Metric, influence, plain, signed
+from cnnlab.metric import Metric, influence, percent, plain, signed
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,13 @@ from cnnlab.metric import Metric, influence, plain, signed
 def test_numbers_have_a_true_minus_and_zero_has_no_sign(value, digits, as_value, as_difference):
     assert plain(value, digits) == as_value
     assert signed(value, digits) == as_difference
+
+
+@pytest.mark.parametrize(
+    ("share", "written"), [(0.95, "95%"), (0.999, "99.9%"), (0.995, "99.5%"), (0.5, "50%")]
+)
+def test_a_level_has_the_digits_that_it_was_asked_with(share, written):
+    assert percent(share) == written
 
 
 def test_a_metric_is_the_mean_of_its_values_in_double_precision_and_shown_in_its_unit():

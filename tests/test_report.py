@@ -46,7 +46,7 @@ def effects_of(**rows):
             "low_all": effect - 0.02,
             "high_all": effect + 0.02,
             "p": 0.01,
-            "p_holm": 0.02,
+            "p_holm": 0.06 if verdict == "undecided" else 0.02,
             "p_helps": 0.2,
             "p_same": 0.5,
             "p_hurts": 0.3,
@@ -105,6 +105,12 @@ def test_the_best_variant_comes_first(metric):
     cells = {line.count("|") for line in table.splitlines()}
     assert len(cells) == 1  # as many in every row as in the head
     assert "95%" in table.splitlines()[0]
+    assert "99.9% CI" in report.scores_table(SCORES, metric, 0.999).splitlines()[0]
+
+
+@pytest.mark.parametrize(("gap", "written"), [(-0.005, "−0.5"), (-0.0001, "0.0")])
+def test_a_gap_below_zero_has_a_true_minus(gap, written):
+    assert f"| {written} |" in report.scores_table(SCORES.assign(gap=gap), "accuracy", 0.95)
 
 
 def test_a_row_holds_the_variant_s_numbers_in_their_units():
@@ -234,6 +240,7 @@ def facts(**changes):
     lists += ("mechanism_figures", "curves", "features", "kernels", "peaks", "grad_cam", "sides")
     lists += tuple(name for name in NAMED if name.endswith("_figures"))
     made = dict.fromkeys(NAMED, "T") | {key: [] for key in lists}
+    made |= {"asked_besides": ["nll", "brier"]}
     made |= {"every_metric": "ME", "questions": "QU", "mechanisms": "MT", "final": "FI"}
     made |= {"convergence": "CV", "rope": "±1 point", "sizes": "SZ", "scheduled": False}
     made |= {"images": {"dev": 11, "test": 12}, "primary": "accuracy", "estimate": "crossed"}
@@ -488,6 +495,15 @@ def test_other_questions_are_answered_in_words():
         "| **down** | hurts: −0.050 [−0.060, −0.040] | helps: −0.050 [−0.060, −0.040] |"
     )
     assert lines[-1].startswith("| **placebo**: only seeds differ | too close to call: +0.200")
+
+
+def test_only_the_other_questions_are_named_and_letters_stay():
+    both = report.render(**facts(asked_besides=["nll", "brier"], primary="macro F1"))
+    assert "Macro F1 is one question." in both
+    assert "*Negative log likelihood*" in both and "*Brier score*" in both
+    one = report.render(**facts(asked_besides=["brier"], primary="negative log likelihood"))
+    assert "Negative log likelihood is one question." in one
+    assert "*Brier score*" in one and "*Negative log likelihood*" not in one
 
 
 def test_classes_that_gain_and_lose():

@@ -169,6 +169,8 @@ def test_every_metric_is_in_its_unit(found):
     table = report.metrics_table(found)
     assert "| accuracy | 75.0 % |" in table and "nats |" in table
     assert len(table.splitlines()) == 2 + len(METRICS)
+    below = SimpleNamespace(metrics={"mcc": -0.152})
+    assert "| −0.152 of 1 |" in report.metrics_table(below)
 
 
 def test_a_registry_gets_a_few_words(found):

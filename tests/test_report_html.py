@@ -120,6 +120,7 @@ def facts(root):
         "behind": [("Removed", table, "0 of 1 effect is decided.", [])],
         "views": "| | alone |\n|---|---|\n| **c** | nothing |",
         "every_metric": "| | accuracy |\n|---|---|\n| **c** | +1.0 |",
+        "asked_besides": ["nll", "brier"],
         "questions": "| | NLL |\n|---|---|\n| **c** | helps: +1.0 |",
         "class_effects": "| | gain |\n|---|---|\n| **c** | 7 +1.0 |",
         "classes_figures": [classes],
@@ -261,6 +262,13 @@ def test_charts_hold_what_the_tables_say():
     spec = charts.curves_chart(curves(), ["a_b"], "variant")
     boxes = {p["bind"]["name"]: p["value"] for p in spec["params"] if p["name"].startswith("show")}
     assert boxes == {"baseline": False, "a_b": True}
+
+
+def test_a_chart_says_what_cannot_be_told():
+    untold = effects().head(1).assign(why="all folds are alike")
+    rows = _rows(charts.effects_chart(untold, WORDS, 0.95))
+    told = {row["verdict"] for row in rows if "verdict" in row}
+    assert told == {"cannot be told: all folds are alike"}
 
 
 def test_what_company_does_to_a_technique_stands_beside_its_other_effects():

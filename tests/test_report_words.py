@@ -95,10 +95,16 @@ def row(*changes, **more):
             "**dropout**: too close to call, between −0.4 and +1.9; "
             "at least 1 more repeat is needed to settle it.",
         ),
-        # Its interval is of it alone, the verdict allows for all of the table.
+        # Its p is of it alone, the verdict allows for all of the table.
         (
-            {"low": 0.003},
+            {"low": 0.003, "p": 0.02, "p_holm": 0.06},
             "**dropout**: too close to call with several questions asked, between +0.3 and +1.9; "
+            "about 4 more repeats would settle it.",
+        ),
+        # One question, whose interval is of another level than alpha.
+        (
+            {"low": 0.003, "p": 0.06, "p_holm": 0.06},
+            "**dropout**: too close to call, between +0.3 and +1.9; "
             "about 4 more repeats would settle it.",
         ),
         # Why nothing can be told.

@@ -95,8 +95,9 @@ def _in_words(counts: np.ndarray, classes: Sequence[str]) -> str:
     """How many images are right, and the most frequent mistakes."""
     wrong = _wrong(counts)
     worst = np.argsort(-wrong, axis=None, kind="stable")[:MISTAKES]
+    comma = "," if any(name[-1:].isdigit() for name in classes) else ""  # a number beside a number
     mistakes = [
-        f"{classes[i]} taken for {classes[j]} {plural(int(wrong[i, j]), 'time')}"
+        f"{classes[i]} taken for {classes[j]}{comma} {plural(int(wrong[i, j]), 'time')}"
         for i, j in zip(*np.unravel_index(worst, wrong.shape), strict=True)
         if wrong[i, j]
     ]

@@ -51,6 +51,7 @@ VERDICTS = {
     "no practical difference": Mark("#0969da", "s", "■", "no practical difference"),
     "undecided": Mark("#9a6700", "o", "●", "too close to call"),
 }
+UNTOLD = "cannot be told"  # instead of the words, where a row says why
 PLACEBO = Mark(GREY, "D", "◆", "placebo (only seeds differ)")
 
 ROW = 46  # pixels, of a score
@@ -388,10 +389,11 @@ def runs_out(rows: Iterable[Mapping], metric: Metric, ends: tuple[float, float])
 
 def in_words(row: Mapping, metric: Metric) -> str:
     """An effect in numbers and its verdict, for alt text."""
-    interval = f"({row['why']})" if row["why"] else _interval(row, metric)
+    number = metric.signed(row["effect"])
+    if row["why"]:
+        return f"{number} {UNTOLD} ({row['why']})"
     significant = ", significant" if row["clear"] else ""
-    verdict = VERDICTS[row["verdict"]].words
-    return f"{metric.signed(row['effect'])} {interval} {verdict}{significant}"
+    return f"{number} {_interval(row, metric)} {VERDICTS[row['verdict']].words}{significant}"
 
 
 def _groups(rows: Sequence[Mapping]) -> dict[str, list[Mapping]]:
@@ -450,7 +452,8 @@ def _group(
         style = {"va": "center", "color": mark.colour}
         number = metric.signed(row["effect"])
         write(figure, right + NUMBERS, down, number, SMALL, NUMBERS - 6, ha="right", **style)
-        verdict = VERDICTS[row["verdict"]].words.replace("practical ", "")
+        words = UNTOLD if row["why"] else VERDICTS[row["verdict"]].words
+        verdict = words.replace("practical ", "")
         write(figure, right + NUMBERS + 10, down, verdict, SMALL, VERDICT - 10, **style)
         y += lane
         if row is not rows[-1]:

@@ -17,7 +17,7 @@ from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS, task_of
 from cnnlab.compare.sizes import overtakes
 from cnnlab.compare.tables import watched
-from cnnlab.metric import Metric, plain
+from cnnlab.metric import Metric, percent, plain
 from cnnlab.metric import signed as signed_of
 from cnnlab.report.words import (
     HELPS,
@@ -27,6 +27,7 @@ from cnnlab.report.words import (
     UNDECIDED,
     Words,
     bounds,
+    capital,
     effect,
     estimate,
     headlines,
@@ -106,7 +107,8 @@ def environment(places: bool = False) -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown; every name in it was checked when params.yaml was read
     )
-    made.filters |= {"md": escaped, "fold": fold, "put": put if places else lambda _: ""}
+    made.filters |= {"md": escaped, "capital": capital, "fold": fold}
+    made.filters |= {"put": put if places else lambda _: ""}
     return made
 
 
@@ -168,7 +170,7 @@ def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
     ordered = best_first(scores, metric, m)
     uneven = scores["repeats"].nunique() > 1
     lines = [
-        f"| | techniques | {m.title} ({m.unit}), mean [{confidence:.0%} CI] | fold sd "
+        f"| | techniques | {m.title} ({m.unit}), mean [{percent(confidence)} CI] | fold sd "
         f"| training {measured[score]} (%) | gap (points) | {measured[loss]} |"
         + " repeats |"
         * uneven,
@@ -178,7 +180,7 @@ def scores_table(scores: pd.DataFrame, metric: str, confidence: float) -> str:
         lines.append(
             f"| **{row['name']}** | {row['techniques'] or '–'} | {estimate(row, metric, m)} "
             f"| {row[f'{metric}_sd'] * m.scale:.{m.digits}f} | {row[f'train_{score}'] * 100:.1f} "
-            f"| {row['gap'] * 100:.1f} | {row[loss]:.3f} |"
+            f"| {plain(row['gap'] * 100, 1)} | {row[loss]:.3f} |"
             + (f" {row['repeats']} |" if uneven else "")
         )
     return "\n".join(lines)
@@ -189,8 +191,8 @@ def sizes_table(sizes: pd.DataFrame, metric: str, confidence: float) -> str:
     m = METRICS[metric]
     reference = sizes["variant"].iloc[0]
     lines = [
-        f"| images per class | | {m.title} ({m.unit}), mean [{confidence:.0%} CI] "
-        f"| less {reference} ({m.step}) [{confidence:.0%} CI] |",
+        f"| images per class | | {m.title} ({m.unit}), mean [{percent(confidence)} CI] "
+        f"| less {reference} ({m.step}) [{percent(confidence)} CI] |",
         "|---|---|---|---|",
     ]
     for row in sizes.to_dict("records"):
@@ -235,7 +237,7 @@ def growing(growth: pd.DataFrame, metric: str, confidence: float) -> list[str]:
         lines.append(
             f"{name}{worth} with twice the images ({2 * int(row['images'])}) expect "
             f"{effect(gain, m)} {m.step}, to {estimate(row, 'doubled', m)} {m.unit} "
-            f"as a study of them would measure ({confidence:.0%} prediction interval)."
+            f"as a study of them would measure ({percent(confidence)} prediction interval)."
         )
     return lines
 
@@ -268,7 +270,7 @@ def _worth(row: Mapping) -> str:
 def effects_table(effects: pd.DataFrame, words: Words, confidence: float) -> str:
     """The table of effects of one kind on one metric in Markdown, the best first, the placebo's
     row, where there is one, last."""
-    m, interval = words.m, f"{confidence:.0%} CI"
+    m, interval = words.m, f"{percent(confidence)} CI"
     interval += ", approximate" if effects["approximate"].any() else ""
     lines = [
         f"| | change ({m.step}) [{interval}] | [all at once] | p | p (Holm) "
@@ -314,12 +316,20 @@ def aliases(effects: pd.DataFrame) -> list[str]:
     return [f"**{row['technique']}** holds {row['aliases']} besides" for row in rows]
 
 
-def words_of(metric: str, estimate: str, repeats: int, effects: pd.DataFrame, dev: int) -> Words:
-    """The words for effects on a metric. `estimate`: `compare.estimate`; `repeats`: that all
-    variants have; `effects`: the table of effects; `dev`: development images."""
+def words_of(
+    metric: str,
+    estimate: str,
+    repeats: int,
+    effects: pd.DataFrame,
+    dev: int,
+    alpha: float = Words.alpha,
+) -> Words:
+    """The words for effects on a metric. `estimate`, `alpha`: of `compare`, the latter for whole
+    sentences alone; `repeats`: that all variants have; `effects`: the table of effects; `dev`:
+    development images."""
     grouped = estimate == "crossed" and len(effects) and effects["n"].max() < dev
     images = "groups of images" if grouped else "images"
-    return Words(metric=metric, estimate=estimate, repeats=repeats, images=images)
+    return Words(metric=metric, estimate=estimate, repeats=repeats, images=images, alpha=alpha)
 
 
 def evidence(effects: pd.DataFrame, words: Words) -> str:
@@ -400,7 +410,7 @@ def mechanisms_table(rows: pd.DataFrame, confidence: float) -> str:
     """The table of mechanisms in Markdown."""
     lines = [
         "| technique | claim | measured | without | with "
-        f"| change [{confidence:.0%} CI] | holds? |",
+        f"| change [{percent(confidence)} CI] | holds? |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows.to_dict("records"):

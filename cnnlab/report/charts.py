@@ -17,8 +17,8 @@ import pandas as pd
 
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.tables import watched
-from cnnlab.metric import Metric
-from cnnlab.report.words import COMPANY, OPEN, UNDECIDED, bounds, signed
+from cnnlab.metric import Metric, percent
+from cnnlab.report.words import COMPANY, OPEN, UNDECIDED, UNTOLD, bounds, signed
 
 COLOURS = [f"var(--series{i})" for i in range(1, 9)]  # of `report.html.j2`
 INK, GREY, RULE, SHADE = "var(--ink)", "var(--grey)", "var(--rule)", "var(--shade)"
@@ -72,8 +72,8 @@ def effects_chart(effects: pd.DataFrame, words: Mapping[str, str], confidence: f
 def how_to_read(confidence: float) -> str:
     """What the marks of the chart of effects mean."""
     return (
-        f"Point: the effect. Thick line: its {confidence:.0%} interval; thin line: the one that "
-        "holds for all effects of a kind at once. Filled: significant. Shaded: no practical "
+        f"Point: the effect. Thick line: its {percent(confidence)} interval; thin line: the one "
+        "that holds for all effects of a kind at once. Filled: significant. Shaded: no practical "
         "difference."
     )
 
@@ -110,6 +110,7 @@ def _effect_row(row: Mapping[str, Any], group: str) -> dict[str, Any]:
     """A row of the table of effects as data of the chart: numbers in units of the metric, texts."""
     m = METRICS[row["metric"]]
     numbers = ("effect", "low", "high", "low_all", "high_all")
+    verdict = OPEN if row["verdict"] == UNDECIDED else row["verdict"]
     return {
         "metric": _metric_title(m),
         "technique": _name(row),
@@ -120,7 +121,7 @@ def _effect_row(row: Mapping[str, Any], group: str) -> dict[str, Any]:
         "interval": bounds(row, m),
         "all": bounds(row, m, "_all"),
         "p": f"{row['p_holm']:.3f}",
-        "verdict": OPEN if row["verdict"] == UNDECIDED else row["verdict"],
+        "verdict": f"{UNTOLD}: {row['why']}" if row["why"] else verdict,
     }
 
 
@@ -182,7 +183,7 @@ def _interval_layers(
         alt.Tooltip("technique:N"),
         alt.Tooltip("kind:N", title="effect"),
         alt.Tooltip("change:N"),
-        alt.Tooltip("interval:N", title=f"{confidence:.0%} interval"),
+        alt.Tooltip("interval:N", title=f"{percent(confidence)} interval"),
         alt.Tooltip("all:N", title="all at once"),
         alt.Tooltip("p:N", title="p (Holm)"),
         alt.Tooltip("verdict:N"),

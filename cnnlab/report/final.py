@@ -19,7 +19,7 @@ from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.mirrored import Flips
 from cnnlab.compare.options import Compare, Final
 from cnnlab.data.pool import Pool
-from cnnlab.metric import Metric
+from cnnlab.metric import Metric, percent
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.options import Backbone
 from cnnlab.recipe.recipe import Recipe
@@ -119,7 +119,7 @@ def of_choice(candidates: pd.DataFrame, options: Compare, final: Final) -> dict[
         "candidates": candidates_table(candidates, m, options.confidence, rope, final.rule),
         "cross_validated": f"{estimate(_ends(chosen), 'score', m)} {m.unit}",
         "primary": m.title,
-        "confidence": f"{options.confidence:.0%}",
+        "confidence": percent(options.confidence),
     }
 
 
@@ -205,7 +205,7 @@ def why(candidates: pd.DataFrame, m: Metric, final: Final, rope: str) -> str:
         f"{lead}: the fewest techniques, then the least to train (`final.rule: simplest`). "
         f"**Simplicity costs {cost} in expectation against the best mean** {_bounds(chosen, m)}; "
         f"the cost is above {rope} with a probability of {chosen['p_worse']:.0%}, and "
-        f"{final.probability:.0%} would pass the variant over."
+        f"{percent(final.probability)} would pass the variant over."
     )
 
 
@@ -217,7 +217,7 @@ def candidates_table(rows: pd.DataFrame, m: Metric, confidence: float, rope: str
     """Every variant in Markdown, the best mean first."""
     by_level = rule == "simplest"
     lines = [
-        f"| | techniques | {m.title} ({m.unit}), mean [{confidence:.0%} CI] "
+        f"| | techniques | {m.title} ({m.unit}), mean [{percent(confidence)} CI] "
         f"| behind the best ({m.step}) | by more than {rope}? | cost of training |"
         + by_level
         * " too close to call? |",
@@ -242,7 +242,7 @@ def metrics_table(evaluation: Judgement) -> str:
     lines = ["| metric | on the test images |", "|---|---|"]
     for name, value in evaluation.metrics.items():
         m = METRICS[name]
-        lines.append(f"| {m.title} | {value * m.scale:.{m.digits}f} {m.unit} |")
+        lines.append(f"| {m.title} | {m.plain(value)} {m.unit} |")
     return "\n".join(lines)
 
 
@@ -317,7 +317,7 @@ def trust_table(trust: Trust, final: Final) -> str:
 def classes_table(rows: Sequence[dict], confidence: float) -> str:
     """A row a class in Markdown."""
     lines = [
-        f"| class | images | right (%) [{confidence:.0%} CI] | precision (%) | F1 (%) "
+        f"| class | images | right (%) [{percent(confidence)} CI] | precision (%) | F1 (%) "
         "| most often mistaken for |",
         "|---|---:|---|---:|---:|---|",
     ]

@@ -17,6 +17,7 @@ from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.options import Compare, Final
 from cnnlab.data.pool import Pool
 from cnnlab.detections import DETECTIONS, counted
+from cnnlab.metric import percent
 from cnnlab.recipe.options import Backbone
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.records import Record
@@ -90,7 +91,7 @@ def about(name: str, evaluation: BoxesJudgement, metric: str) -> str:
 def classes_table(rows: Sequence[Mapping], confidence: float) -> str:
     """A row a class in Markdown."""
     lines = [
-        f"| class | images | objects | AP (%) [{confidence:.0%} CI] | recall (%) |",
+        f"| class | images | objects | AP (%) [{percent(confidence)} CI] | recall (%) |",
         "|---|---:|---:|---|---:|",
     ]
     for row in rows:
@@ -107,7 +108,7 @@ def sizes_table(rows: Sequence[Mapping], confidence: float) -> str:
     if not rows:
         return ""
     lines = [
-        f"| objects | area (square pixels) | images | objects | mAP (%) [{confidence:.0%} CI] "
+        f"| objects | area (square pixels) | images | objects | mAP (%) [{percent(confidence)} CI] "
         "| mAP at IoU 0.5 (%) | recall (%) |",
         "|---|---|---:|---:|---|---:|---:|",
     ]

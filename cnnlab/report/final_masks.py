@@ -15,7 +15,7 @@ from cnnlab.compare.masked import WHOLE, Ends, MasksJudgement
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.options import Compare, Final
 from cnnlab.data.pool import Pool
-from cnnlab.metric import Metric
+from cnnlab.metric import Metric, percent
 from cnnlab.overlap import shares as shares_of
 from cnnlab.recipe.options import Backbone
 from cnnlab.recipe.recipe import Recipe
@@ -88,7 +88,7 @@ def about(name: str, evaluation: MasksJudgement, metric: str, classes: Sequence[
 
 def metrics_table(evaluation: MasksJudgement, confidence: float) -> str:
     """Every metric on the test images in Markdown."""
-    lines = [f"| metric | on the test images [{confidence:.0%} CI] |", "|---|---|"]
+    lines = [f"| metric | on the test images [{percent(confidence)} CI] |", "|---|---|"]
     for name, ends in evaluation.metrics.items():
         m = METRICS[name]
         lines.append(f"| {m.title} | {in_unit(ends, m)} |")
@@ -98,7 +98,7 @@ def metrics_table(evaluation: MasksJudgement, confidence: float) -> str:
 def classes_table(rows: Sequence[Mapping], confidence: float) -> str:
     """A row a class in Markdown."""
     lines = [
-        f"| class | images | pixels (%) | IoU (%) [{confidence:.0%} CI] | precision (%) "
+        f"| class | images | pixels (%) | IoU (%) [{percent(confidence)} CI] | precision (%) "
         "| recall (%) |",
         "|---|---:|---:|---|---:|---:|",
     ]

@@ -24,6 +24,7 @@ import pandas as pd
 from cnnlab import params, paths, report
 from cnnlab.compare.designs import KINDS
 from cnnlab.compare.tables import EFFECT_COLUMNS
+from cnnlab.metric import percent
 from cnnlab.report.words import Words, headlines
 
 PAGES = ("README.md", "docs/*.md", "studies/*/README.md")  # where tables may stand
@@ -58,7 +59,9 @@ class Results:
             scores=report.read_table(study / paths.COMPARE / "ablation_scores.csv"),
             effects=effects[effects["metric"] == compare.metric],
             estimates=report.read_table(study / paths.COMPARE / "estimates.csv"),
-            words=report.words_of(compare.metric, compare.estimate, folds.repeats, effects, dev),
+            words=report.words_of(
+                compare.metric, compare.estimate, folds.repeats, effects, dev, compare.alpha
+            ),
             dev=dev,
             k=folds.k,
             confidence=compare.confidence,
@@ -113,7 +116,7 @@ def summary(results: Results) -> str:
     lines = [
         f"{dev:,} development images, of which each network learns from {learnt}:",
         "",
-        f"| technique | {SHORT.get(kind, 'effect')} ({m.step}) [{results.confidence:.0%} CI] "
+        f"| technique | {SHORT.get(kind, 'effect')} ({m.step}) [{percent(results.confidence)} CI] "
         "| answer |",
         "|---|---|---|",
     ]

@@ -16,7 +16,7 @@ from cnnlab.report import picture
 HEAD = """# How often is the comparison wrong?
 
 `make validate` made this page. It counts errors in studies whose true effects are known. Each study
-is evaluated as `stages.compare` does it, by `params.yaml`: guard {guard:g}, {confidence:.0f} %
+is evaluated as `stages.compare` does it, by `params.yaml`: guard {guard:g}, {confidence:.10g} %
 intervals; significant: p after Holm's correction below {alpha:g}; no practical difference: up to
 ±{rope:g} points.
 {lacking}
@@ -131,7 +131,7 @@ TRAINED = """
 
 The network of `params.yaml` without techniques, under two names with fresh seeds, on the dev images
 of the study: {studies} studies of one repeat, folds drawn anew for each. Studies that see an effect
-(%), with exact binomial {confidence:.0f} % intervals:
+(%), with exact binomial {confidence:.10g} % intervals:
 
 {trained}
 """

@@ -13,6 +13,7 @@ from cnnlab.metric import Metric
 
 HELPS, HURTS, SAME, UNDECIDED = "helps", "hurts", "no practical difference", "undecided"
 OPEN = "too close to call"
+UNTOLD = "cannot be told"  # where a row says why
 UNIT = "\0"  # stands where a unit may, until the sentence is whole
 MOST_NAMED = 6  # techniques of one verdict that a single sentence names
 SHORTEST = 20  # characters that are left of a text that is cut
@@ -51,6 +52,7 @@ class Words:
     estimate: str  # `compare.estimate`: crossed, or corrected_t
     repeats: int  # that all variants have: where looks begin
     images: str = "images"  # what is counted: images, or groups of them
+    alpha: float = 0.05  # `compare.alpha`
 
     @property
     def m(self) -> Metric:
@@ -71,7 +73,8 @@ class Words:
             makes = "make" if _several(row) else "makes"
             text = f"{name} {makes} {SAME} ({self._rope(row)}){aside}"
         else:
-            text = f"{name}{aside}: {_open(row)}{looks}, {self._between(row)}; {self.settle(row)}"
+            text = f"{name}{aside}: {self._open(row)}{looks}, {self._between(row)}"
+            text += f"; {self.settle(row)}"
         return f"{capital(text)}.{_aliases(row)}"
 
     def clause(self, row: Row) -> str:
@@ -83,12 +86,12 @@ class Words:
             return f"{phrase} it {verdict}: {self.change(row)}{looks}"
         if verdict == SAME:
             return f"{phrase} it makes {SAME} ({self._rope(row)})"
-        return f"{phrase} it is {_open(row)}{looks}, {self._between(row)}; {self.settle(row)}"
+        return f"{phrase} it is {self._open(row)}{looks}, {self._between(row)}; {self.settle(row)}"
 
     def brief(self, row: Row) -> str:
         """The answer without its numbers, for a table that has them."""
         if row["why"]:
-            return f"cannot be told: {row['why']}"
+            return f"{UNTOLD}: {row['why']}"
         verdict = row["verdict"]
         if verdict == UNDECIDED:
             settle = "" if row["kind"] == "placebo" else f"; {self.settle(row)}"
@@ -100,7 +103,7 @@ class Words:
     def cell(self, row: Row) -> str:
         """The answer with its numbers, as short as can be."""
         verdict = {UNDECIDED: OPEN}.get(row["verdict"], row["verdict"])
-        return f"{'cannot be told' if row['why'] else verdict}: {effect(row, self.m)}"
+        return f"{UNTOLD if row['why'] else verdict}: {effect(row, self.m)}"
 
     def opening(self, rows: Sequence[Row]) -> str:
         """One sentence with the answers of all `rows`, of which the best come first: what helps and
@@ -187,6 +190,11 @@ class Words:
         than = f" than with **{than}**" if than else ""
         return f"**{names[0]}** gains {more} with **{with_}**{than}: a difference of {size}."
 
+    def _open(self, row: Row) -> str:
+        """That an effect is undecided; why, where it would be significant if asked about alone."""
+        several = row["p"] < self.alpha <= row["p_holm"]
+        return f"{OPEN} with several questions asked" if several else OPEN
+
     def _rope(self, row: Row) -> str:
         """What makes no practical difference, and what there is to know of the verdict."""
         parts = [f"±{amount(row['rope'], self.m)}", *["approximate interval"] * row["approximate"]]
@@ -236,11 +244,6 @@ def _decided(row: Row) -> str:
         return f"**{first}** is {than} than **{second}**"
     verdict = row["verdict"]
     return f"{_subject(row)} {verdict.removesuffix('s') if _several(row) else verdict}"
-
-
-def _open(row: Row) -> str:
-    """That an effect is undecided; why, where its interval, which is of it alone, leaves out 0."""
-    return OPEN if row["low"] <= 0 <= row["high"] else f"{OPEN} with several questions asked"
 
 
 def _gains(more: str, alone: float, full: float, m: Metric) -> str:

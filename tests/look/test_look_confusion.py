@@ -29,6 +29,11 @@ def test_it_names_and_counts_and_tells_the_worst():
     np.testing.assert_allclose(matrix[0], [5 / 6, 1 / 6, 0])
 
 
+def test_a_class_that_is_a_number_is_not_read_as_one_with_the_count():
+    alt = confusion_figure("a title", COUNTS, ["0", "1", "2"]).alt
+    assert alt.endswith("2 taken for 0, 3 times; 0 taken for 1, 1 time")
+
+
 @pytest.mark.parametrize("classes", [2, 10, 40, 120, 500])
 def test_any_number_of_classes_fits_its_picture(classes, tmp_path):
     counts = np.random.default_rng(0).integers(0, 30, (classes, classes))

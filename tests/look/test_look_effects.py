@@ -247,7 +247,7 @@ def test_a_row_that_cannot_be_told_has_its_reason_and_no_interval():
     for text, r in zip(small.values(), rows, strict=False):
         box, x = text.get_window_extent(), axes.transData.transform((r["effect"] * 100, 0))[0]
         assert not box.x0 <= x <= box.x1 and box.x1 <= right
-    assert "x +3.0 (all folds alike) too close to call" in picture.alt
+    assert "x +3.0 cannot be told (all folds alike)" in picture.alt
     nothing_collides(picture)
 
 
