@@ -13,6 +13,7 @@ from cnnlab.look.dataset import samples_figure, sizes_figure
 from cnnlab.look.figure import number, plural, save
 from cnnlab.look.findings import Seen, findings_figure
 from cnnlab.report import coded, dataset
+from cnnlab.tasks import TASKS
 from stages import run
 from stages.parts.describe import PARTS
 
@@ -66,7 +67,15 @@ def main() -> None:
     sheets = _draw(dev, table, of_code)
     asked = data.model_dump(include={"image_size", "resize", "channels"})
     page = dataset.render(
-        facts, inventory, listed, asked, pictures, coded.table(table), coded.muted(table), sheets
+        facts,
+        inventory,
+        listed,
+        asked,
+        pictures,
+        coded.table(table),
+        coded.muted(table),
+        sheets,
+        by_label=TASKS[dev.task].BY_CLASS is None,
     )
     paths.DATA_REPORT.write_text(page)
 

@@ -35,7 +35,7 @@ def findings(*rows):
 
 
 def page(found=NONE, inventory=INVENTORY, facts=FACTS, asked=ASKED, **coded):
-    said = {"coded": "", "muted": "", "sheets": []} | coded
+    said = {"coded": "", "muted": "", "sheets": [], "by_label": True} | coded
     return dataset.render(facts, inventory, found, asked, ["![samples](data/samples.png)"], **said)
 
 
@@ -115,6 +115,17 @@ def test_classes_of_both_pools_are_compared_as_they_were_drawn(dev, test, words)
     text = page(inventory=pools(dev, test), facts={**FACTS, "images": counts})
     assert words in text
     assert ("same shares" in text) != ("accuracy on the two is not of the same mix" in text)
+
+
+@pytest.mark.parametrize("by_label", [True, False])
+def test_where_images_show_several_classes_nothing_is_said_of_one_label_each(by_label):
+    counts = {"dev": 120, "pretrain": 0, "test": 40}
+    inventory = pools((80, 40), (20, 20))
+    text = page(inventory=inventory, facts={**FACTS, "images": counts}, by_label=by_label)
+    assert "Test images have other shares" in text and "Folds keep" in text
+    assert ("compare them class by class" in text) != by_label
+    for said in ("none is in two classes", "balanced accuracy is", "accuracy alone flatters"):
+        assert (said in text) == by_label
 
 
 def test_without_test_images_there_is_nothing_to_compare():

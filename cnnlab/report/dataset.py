@@ -36,11 +36,13 @@ def render(
     coded: str,
     muted: str,
     sheets: Sequence[tuple[str, str]],
+    by_label: bool,
 ) -> str:
     """The page. `facts`, `inventory`, `findings`: as the stage `prepare` writes them; `asked`: what
     params say of size, way of resizing and channels; `pictures`: Markdown images; `coded`,
     `muted`: what `report.coded` says of the findings with codes; `sheets`: title and Markdown image
-    of each code that is shown."""
+    of each code that is shown; `by_label`: whether the one label of an image is what is asked for,
+    as in classification."""
     used = inventory[inventory["problem"] == ""]
     elsewhere = ["pretrain"] if facts["pretrain_source"] else []
     pools = [pool for pool, n in facts["images"].items() if n and pool not in elsewhere]
@@ -69,7 +71,8 @@ def render(
         classes=[(escaped(name), row) for name, row in table.items()],
         totals=[facts["images"][pool] for pool in pools] + [len(used)],
         imbalance=max(dev.values()) / max(1, min(dev.values())),
-        shares=shares(dev, test) if test else "",
+        shares=shares(dev, test, by_label) if test else "",
+        by_label=by_label,
         shape="×".join(map(str, facts["shape"])),
         asked=asked,
         sizes=_sizes(used),
@@ -84,11 +87,15 @@ def render(
     )
 
 
-def shares(dev: Mapping[str, int], test: Mapping[str, int]) -> str:
-    """What may be said of the shares of the classes in both pools, in a sentence or two."""
+def shares(dev: Mapping[str, int], test: Mapping[str, int], by_label: bool) -> str:
+    """What may be said of the shares of the classes in both pools, in a sentence or two;
+    `by_label` as for `render`."""
     if alike(dev, test):
         return "Test images have the same shares."
-    other = "so accuracy on the two is not of the same mix of classes; balanced accuracy is."
+    if by_label:
+        other = "so accuracy on the two is not of the same mix of classes; balanced accuracy is."
+    else:
+        other = "so numbers on the two are not of the same mix: compare them class by class."
     few, many = min(dev.values()), max(dev.values())
     if many - few <= 1 + many / 20:
         return (
