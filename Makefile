@@ -16,6 +16,10 @@ KNOWN = git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || printf '%s\n' \
 	'note: Git knows no user here, which `dvc exp run` needs; set one with' \
 	'  git config user.name "YOUR NAME" && git config user.email YOU@EXAMPLE.ORG' >&2
 
+# dvc.yaml is the same in all studies, and must not be written where another project's may be.
+STUDIED = test -f $(call given,STUDY)/params.yaml || { echo error: STUDY = $(call given,STUDY)': a study is a' \
+	'folder with a params.yaml' >&2; exit 1; }
+
 .PHONY: setup repro screen design validate track predict test ray gpu ui lint format study requirements readme \
 	cards find-lr export try
 
@@ -28,6 +32,7 @@ SCM = if ! git rev-parse >/dev/null 2>&1; then dvc config --local core.no_scm tr
 	elif grep -qs no_scm .dvc/config.local; then dvc config --local --unset core.no_scm; fi
 
 repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n stages side by side
+	@$(STUDIED)
 	@cmp -s dvc.yaml $(call given,STUDY)/dvc.yaml || cp dvc.yaml $(call given,STUDY)/dvc.yaml
 	@cd $(call given,STUDY) && $(SCM)
 	@cd $(call given,STUDY) && rm -rf .try
@@ -38,6 +43,7 @@ try: $(READY)  ## all of the study on few images, two variants and two folds, wi
 	cd $(call given,STUDY) && python -m cnnlab.tryout
 
 screen: $(READY)  ## the first look alone, within minutes, where variants begin at a backbone
+	@$(STUDIED)
 	@cmp -s dvc.yaml $(call given,STUDY)/dvc.yaml || cp dvc.yaml $(call given,STUDY)/dvc.yaml
 	cd $(call given,STUDY) && $(SCM); python -m stages.check && dvc repro screen
 

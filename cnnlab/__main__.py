@@ -3,8 +3,12 @@ module that can be run by itself, with the arguments that `cnnlab COMMAND --help
 
 from __future__ import annotations
 
+import argparse
+import ast
+import importlib.util
 import runpy
 import sys
+from pathlib import Path
 
 COMMANDS = {
     "new": "cnnlab.new_study",
@@ -17,6 +21,7 @@ COMMANDS = {
     "track": "cnnlab.track",
     "validate": "cnnlab.validate",
 }
+BARE = {"try", "params", "design", "track"}  # take no arguments
 
 
 def main() -> None:
@@ -28,6 +33,10 @@ def main() -> None:
             sys.exit(f"error: no command {name!r}: {known}")
         print(f"usage: {known}")
         return
+    if name in BARE:
+        source = Path(importlib.util.find_spec(COMMANDS[name]).origin).read_text()
+        about = ast.get_docstring(ast.parse(source))
+        argparse.ArgumentParser(f"cnnlab {name}", description=about).parse_args(arguments)
     sys.argv = [f"cnnlab {name}", *arguments]
     runpy.run_module(COMMANDS[name], run_name="__main__", alter_sys=True)
 

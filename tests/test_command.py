@@ -23,12 +23,25 @@ def test_each_command_is_a_module_that_runs(monkeypatch):
     monkeypatch.setattr(runpy, "run_module", lambda name, **given: called.append((name, given)))
     for name, module in command.COMMANDS.items():
         assert callable(importlib.import_module(module).main)
-        run(monkeypatch, name, "--some", "thing")
-        assert sys.argv == [f"cnnlab {name}", "--some", "thing"]
+        arguments = [] if name in command.BARE else ["--some", "thing"]
+        run(monkeypatch, name, *arguments)
+        assert sys.argv == [f"cnnlab {name}", *arguments]
     assert called == [
         (module, {"run_name": "__main__", "alter_sys": True})
         for module in command.COMMANDS.values()
     ]
+
+
+@pytest.mark.parametrize("name", sorted(command.BARE))
+def test_to_ask_what_a_command_does_does_not_run_it(monkeypatch, capsys, name):
+    monkeypatch.setattr(runpy, "run_module", lambda *_, **__: pytest.fail("it runs"))
+    for argument, status in (("--help", 0), ("now", 2)):
+        with pytest.raises(SystemExit) as ended:
+            run(monkeypatch, name, argument)
+        assert ended.value.code == status
+    said = capsys.readouterr()
+    first = importlib.import_module(command.COMMANDS[name]).__doc__.split()[:4]
+    assert first == said.out.split("\n\n")[1].split()[:4] and "unrecognized" in said.err
 
 
 def test_what_is_no_command_is_told_with_those_there_are(monkeypatch, capsys):

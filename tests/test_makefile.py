@@ -91,6 +91,21 @@ def test_a_python_that_tensorflow_is_not_made_for_is_refused_in_one_line(tmp_pat
     assert all(f"is Python {version}; needed is 3.11 to 3.13" in line for line in refused)
 
 
+@pytest.mark.parametrize("target", ["repro", "screen"])
+@pytest.mark.parametrize("study", ["it's other", "studies", "nowhere"])
+def test_nothing_is_written_where_no_study_is(tmp_path, target, study):
+    tree = Tree(tmp_path / "clone", git=True)
+    there = tree.root / study
+    if study != "nowhere":
+        there.mkdir()
+    if study == "it's other":
+        (there / "dvc.yaml").write_text("stages: {}  # of another project\n")
+    before = {path: path.read_bytes() for path in tree.root.rglob("dvc.yaml")}
+    said = tree.make(target, f"STUDY={study}", fails=True)
+    assert f"error: STUDY = {study}: a study is a folder with a params.yaml" in said
+    assert {path: path.read_bytes() for path in tree.root.rglob("dvc.yaml")} == before
+
+
 def test_dvc_is_told_when_a_tree_becomes_a_git_clone(tmp_path):
     tree = Tree(tmp_path / "clone", git=False)
     tree.make("repro")
