@@ -70,12 +70,12 @@ def recommend(
     is larger than the rope); `level` (that is below `rules.probability`: too close to the best to
     call); `recommended`. Raises Incomparable for scores of other images.
     """
-    sign, whole = 1.0 if rules.higher_is_better else -1.0, values
-    best, values = _led(values, sign)
+    sign = 1.0 if rules.higher_is_better else -1.0
+    best, compared = _leader(values, sign)
     others = [name for name in values if name != best]
-    leads = [sign * differences(pair(best, name), values) for name in others]
+    leads = [sign * differences(pair(best, name), compared) for name in others]
     leads = dict(zip(others, rules.estimates(leads, split), strict=True))
-    scores = dict(zip(whole, rules.estimates([*whole.values(), *beside], split), strict=False))
+    scores = dict(zip(values, rules.estimates([*values.values(), *beside], split), strict=False))
     rows = []
     for name, score in scores.items():
         low, high = score_interval(score, rules.confidence, bounds_of(rules.metric))
@@ -91,10 +91,12 @@ def recommend(
     return [{**row, "recommended": row is chosen} for row in rows]
 
 
-def _led(values: Values, sign: float) -> tuple[str, Values]:
-    """The best variant, and the values by which it leads all others: the best mean, or where some
-    have more repeats than others, one that none leads on the repeats that both have. Where these
-    go round in a circle, only repeats that all have count."""
+def _leader(values: Values, sign: float) -> tuple[str, Values]:
+    """The best variant, and the values by which others are compared with it.
+
+    It is the one of the best mean. Where some have more repeats than others, it is one that no
+    other leads on the repeats that both have; and where each is led by another, only repeats count
+    that all have."""
     means: dict[str, float] = {name: sign * float(np.mean(v)) for name, v in values.items()}
     best, seen = max(means, key=means.__getitem__), set()
     while best not in seen:

@@ -40,8 +40,8 @@ def make(manifest: pd.DataFrame, k: int, repeats: int, seed: int) -> pd.DataFram
 
 
 def enough(folds: pd.DataFrame, manifest: pd.DataFrame, sizes: Iterable[int]) -> None:
-    """Check that every fold leaves so many images of each class to train on, and more of some.
-    Raises UserError that names the class where one does not."""
+    """Check that every fold leaves so many images of each class to train on, and that these are not
+    all that it leaves. Raises UserError, which names the class that has too few."""
     labels = folds["image_id"].map(manifest.set_index("image_id")["label"])
     held_out = folds.groupby([labels, "repeat", "fold"]).size().groupby(level=0).max()
     left = manifest["label"].value_counts() - held_out

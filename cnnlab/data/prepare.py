@@ -184,7 +184,8 @@ def draw(
     `test_per_class` of each class, None: all) to test. With `dev_per_class` None it is the other
     way round: `test_per_class` images, or the share `test_share` of each class, go to test, some to
     pretrain and the rest to dev. Where the source comes split, its test part is where test is drawn
-    from, and dev and pretrain come from its train part. A group goes where all of it fits. Raises
+    from, and dev and pretrain come from its train part. A group goes where all of it fits. Where
+    all groups of a class are larger than its share, one of the smallest size may go to test. Raises
     UserError naming a class that is too small.
     """
     shuffled = table.sample(frac=1, random_state=np.random.default_rng(seed))
@@ -215,12 +216,12 @@ def draw(
         in_test = set(shuffled["label"][shuffled["split"] == "test"])
         for label in sorted(set(target) - in_test) if not comes_split else ():
             groups = shuffled["group"][shuffled["label"] == label].nunique()
+            asked = f"test_per_class = {test_per_class}"
+            if test_per_class is None:
+                asked = f"test_share = {test_share:g}"
             raise UserError(
-                f"params.yaml: data.test_per_class = null, test_share = {test_share:g}: of class"
-                f" {label!r}, {available[label]} images in {groups} groups, none is left to test"
-                if test_per_class is None
-                else f"params.yaml: data.test_per_class = {test_per_class}: of class {label!r},"
-                f" {available[label]} images in {groups} groups, no group is so small"
+                f"params.yaml: data.{asked}: of class {label!r}, {available[label]} images in"
+                f" {groups} groups, no whole group can be tested; give a larger number"
             )
     else:
         _require_all("dev", "dev_per_class", dev_per_class, wanted["dev"], available, shuffled)

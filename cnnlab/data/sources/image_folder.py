@@ -82,8 +82,8 @@ def _levels(paths: list[list[str]], at: int) -> tuple[int | None, int, Callable]
     # Names of classes may have such words too: the same folders in two of them tell.
     known = {name for name in above if _splits.likely(name)}
     class_at = _below(paths, at, known)
-    held = _held(paths, at, class_at)
-    classes = [held[name] for name in known if name in held]
+    folders = _inside(paths, at, class_at)
+    classes = [folders[name] for name in known if name in folders]
     if len(classes) > 1 and len(set.intersection(*classes)) > 1:
         return at, class_at, _splits.likely
     deep = sum(len(p) > at + 2 for p in paths)
@@ -92,38 +92,37 @@ def _levels(paths: list[list[str]], at: int) -> tuple[int | None, int, Callable]
     return None, at, _splits.part
 
 
-def _held(paths: list[list[str]], at: int, below: int) -> dict[str, set[str]]:
-    """Of each folder at a level the names of those at the level `below` that it holds."""
-    held: dict[str, set[str]] = {}
+def _inside(paths: list[list[str]], at: int, level: int) -> dict[str, set[str]]:
+    """Of each folder at the level `at`, the names of those at a deeper level inside it."""
+    folders: dict[str, set[str]] = {}
     for parts in paths:
-        if len(parts) > below + 1:
-            held.setdefault(parts[at], set()).add(parts[below])
-    return held
+        if len(parts) > level + 1:
+            folders.setdefault(parts[at], set()).add(parts[level])
+    return folders
 
 
 def _below(paths: list[list[str]], at: int, known: set[str]) -> int:
-    """Where the name of the class is below those of the parts `known`: below a folder, too, that
-    wraps all of a part, as train/images/ does, and not those of others."""
-    held, below = _held(paths, at, at + 1), at + 1
-    held = {part: folders for part, folders in held.items() if part in known}
-    deeper = _held(paths, at, at + 2)
+    """The level of the classes below the parts `known`, which are at the level `at`: the next, or
+    where one folder wraps all of each part, as train/images/ does, the one after."""
+    inside = [names for part, names in _inside(paths, at, at + 1).items() if part in known]
 
     def wraps(name: str) -> bool:
         return name.casefold() in WRAPS or bool(_splits.likely(name))
 
-    one = all(len(folders) == 1 and all(map(wraps, folders)) for folders in held.values())
-    return at + 2 if one and any(part in deeper for part in held) else below
+    wrapped = all(len(names) == 1 and all(map(wraps, names)) for names in inside)
+    deeper = any(part in known for part in _inside(paths, at, at + 2))
+    return at + 2 if wrapped and deeper else at + 1
 
 
 def _note_alike(paths: list[list[str]], at: int, files: Files) -> None:
-    """Say it where all classes hold the same folders and nothing else, as parts would."""
-    direct = {parts[at] for parts in paths if len(parts) == at + 2}
-    held = _held(paths, at, at + 1)
-    first = next(iter(held.values()), set())
-    if len(held) > 1 and len(first) > 1 and not direct and all(h == first for h in held.values()):
+    """Say it where all classes hold the same folders and no images beside them, as parts would."""
+    direct = any(len(parts) == at + 2 for parts in paths)
+    inside = _inside(paths, at, at + 1)
+    first = next(iter(inside.values()), set())
+    if not direct and len(inside) > 1 < len(first) and all(n == first for n in inside.values()):
         names = ", ".join(map(shown, sorted(first)))
         detail = f"each holds {names}: if those are the classes, call these folders train and test"
-        where = ", ".join(map(shown, sorted(held)))
+        where = ", ".join(map(shown, sorted(inside)))
         files.note("classes that hold the same folders", where, "read as classes", detail)
 
 
