@@ -6,17 +6,19 @@ Says what the design tells, what it takes for granted, and what it costs, before
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Container, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from cnnlab import params, paths, report, tracking
+from cnnlab import edited, params, paths, report, tracking
 from cnnlab.compare import designs, power
 from cnnlab.compare.contrasts import Contrast
 from cnnlab.compare.metrics import METRICS
@@ -67,31 +69,82 @@ def grouped(whole: Params, variants: Mapping[str, Sequence[str]]) -> dict[str, d
     return groups
 
 
+# Up to the next section; lines of comment at the margin are in it where an entry follows.
+SECTION = re.compile(
+    r"^variants:[^\S\n]*(?:#[^\n]*)?\n"
+    r"((?:(?:#[^\n]*\n|[ \t]*\n)*[ \t]+\S[^\n]*\n)*(?:[ \t]*\n)*)",
+    re.MULTILINE,
+)
+
+
 def replaced(text: str, groups: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
     """`text` of a params.yaml with the entries of its section `variants` replaced.
 
-    An entry that stays keeps its line, and with it its comment. Raises UserError where there is no
-    such section in the block style.
+    An entry that stays keeps its lines, and with them its comment; comments on lines of their own
+    stay above the entry that they stand above, or where that goes, above the next that stays.
+    Raises UserError where there is no such section in the block style.
     """
-    section = re.search(r"(?m)^variants:[^\S\n]*(#[^\n]*)?\n((?:[ \t]+\S[^\n]*\n|[ \t]*\n)*)", text)
+    text = text if text.endswith("\n") else f"{text}\n"
+    section = SECTION.search(text)
     if section is None:
         raise UserError(f"{params.FILE}: has no line `variants:` with its entries indented below")
-    entries = section.group(2)
+    entries = section.group(1)
     blank = re.search(r"\n*\Z", entries).group()[1:]  # between this section and the next
-    old = {line.split(":")[0].strip(): line for line in entries.splitlines() if line.strip()}
+    names = {name for variants in groups.values() for name in variants}
+    old, remarks = _entries(entries, {f"{group}:" for group in groups} | names)
     lines = []
     for group, variants in groups.items():
-        comment = old.get(group, "").partition("#")[2]
+        comment = old.get(f"{group}:", "").partition("#")[2]
         head = f"  {group}:" if variants else f"  {group}: {{}}"
+        lines += remarks.get(f"{group}:", [])
         lines.append(f"{head:<24} #{comment}" if comment else head)
         for name, on in variants.items():
-            line = f"    {name}: [{', '.join(on)}]"
-            kept = old.get(name, "")
-            lines.append(kept if kept.split("#")[0].rstrip() == line else line)
-    new = text[: section.start(2)] + "\n".join(lines) + "\n" + blank + text[section.end(2) :]
-    if YAML(typ="safe").load(new)["variants"] != groups:
+            lines += remarks.get(name, [])
+            lines.append(_entry(name, list(on), old.get(name, "")))
+    lines += remarks[""]
+    new = text[: section.start(1)] + "\n".join(lines) + "\n" + blank + text[section.end(1) :]
+    if edited.content_of(new)["variants"] != groups:
         raise UserError(f"{params.FILE}: the section `variants` could not be replaced; edit it")
     return new
+
+
+def _entries(text: str, staying: Container[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The lines of each entry of the section, by the name of the variant, or of the group with a
+    colon, as a variant may be called like it; and the comments that stand above those that stay,
+    at the end of the section by an empty name."""
+    old: dict[str, str] = {}
+    remarks: dict[str, list[str]] = {}
+    waiting: list[str] = []
+    outer = inner = None  # columns of groups, and of their variants
+    name = ""
+    for line in filter(str.strip, text.splitlines()):
+        column = len(line) - len(line.lstrip())
+        key = line.strip().partition(":")[0].strip("'\"")
+        if line.lstrip().startswith("#"):
+            waiting.append(line)
+            continue
+        outer = column if outer is None else outer
+        if column > outer:
+            inner = column if inner is None else inner
+        if inner is not None and column > inner:  # the value of the last, on lines of its own
+            old[name] += f"\n{line}"
+            continue
+        name = f"{key}:" if column == outer else key
+        old[name] = line
+        if name in staying:
+            remarks[name], waiting = waiting, []
+    return old, remarks | {"": waiting}
+
+
+def _entry(name: str, on: list[str], before: str) -> str:
+    """The lines of a variant: those of before where they say the same. Quoted where YAML would
+    take the name for a number, say."""
+    plain, quoted = (f"    {key}: [{', '.join(on)}]" for key in (name, f'"{name}"'))
+    for lines in (before, plain):
+        with contextlib.suppress(YAMLError):
+            if edited.content_of(textwrap.dedent(lines)) == {name: on}:
+                return lines
+    return quoted
 
 
 def explained(design: Design) -> list[str]:

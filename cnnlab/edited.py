@@ -1,4 +1,5 @@
-"""The text of a params.yaml with other content, where all that stays is written as it was.
+"""The text of a params.yaml: its content, and with other content, where all that stays is written
+as it was.
 
 DVC writes the whole file anew for `dvc exp run -S`: lists with a line an entry, and null as
 nothing. `restored` takes that back.
@@ -14,9 +15,32 @@ from typing import Any, TextIO
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import Node
 
 COLUMN = 25  # where comments stand
+
+
+class _Constructor(SafeConstructor):
+    """Says of a value that is not what it looks like, as the date 2024-31-12, where it stands."""
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (LookupError, TypeError, ValueError) as error:  # of Python's, let through
+            told = f"{node.value!r} cannot be read ({error}); quote it if it is a text"
+            raise ConstructorError(None, None, told, node.start_mark) from error
+
+
+def content_of(text: str | bytes) -> Any:
+    """What a text of YAML holds. Raises YAMLError where it is none."""
+    yaml = YAML(typ="safe")
+    yaml.Constructor = _Constructor
+    try:
+        return yaml.load(text)
+    except TypeError as error:  # of a key that no dict can have, such as a list of groups
+        raise YAMLError(str(error)) from error
 
 
 def restored(file: Path) -> bool:
@@ -28,7 +52,7 @@ def restored(file: Path) -> bool:
         if now == committed:
             return False
         ending = "\r\n" if "\r\n" in committed else "\n"
-        committed, content = committed.replace(ending, "\n"), YAML(typ="safe").load(now)
+        committed, content = committed.replace(ending, "\n"), content_of(now)
         if as_dvc_writes(committed, content) != now:
             return False
     except (OSError, subprocess.CalledProcessError, UnicodeDecodeError, YAMLError, AttributeError):

@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
@@ -157,7 +156,7 @@ def with_defaults(content: Any, defaults: Mapping[str, Any] | None = None) -> An
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    return YAML(typ="safe").load(DEFAULTS.read_text(encoding="utf-8"))
+    return edited.content_of(DEFAULTS.read_text(encoding="utf-8"))
 
 
 def _merged(written: Any, default: Any, named: Mapping[str, Mapping], at: str = "") -> Any:
@@ -198,7 +197,7 @@ def _text(path: Path) -> str:
 def _parts(text: str, path: Path, kinds: Iterable[str]) -> tuple[Params, list[str]]:
     """See `read_parts`."""
     try:
-        content = YAML(typ="safe").load(text)
+        content = edited.content_of(text)
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     content = with_defaults(content)
@@ -304,7 +303,7 @@ def main() -> None:
     text = _text(FILE)
     values = of_text(text).model_dump(exclude_unset=True)
     print(f"# written: in {FILE}; the rest, and what each key means: cnnlab/{DEFAULTS.name}")
-    edited.dump(_shown(values, YAML(typ="safe").load(text)), sys.stdout)
+    edited.dump(_shown(values, edited.content_of(text)), sys.stdout)
 
 
 if __name__ == "__main__":

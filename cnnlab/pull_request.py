@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -21,10 +22,9 @@ from urllib.parse import quote
 
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from cnnlab import params, paths, report
+from cnnlab import edited, params, paths, report
 from cnnlab.compare.change import Change, Known, changes
 from cnnlab.compare.metrics import METRICS
 from cnnlab.errors import UserError
@@ -41,7 +41,10 @@ Row = Mapping[str, Any]
 
 def git(root: Path, *arguments: str) -> bytes:
     """What Git prints. Raises UserError with what it complains of."""
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True)
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True)
+    except OSError as error:
+        raise UserError(f"git: {error.strerror}; it compares what Git has of the study") from None
     if done.returncode:
         complaint = done.stderr.decode(errors="replace").strip()
         raise UserError(f"git {' '.join(arguments)}: {complaint}")
@@ -67,7 +70,7 @@ class Revision:
     @cached_property
     def blobs(self) -> dict[str, str]:
         """path -> hash of its content."""
-        listed = git(self.root, "ls-tree", "-r", "-z", "--full-tree", self.sha).decode()
+        listed = os.fsdecode(git(self.root, "ls-tree", "-r", "-z", "--full-tree", self.sha))
         rows = (line.partition("\t") for line in listed.split("\0") if line)
         return {path: facts.split()[2] for facts, _, path in rows}
 
@@ -109,7 +112,7 @@ class Study:
         path = f"cnnlab/{params.DEFAULTS.name}"
         if path not in self.revision.blobs:
             return None
-        return YAML(typ="safe").load(self.revision.read(path))
+        return edited.content_of(self.revision.read(path))
 
     def _with_defaults(self, written: dict[str, Any]) -> dict[str, Any]:
         return params.with_defaults(written, self._defaults) if self._defaults else written
@@ -136,7 +139,7 @@ class Study:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        return json.loads(self.read(paths.DATA_FACTS)) if self.has(paths.DATA_FACTS) else {}
+        return self._parsed(paths.DATA_FACTS, json.loads, "JSON") or {}
 
     def made_with(self, key: str) -> Any:
         """A param as it was when the tables were made; as it is where no lock file tells."""
@@ -175,9 +178,7 @@ class Study:
         return {d["path"]: d.get("md5") for d in deps if not d["path"].startswith("data/")}
 
     def table(self, path: Path) -> pd.DataFrame | None:
-        if not self.has(path):
-            return None
-        return report.read_table(io.BytesIO(self.read(path)))
+        return self._parsed(path, lambda text: report.read_table(io.BytesIO(text)), "CSV")
 
     def figures(self) -> dict[str, str]:
         """Its figures: path below reports -> hash of the content."""
@@ -189,14 +190,18 @@ class Study:
         }
 
     def _yaml(self, path: Path | str) -> dict[str, Any]:
-        if not self.has(path):
-            return {}
-        try:
-            content = YAML(typ="safe").load(self.read(path))
-        except YAMLError as error:
-            where = f"{self.revision.sha[:10]}:{self.folder}{path}"
-            raise UserError(f"{where}: it is not valid YAML: {error}") from error
+        content = self._parsed(path, edited.content_of, "YAML")
         return content if isinstance(content, dict) else {}
+
+    def _parsed(self, path: Path | str, parse: Callable[[bytes], Any], kind: str) -> Any:
+        """What a file holds; None where it is not there."""
+        if not self.has(path):
+            return None
+        try:
+            return parse(self.read(path))
+        except (ValueError, YAMLError) as error:
+            where = f"{self.revision.sha[:10]}:{self.folder}{path}"
+            raise UserError(f"{where}: it is no valid {kind}: {error}") from error
 
 
 def flat(tree: Mapping[str, Any], start: str = "") -> dict[str, Any]:
@@ -420,7 +425,7 @@ def figures(before: Study, after: Study, url: str, pushed: Revision) -> dict[str
         return f"![{words}]({link(url, 'raw', known, path)})"
 
     shown = [
-        (report.escaped(n), image(before, n, before.revision), image(after, n, pushed))
+        (report.escaped(legible(n)), image(before, n, before.revision), image(after, n, pushed))
         for n in names[:MOST_FIGURES]
     ]
     lead = sum(any(n.startswith(f) for f in FIRST) for n in names[:MOST_FIGURES])
@@ -433,11 +438,16 @@ def alt(content: bytes, name: str) -> str:
         with Image.open(io.BytesIO(content)) as image:
             return image.info.get("Description", name)
     except UnidentifiedImageError:  # in Git LFS, say
-        return name
+        return legible(name)
+
+
+def legible(name: str) -> str:
+    """A name of a file that may be no UTF-8."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def link(url: str, kind: str, revision: Revision, path: str) -> str:
-    return f"{url.rstrip('/')}/{kind}/{revision.sha}/{quote(path)}"
+    return f"{url.rstrip('/')}/{kind}/{revision.sha}/{quote(os.fsencode(path))}"
 
 
 def comment(root: Path, base: str, head: str, url: str, pushed: str | None = None) -> str:
@@ -449,7 +459,7 @@ def comment(root: Path, base: str, head: str, url: str, pushed: str | None = Non
     """
     after = Revision.named(root, head)
     onto = Revision.named(root, base)
-    before = Revision.named(root, git(root, "merge-base", onto.sha, after.sha).decode().strip())
+    before = left(root, onto, after)
     known = Revision.named(root, pushed) if pushed else after
     studies = [(Study(before, folder), Study(after, folder)) for folder in after.studies()]
     touched = [(old, new) for old, new in studies if differ(old, new)]
@@ -464,6 +474,19 @@ def comment(root: Path, base: str, head: str, url: str, pushed: str | None = Non
         ],
         gone=[f.rstrip("/") for f in before.studies() if f not in after.studies()],
     )
+
+
+def left(root: Path, onto: Revision, branch: Revision) -> Revision:
+    """The commit where a branch left. Raises UserError where there is none here."""
+    try:
+        base = git(root, "merge-base", onto.sha, branch.sha)
+    except UserError:
+        pair = f"{onto.sha[:10]} and {branch.sha[:10]}"
+        raise UserError(
+            f"{pair} have no commit in common here; of a clone that holds the last commits alone, "
+            "`git fetch --unshallow` brings the others"
+        ) from None
+    return Revision.named(root, base.decode().strip())
 
 
 def differ(before: Study, after: Study) -> bool:

@@ -48,6 +48,7 @@ from cnnlab.compare import tables
 from cnnlab.compare.metrics import METRICS, measured_in, task_of
 from cnnlab.compare.scores import Outcomes, split_of
 from cnnlab.data.pool import Pool
+from cnnlab.errors import UserError
 from cnnlab.records import Diverged, Record, Trial
 from cnnlab.tasks import TASKS
 
@@ -145,9 +146,8 @@ class Writer:
             call()
         except Exception as error:  # a store may fail in any way, and no record depends on it
             self._failed = True
-            about = f"MLflow at {store()} failed ({type(error).__name__}: {error})"
             print(
-                _safe(f"warning: {about}; the study goes on, its records are complete; "),
+                f"warning: {_told(error)}; the study goes on, its records are complete;",
                 "`make track` logs later what is missing",
                 file=sys.stderr,
             )
@@ -197,7 +197,12 @@ class Run:
         self._logged = {r.data.tags["cnnlab.trial"] for r in ended}
         for cut_off in (r for r in trials if r not in ended):
             self._client.delete_run(cut_off.info.run_id)
-        self._run = parents[0] if parents else self._create(self._name, {})
+        self._before = parents[0] if parents else None
+
+    @functools.cached_property
+    def _run(self) -> Any:
+        """MLflow's run: one that shows these records, or a new one once something is logged."""
+        return self._before or self._create(self._name, {})
 
     def _search(self, tags: Mapping[str, str]) -> list[Any]:
         """The experiment's runs with these tags."""
@@ -570,18 +575,22 @@ def _mend() -> None:
 
 def page(study: str, metric: str) -> str:
     """The path of the page that shows the runs of a study's variants, best first; empty where
-    nothing of the study is logged. `metric`: the primary one."""
+    nothing of the study is logged. `metric`: the primary one. Raises UserError where MLflow cannot
+    say."""
     from mlflow import MlflowClient
 
     _give_up_soon()
-    with _alone():
-        _mend()
-        client = MlflowClient(store())
-        experiment = client.get_experiment_by_name(study)
-    if experiment is None or experiment.lifecycle_stage == "deleted":
-        return ""
-    number = experiment.experiment_id
-    client.set_experiment_tag(number, f"{VIEW}.{VARIANTS}", _view(metric))
+    try:
+        with _alone():
+            _mend()
+            client = MlflowClient(store())
+            experiment = client.get_experiment_by_name(study)
+        if experiment is None or experiment.lifecycle_stage == "deleted":
+            return ""
+        number = experiment.experiment_id
+        client.set_experiment_tag(number, f"{VIEW}.{VARIANTS}", _view(metric))
+    except Exception as error:  # a store may fail in any way
+        raise UserError(_told(error)) from error
     return _path(number)
 
 
@@ -649,15 +658,13 @@ def fitting(rows: Sequence[str], room: int, between: str, more: str) -> str:
 def trial_seconds(study: str) -> list[float]:
     """How long each trial of the study's variants took that was logged while it ran, seconds; empty
     where none was, or MLflow cannot say."""
-    from mlflow.exceptions import MlflowException
-
     try:
         client, experiment = _connect(study)
         text = f"tags.`{LIVE}` = '1' and attributes.status = 'FINISHED'"
         text += " and tags.`cnnlab.of` = 'variant'"
         trials = [r.info for r in client.search_runs([experiment], text, max_results=1000)]
-    except (MlflowException, LookupError) as error:
-        print(_safe(f"warning: MLflow at {store()}: {error}"), file=sys.stderr)
+    except Exception as error:  # a store may fail in any way, and the answer is but an estimate
+        print(f"warning: {_told(error)}", file=sys.stderr)
         return []
     return [(info.end_time - info.start_time) / 1000 for info in trials]
 
@@ -749,8 +756,11 @@ def _source() -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    """What Git prints; empty where it fails, or is not there."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+    return ""
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -761,6 +771,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _safe(text: str) -> str:
-    """Text without the names and passwords that URIs in it may hold."""
-    return re.sub(r"://\S*@", "://", text)
+def _told(error: Exception) -> str:
+    """What MLflow failed with, without the names and passwords that URIs may hold."""
+    told = f"MLflow at {store()} failed ({type(error).__name__}: {error})"
+    return re.sub(r"://\S*@", "://", told)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from cnnlab import design, params, paths, tracking
+from cnnlab import design, edited, params, paths, tracking
 from cnnlab.compare import designs, tables
 from cnnlab.compare.inference import Split
 from cnnlab.errors import UserError
@@ -259,6 +259,58 @@ def test_of_a_short_file_the_variants_alone_change(study, ending):
         "+     all: [augment, dropout]",
     ]
     check.main()
+
+
+REMARKED = """\
+variants:  # written by make design
+# Begin at random weights.
+  train:
+
+    # Nothing.
+    "bare":   []  # mine
+    # Of an entry that goes.
+    gone: [l2]
+# At the margin.
+    'drop-out': [dropout]  # noise
+    007:
+      - augment
+    # The last.
+  transfer: {}  # none
+
+# Of the next section.
+"""
+
+
+def test_comments_and_ways_to_write_stay_with_what_they_are_of():
+    named = {"bare": [], "new": ["l1"], "drop-out": ["dropout"], "007": ["augment"], "1e5": ["l2"]}
+    new = design.replaced(REMARKED, {"train": named, "transfer": {}})
+    assert new == (
+        "variants:  # written by make design\n"
+        "# Begin at random weights.\n"
+        "  train:\n"
+        "    # Nothing.\n"
+        '    "bare":   []  # mine\n'
+        "    new: [l1]\n"
+        "    # Of an entry that goes.\n"
+        "# At the margin.\n"
+        "    'drop-out': [dropout]  # noise\n"
+        '    "007": [augment]\n'
+        '    "1e5": [l2]\n'
+        "    # The last.\n"
+        "  transfer: {}           # none\n"
+        "\n"
+        "# Of the next section.\n"
+    )
+    assert design.replaced(new, {"train": named, "transfer": {}}) == new
+
+
+@pytest.mark.parametrize("name", ["007", "yes", "2024-31-12", "train", "transfer", "e1"])
+def test_a_variant_may_have_any_name(name):
+    text = 'variants:\n  train:\n    "bare": []\n  transfer: {}'  # no end of line
+    named = {"train": {name: []}, "transfer": {}}
+    new = design.replaced(text, named)
+    assert edited.content_of(new) == {"variants": named}
+    assert design.replaced(new, named) == new
 
 
 def test_a_design_by_hand_is_not_written(study):

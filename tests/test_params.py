@@ -693,6 +693,22 @@ def test_what_is_not_written_is_the_default():
         assert there == value, key
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("study: 2024-31-12", "'2024-31-12' cannot be read"),  # a date that is none
+        ("seed: !!int many", "'many' cannot be read"),
+        ("seed: !!bool x", "'x' cannot be read"),
+        ("? [a, {b: 1}]\n: 2", "unhashable"),
+        ("study: [", "line 3"),
+    ],
+)
+def test_text_that_holds_what_yaml_cannot_read_is_refused(line, said):
+    with pytest.raises(UserError, match=r"params.yaml: not valid YAML: ") as refused:
+        params.of_text(f"code: .\n{line}\n")
+    assert said in str(refused.value)
+
+
 def test_a_short_file_and_a_whole_one_are_the_same():
     text = io.StringIO()
     YAML().dump(short().model_dump(exclude_unset=True), text)

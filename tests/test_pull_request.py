@@ -1,6 +1,7 @@
 """The comment of a pull request, from two revisions of temporary repositories without a forge."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -415,6 +416,43 @@ def test_params_that_cannot_be_read_are_named_with_their_revision(repository):
     after = repository.commit()
     with pytest.raises(UserError, match=f"{after[:10]}:params.yaml"):
         repository.comment()
+
+
+@pytest.mark.parametrize(
+    "path", ["reports/data.json", "reports/ablation.csv", "reports/compare/ablation_scores.csv"]
+)
+def test_a_damaged_file_is_named_with_its_revision(repository, path):
+    (repository.root / path).write_text("")
+    after = repository.commit()
+    with pytest.raises(UserError, match=f"{after[:10]}:{path}: it is no valid"):
+        repository.comment()
+
+
+def test_a_name_that_is_no_text_is_shown_as_well_as_can_be(repository):
+    folder = repository.root / "reports/figures"
+    folder.mkdir()
+    name = os.fsdecode(b"caf\xe9.png")
+    (folder / name).write_bytes(
+        (repository.root / "reports/compare/ablation_effects.png").read_bytes()
+    )
+    repository.reports({"dropout": 0.1})
+    repository.commit()
+    text = repository.comment()
+    assert text.encode() and "figures/caf\ufffd.png" in text and "figures/caf%E9.png" in text
+
+
+def test_without_a_commit_in_common_the_cure_is_named(repository):
+    repository.git("checkout", "-q", "--orphan", "other")
+    repository.reports({"dropout": 0.1})
+    repository.commit()
+    with pytest.raises(UserError, match=r"no commit in common here; .*git fetch --unshallow"):
+        repository.comment()
+
+
+def test_without_git_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="git: No such file"):
+        pull_request.main([])
 
 
 def shorten(repository, source):

@@ -79,7 +79,7 @@ def firsts(table):
     return [line.split("|")[1].strip(" *") for line in table.splitlines()[2:]]
 
 
-@pytest.mark.parametrize("character", "\\`*_[]<>|#")
+@pytest.mark.parametrize("character", "\\`*_[]<>|#~$&")
 def test_what_means_something_in_markdown_is_escaped(character):
     assert report.escaped(f"a{character}b") == f"a\\{character}b"
 
@@ -91,6 +91,7 @@ def test_what_means_something_in_markdown_is_escaped(character):
         ("two\nlines\tand  blanks ", "two lines and blanks"),
         ("](javascript:x)", "\\](javascript:x)"),
         ("<script>", "\\<script\\>"),
+        ("~~old~~ &amp; $x$", "\\~\\~old\\~\\~ \\&amp; \\$x\\$"),  # as forges read them
         ("\\*", "\\\\\\*"),  # nothing is escaped twice, nothing is left out
     ],
 )

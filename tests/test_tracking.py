@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from cnnlab import paths, records, tracking
+from cnnlab.errors import UserError
 from cnnlab.recipe.network import initial
 
 TRIALS = [(repeat, fold) for repeat in (0, 1) for fold in (0, 1)]
@@ -481,6 +482,16 @@ def test_a_deleted_experiment_is_named_with_what_restores_it(store, capfd):
     assert restore in capfd.readouterr().err
     assert tracking.trial_seconds("deleted study") == []
     assert restore in capfd.readouterr().err
+
+
+def test_a_store_that_cannot_be_asked_is_named(tmp_path, monkeypatch, capfd):
+    broken = tmp_path / "broken.db"
+    broken.write_text("no data base")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{broken}")
+    assert tracking.trial_seconds("study") == []
+    assert f"warning: MLflow at sqlite:///{broken} failed" in capfd.readouterr().err
+    with pytest.raises(UserError, match=f"MLflow at sqlite:///{broken} failed"):
+        tracking.page("study", "accuracy")
 
 
 def test_runs_describe_themselves(store, made):

@@ -127,7 +127,7 @@ def included(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Text from outside (a class or file name) made harmless inside a Markdown table or link."""
-    for character in "\\`*_[]<>|#":
+    for character in "\\`*_[]<>|#~$&":
         text = text.replace(character, "\\" + character)
     return " ".join(text.split())
 

@@ -183,6 +183,7 @@ def _become(connection: Connection) -> None:
         del sys.modules[name]
     importlib.invalidate_caches()
     tempfile.tempdir = None  # as the environment has it
+    atexit.unregister(shutil.rmtree)  # of matplotlib's own folder, which the other forks need too
     if command:
         _be_stage(connection, command)
         return

@@ -236,6 +236,18 @@ def test_a_stage_ends_as_by_itself(steps, text, status, says):
     assert "nursery" not in said and "runpy" not in said  # an error is shown where it is
 
 
+@on_linux
+def test_what_a_library_keeps_for_all_stages_goes_with_the_last(steps, tmp_path):
+    """As matplotlib keeps a folder where it may not write below the user's."""
+    keeps = "import atexit, shutil, tempfile\nown = tempfile.mkdtemp()\n"
+    (tmp_path / "matplotlib/__init__.py").write_text(f"{keeps}atexit.register(shutil.rmtree, own)")
+    text = "import matplotlib, os; print(matplotlib.own, os.path.exists(matplotlib.own))"
+    said, errors = steps(text, "for i in 1 2; do python -m steps.one; done").communicate()
+    (own, first), (same, second) = (line.split() for line in said.splitlines())
+    assert (own, first, second) == (same, "True", "True") and not errors
+    assert not Path(own).exists()
+
+
 WAITS = """
 import os, time
 try:
