@@ -84,7 +84,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--format", choices=FORMATS, action="append", help="one of them, not all; may be repeated"
     )
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    paths.refuse_to_write(asked.out)
+    return asked
 
 
 def export(

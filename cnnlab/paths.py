@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from cnnlab import CODE
+from cnnlab.errors import UserError
 
 TO_CODE = "../.."  # from a study below `studies`
 CHECKED = Path("data/checked")  # that params.yaml is valid, by check
@@ -59,6 +60,15 @@ def typed(path: str) -> Path:
     """A path as people write it, who may mean their home by ~, which no shell has seen where it
     follows a =."""
     return Path(path).expanduser()
+
+
+def refuse_to_write(folder: Path) -> None:
+    """Raise UserError, before anything is computed, where a folder for results, that --out names,
+    cannot be made or written."""
+    whole = folder.absolute()
+    there = next(place for place in (whole, *whole.parents) if os.path.lexists(place))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"--out {folder}: {there} is no folder that can be written")
 
 
 def workspace() -> Path:

@@ -141,6 +141,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     asked = parser.parse_args(arguments)
     if asked.top < 1:
         raise UserError(f"--top {asked.top}: allowed: at least 1")
+    if not asked.json:
+        paths.refuse_to_write(asked.out)
     if not asked.images:
         samples = asked.model.absolute().parent / paths.SAMPLES
         if not samples.is_dir():

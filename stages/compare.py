@@ -202,8 +202,8 @@ def _draw(study: Study) -> None:
         "scores": look.scores_figure(
             f"{title}: each variant in every fold",
             metric,
-            {name: split.means(values[name]) for name in study.grids},
-            {name: intervals[name][1:] for name in study.grids},
+            {name: study.compared.outcomes[name].of_fold(metric.score) for name in study.grids},
+            intervals,
         ),
         "cost": look.cost_figure(
             f"{title}: {metric.title} against the cost of training", metric, intervals, costs

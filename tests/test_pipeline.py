@@ -378,6 +378,11 @@ def test_experiments_work_in_place_and_queued_and_log_to_one_store(clone):
         runs = clone.runs("second", dvc_exp=name, variant="dropout")
         assert {r.data.params["epochs"] for r in runs if "fold" not in r.data.tags} == {str(epochs)}
     clone.run("git", "checkout", "-q", ".")
+    # A value that was tried before changes its line alone, too.
+    clone.run("dvc", "exp", "run", "-S", "train.epochs=3", "check", study=study)
+    added = clone.run("git", "diff", "--numstat", "params.yaml", study=study).split()
+    assert added[:2] == ["1", "1"]
+    clone.run("git", "checkout", "-q", ".")
 
 
 def test_killed_and_run_again_it_goes_on_and_ends_the_same(clone):

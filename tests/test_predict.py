@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from cnnlab import predict, records, usage
+from cnnlab import export, predict, records, usage
 from cnnlab.data.images import BadImage, Settings, decode
 from cnnlab.errors import UserError
 from cnnlab.recipe.network import initial
@@ -123,6 +123,16 @@ def test_what_it_says_is_what_the_network_says(models, tmp_path, capsys):
     shares = np.exp(logits[0]) / np.exp(logits[0]).sum()
     assert f"{shares.max():.1%}" in said and CLASSES[shares.argmax()] in said
     assert said.count("%") == 1 and (out / "x.png").exists()
+
+
+@pytest.mark.parametrize("below", ["", "folder"])
+def test_where_nothing_can_be_written_it_is_said_first(models, tmp_path, below):
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / below
+    for command in (predict, export):
+        asked = ["--model", str(models), "--out", str(place)]
+        with pytest.raises(UserError, match=f"--out {place}: {tmp_path}/file is no folder"):
+            command.main([*asked, *(["x.png"] if command is predict else [])])
 
 
 def test_all_bad_images_are_named_and_nothing_is_drawn(models, tmp_path):

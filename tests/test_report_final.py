@@ -144,15 +144,30 @@ def found():
     return judge(labels, shares, np.arange(4), names, confidence=0.95, draws=10, seed=0)
 
 
-@pytest.mark.parametrize(("dev", "alike"), [((20, 20, 0), True), ((20, 0, 0), False)])
-def test_other_shares_of_classes_in_test_are_said(found, dev, alike, monkeypatch, tmp_path):
+@pytest.fixture
+def section(found, monkeypatch, tmp_path):
+    """The section by the development images of each class, and by the primary metric."""
     monkeypatch.setattr(paths, "REPORTS", tmp_path)
-    options = SimpleNamespace(
-        metric="accuracy", rope=SimpleNamespace(accuracy=0.01), confidence=0.95
-    )
-    final = SimpleNamespace(rule="best", probability=0.95, coverage=0.9, false_alarms=0.05)
-    counts = dict(zip(("cat", "d|g", "eel"), dev, strict=True))
-    text = report.section(candidates("half"), found, options, final, [], counts, trust())
+
+    def made(dev, metric="accuracy"):
+        rope = SimpleNamespace(**{metric: 0.01})
+        options = SimpleNamespace(metric=metric, rope=rope, confidence=0.95)
+        final = SimpleNamespace(rule="best", probability=0.95, coverage=0.9, false_alarms=0.05)
+        counts = dict(zip(("cat", "d|g", "eel"), dev, strict=True))
+        return report.section(candidates("half"), found, options, final, [], counts, trust())
+
+    return made
+
+
+def test_out_of_fold_and_test_are_told_by_the_same_metric(section, found):
+    assert "; on test that is" not in section((20, 20, 0))
+    text = section((20, 20, 0), "macro_f1")
+    assert f"; on test that is {100 * found.metrics['macro_f1']:.1f} %." in text
+
+
+@pytest.mark.parametrize(("dev", "alike"), [((20, 20, 0), True), ((20, 0, 0), False)])
+def test_other_shares_of_classes_in_test_are_said(section, dev, alike):
+    text = section(dev)
     assert "**temperature 1.50**" in text and "| 91.0% | 88.0% |" in text
     assert ("The test images have other shares of the classes" in text) != alike
     assert "by more than 1 point?" in text

@@ -32,6 +32,7 @@ class Answer(Protocol):
 
 Grid = Sequence[Sequence[Sequence[Answer]]]
 Together = Callable[[Sequence[Answer]], NDArray[np.floating]]  # members of a cell -> outputs
+Score = Callable[[NDArray[np.int64], NDArray[np.floating]], float]  # `Metric.score`
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,16 @@ class Outcomes:
             [
                 np.stack([values(self.labels, _sound(p)) for p in repeat], axis=1)
                 for repeat in self.outputs
+            ]
+        )
+
+    def of_fold(self, score: Score) -> NDArray[np.float64]:
+        """The score of each fold by itself, the mean of members: float64 (repeats, folds)."""
+        masks = self.fold[:, None] == np.arange(self.fold.max() + 1)[:, None]
+        return np.array(
+            [
+                [np.mean([score(self.labels[f], _sound(p[f])) for p in members]) for f in folds]
+                for members, folds in zip(self.outputs, masks, strict=True)
             ]
         )
 

@@ -4,7 +4,8 @@ Columns of the table of variants:
 
     name, techniques          which variant, what is on (separated by blanks)
     n, repeats                images (or groups of them), and how often they were split
-    METRIC, METRIC_sd         mean of each metric, and the spread of its folds
+    METRIC, METRIC_sd         mean of each metric, and the spread of its folds (of what is no mean
+                              over images, of what their images add to it)
     METRIC_se                 standard error of the mean
     METRIC_low, METRIC_high   its interval, within what is possible
 

@@ -71,7 +71,7 @@ def scores_figure(
     title: str,
     metric: Metric,
     scores: Mapping[str, np.ndarray],
-    intervals: Mapping[str, tuple[float, float]],
+    means: Mapping[str, tuple[float, float, float]],
 ) -> Picture:
     """Each variant's score in every fold as a dot, with the mean and its interval.
 
@@ -80,9 +80,9 @@ def scores_figure(
         metric: What the scores are.
         scores: Variant -> (repeats, folds), in the metric's own units. Variants may have different
             numbers of repeats; then the figure says them.
-        intervals: Variant -> (low, high) of its mean, in the same units.
+        means: Variant -> its mean score, and the ends of the interval of that, in the same units.
+            Of a metric that is no mean over images it is not that of the folds.
     """
-    means = {name: float(np.mean(values)) for name, values in scores.items()}
     repeats = {name: np.shape(values)[0] for name, values in scores.items()}
     uneven = len(set(repeats.values())) > 1
     pitch = max([ROW, *(LINE * len(_parts(name)) + 8 for name in scores)])
@@ -96,17 +96,18 @@ def scores_figure(
             _label(figure, 52 + y, name)
             dots = np.ravel(values) * metric.scale
             axes.plot(dots, _spread(dots, y), "o", ms=3.5, mfc="none", mec=GREY, mew=0.6)
-            ends = np.array(intervals[name]) * metric.scale
+            mean, *ends = np.array(means[name]) * metric.scale
             axes.plot(ends, [y, y], color=INK, linewidth=1.6, solid_capstyle="butt")
-            axes.plot([means[name] * metric.scale], [y], "o", ms=6, mfc=INK, mec=INK, mew=1.3)
+            axes.plot([mean], [y], "o", ms=6, mfc=INK, mec=INK, mew=1.3)
             if uneven:
                 style = {"ha": "right", "va": "center", "color": GREY, "room": 90}
                 text = plural(repeats[name], "repeat")
                 write(figure, WIDTH - MARGIN, 52 + y, text, SMALL, **style)
         _finish(axes, f"{metric.title} ({metric.unit}) on the held-out fold; dots: folds × repeats")
     sign = 1 if metric.higher_is_better else -1
-    best = max(means, key=lambda name: sign * means[name])
-    value = f"{metric.plain(means[best])} {_bounds(intervals[best], metric)} {metric.unit}"
+    best = max(scores, key=lambda name: sign * means[name][0])
+    mean, *ends = means[best]
+    value = f"{metric.plain(mean)} {_bounds(ends, metric)} {metric.unit}"
     return Picture(figure, f"{title}: {len(scores)} rows; best mean {best}, {value}")
 
 

@@ -69,9 +69,11 @@ def section(
     """What the report says of it. `candidates`: as `compare.recommend` documents its rows; `dev`:
     development images of each class."""
     test = {row["class"]: row["images"] for row in evaluation.classes}
+    metric, m = options.metric, METRICS[options.metric]
     return page(
         "final.md.j2",
         **of_choice(candidates, options, final),
+        on_test="" if metric == "accuracy" else f"{m.plain(evaluation.metrics[metric])} {m.unit}",
         accuracy=_share(evaluation.metrics["accuracy"], evaluation.low, evaluation.high),
         evaluation=evaluation,
         metrics=metrics_table(evaluation),

@@ -52,6 +52,15 @@ def test_outcomes_are_the_answers_in_the_order_of_images():
                 np.testing.assert_array_equal(found.outputs[r, m, rows], answer.outputs)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc", "ece"])
+def test_a_fold_has_the_score_of_its_images_alone(metric):
+    grid, score = grid_of(), METRICS[metric].score
+    found = Outcomes.of(grid, "x").of_fold(score)
+    for r, f in np.ndindex(2, 3):
+        alone = [score(answer.labels, answer.outputs.astype(float)) for answer in grid[r][f]]
+        assert found[r, f] == pytest.approx(np.mean(alone), abs=1e-6)
+
+
 def test_members_have_values_each_and_together():
     grid, values = grid_of(), METRICS["brier"].values
     each = Outcomes.of(grid, "x").of_each(values)

@@ -1074,6 +1074,9 @@ def test_a_zip_of_something_else_is_no_npz(tmp_path):
 NAMES = ["cat", "dog"]
 
 
+NAMED = {"_type": "ClassLabel", "names": ["a", "b"]}
+
+
 def parquet(path, labels=(0, 1, 0), names=NAMES, column="image", start=0, rows=2):
     """A Parquet file as the Hugging Face Hub serves data sets of images."""
     content = list(FLAT.values())
@@ -1131,6 +1134,25 @@ def test_splits_of_other_names_make_all_images_one_and_that_is_said(tmp_path):
     (said,) = source.findings
     assert said[:3] == ("parts of other names", "test, train, unsupervised", "used as one")
     assert said.detail.startswith("unsupervised: known are train, validation and test;")
+
+
+@pytest.mark.parametrize(
+    ("about", "labels"),
+    [
+        ({"image": {"_type": "Image"}, "label": NAMED, "tags": [{"_type": "Value"}]}, ["a", "b"]),
+        ({"label": NAMED}, ["a", "b"]),
+        ([], ["0", "1"]),
+        (None, ["0", "1"]),
+    ],
+)
+def test_of_what_is_said_of_columns_what_can_be_used_is(tmp_path, about, labels):
+    """A list stands for lists; what is no description is as none."""
+    cells = [{"bytes": content, "path": None} for content in list(FLAT.values())[:2]]
+    table = pa.table({"image": cells, "label": [0, 1], "tags": [["x"], []]})
+    said = json.dumps({"info": {"features": about}} if about is not None else [])
+    pq.write_table(table.replace_schema_metadata({"huggingface": said}), tmp_path / "x.parquet")
+    found = SOURCES["huggingface"].open_source(str(tmp_path)).table["label"]
+    assert list(found) == labels
 
 
 def test_labels_of_parquet_may_be_bytes(tmp_path):

@@ -35,13 +35,14 @@ def scores_of(shape=(3, 5)):
     return {name: mean + rng.normal(0, 0.02, shape) for name, mean in means.items()}
 
 
-def intervals_of(scores):
-    return {name: (values.mean() - 0.03, values.mean() + 0.02) for name, values in scores.items()}
+def means_of(scores):
+    means = {name: values.mean() for name, values in scores.items()}
+    return {name: (mean, mean - 0.03, mean + 0.02) for name, mean in means.items()}
 
 
 def scores_picture(metric="accuracy", scores=None):
     scores = scores or scores_of()
-    return scores_figure("Variants", METRICS[metric], scores, intervals_of(scores))
+    return scores_figure("Variants", METRICS[metric], scores, means_of(scores))
 
 
 def row(technique, kind, effect, half=0.02, verdict="undecided", **more):
@@ -111,9 +112,7 @@ def saved(tmp_path):
 
 def cost_picture(metric="accuracy"):
     scores = scores_of()
-    ends = intervals_of(scores)
-    means = {name: (values.mean(), *ends[name]) for name, values in scores.items()}
-    return cost_figure("Cost", METRICS[metric], means, COSTS)
+    return cost_figure("Cost", METRICS[metric], means_of(scores), COSTS)
 
 
 MAKERS = {
@@ -152,7 +151,7 @@ def test_the_scores_figure_says_which_mean_is_best(metric, best):
     alt = scores_picture(metric, scores).alt
     mean, low, high = (
         f"{value * m.scale:.{m.digits}f}"
-        for value in (scores[best].mean(), *intervals_of(scores)[best])
+        for value in (scores[best].mean(), *means_of(scores)[best][1:])
     )
     assert f"best mean {best}, {mean} [{low}, {high}] {m.unit}" in alt
     assert f"{len(scores)} rows" in alt
@@ -363,8 +362,19 @@ def test_the_scores_figure_draws_a_dot_a_fold_and_the_interval():
     for drawn, values in zip(dots, scores.values(), strict=True):
         np.testing.assert_allclose(np.sort(drawn), np.sort(values.ravel() * 100))
     ends = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
-    for interval in intervals_of(scores).values():
+    for _, *interval in means_of(scores).values():
         assert any(np.allclose(drawn, np.array(interval) * 100) for drawn in ends)
+
+
+def test_a_mean_score_is_as_the_tables_have_it():
+    """Of a metric that is no mean over images it is another than that of the folds."""
+    scores, means = scores_of(), means_of(scores_of()) | {"y": (0.65, 0.6, 0.8)}
+    picture = scores_figure("Variants", METRICS["macro_f1"], scores, means)
+    axes = next(a for a in picture.figure.axes if a.lines)
+    drawn = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
+    np.testing.assert_allclose(drawn, [100 * mean for mean, *_ in means.values()])
+    best = scores_figure("Variants", METRICS["macro_f1"], scores, means | {"y": (0.9, 0.8, 0.95)})
+    assert "best mean y, 90.0 [80.0, 95.0] %" in best.alt
 
 
 def test_variants_may_have_different_numbers_of_repeats():
@@ -384,8 +394,8 @@ def test_equal_scores_stand_side_by_side():
 
 def test_alike_scores_can_be_drawn(saved):
     scores = dict.fromkeys(VARIANTS, np.full((3, 5), 1.0))
-    ends = dict.fromkeys(VARIANTS, (1.0, 1.0))
-    picture = scores_figure("Variants", ACCURACY, scores, ends)
+    means = dict.fromkeys(VARIANTS, (1.0, 1.0, 1.0))
+    picture = scores_figure("Variants", ACCURACY, scores, means)
     assert saved(picture).stat().st_size > 0 and "nan" not in picture.alt
     same = [row(name, "main", 0.0, 0.0, why="all folds alike", rope=0.0) for name in "xy"]
     assert saved(effects_figure("E", ACCURACY, same)).stat().st_size > 0
@@ -408,7 +418,7 @@ def test_cost_says_which_variants_nothing_cheaper_beats():
     assert re.findall(r"(\w+) \S+ \[", best) == ["xy", "x", "y"]
     loss = cost_picture("nll").alt.split(": ")[-1]
     assert re.findall(r"(\w+) \S+ \[", loss) == ["none", "y"]
-    low, high = intervals_of(scores)["xy"]
+    _, low, high = means_of(scores)["xy"]
     text = f"[{low * 100:.1f}, {high * 100:.1f}]"
     assert f"xy {means['xy'] * 100:.1f} {text} at 4e+08" in best
     assert text in words(cost_picture())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,11 @@ def _split(path: Path) -> str:
 
 def _features(schema: pa.Schema) -> dict[str, dict]:
     """Column -> what it is, as `datasets` writes it beside the schema; guessed where it is not."""
-    said = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = said.get("info", {}).get("features", {})
+    try:
+        said = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (LookupError, TypeError, ValueError):  # written by something else
+        said = {}
+    features = _described(said if isinstance(said, dict) else {})
     for column in schema:
         if column.name not in features:
             holds = pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0
@@ -98,6 +101,14 @@ def _features(schema: pa.Schema) -> dict[str, dict]:
             )
             features[column.name] = {"_type": "Image" if image else "Value"}
     return features
+
+
+def _described(features: Mapping[str, Any]) -> dict[str, dict]:
+    """The same where a column of lists is described by a list."""
+    return {
+        name: about if isinstance(about, dict) else {"_type": "List"}
+        for name, about in features.items()
+    }
 
 
 def _columns(place: str, features: dict[str, dict]) -> tuple[str, str]:
@@ -163,7 +174,7 @@ def _hub(place: str) -> Source:
         ) from error
     parts, keys, column = [], [], None
     for split, rows in found.items():
-        features = rows.features.to_dict()
+        features = _described(rows.features.to_dict())
         column, label = _columns(place, features)
         parts.append(_part(place, split, split, features[label], rows[label]))
         keys += [(split, i) for i in range(len(rows))]
