@@ -106,8 +106,10 @@ def _of_effects(every: pd.DataFrame, options, folds, train, data, final: str) ->
     """What the report says of the effects."""
     metric, confidence = options.metric, options.confidence
     questions = TASKS[task_of(metric)].QUESTIONS
-    known = (options.estimate, folds.repeats, every, data["images"]["dev"], options.alpha)
-    words = {name: report.words_of(name, *known) for name in dict.fromkeys([metric, *questions])}
+    known = (options.estimate, folds.repeats, every, data["images"]["dev"])
+    levels = (options.alpha, options.probability)
+    names = dict.fromkeys([metric, *questions])
+    words = {name: report.words_of(name, *known, *levels) for name in names}
     effects = every[every["metric"] == metric]
     scores = report.read_table(paths.COMPARE / "ablation_scores.csv")
     best = recommended(paths.RECOMMENDED)

@@ -67,7 +67,12 @@ def main() -> None:
     effects.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     effects = report.read_table(path)
     words = report.words_of(
-        options.metric, options.estimate, folding.repeats, effects, len(dev.manifest)
+        options.metric,
+        options.estimate,
+        folding.repeats,
+        effects,
+        len(dev.manifest),
+        probability=options.probability,
     )
     of_kind = pd.DataFrame(screening.of_techniques(effects.to_dict("records")))
     facts = {

@@ -1,6 +1,7 @@
 """The report's parts."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.figure
@@ -419,6 +420,22 @@ def test_a_row_of_effects_holds_bounds_chances_and_the_answer():
     ]
     assert small[-1] == "too close to call; about 7 more repeats would settle it"
     assert down[3] == "<0.001" and down[-1] == "hurts"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "same", "probability", "said"),
+    [
+        ("undecided", 0.9464, 0.95, "5.4 / 94.6 / 0.0"),
+        ("undecided", 0.944, 0.95, "6 / 94 / 0"),
+        ("undecided", 0.9464, 0.975, "5 / 95 / 0"),
+        ("no practical difference", 0.951, 0.95, "5 / 95 / 0"),
+    ],
+)
+def test_a_chance_just_below_what_an_answer_needs_is_not_rounded_up(
+    verdict, same, probability, said
+):
+    row = {"verdict": verdict, "p_helps": 1 - same, "p_same": same, "p_hurts": 0.0}
+    assert replace(OURS, probability=probability).chances(row) == said
 
 
 def test_an_effect_without_spread_has_no_interval_and_its_reason():

@@ -280,11 +280,10 @@ def effects_table(effects: pd.DataFrame, words: Words, confidence: float) -> str
     ordered = best_first(effects, "effect", m).to_dict("records")
     for row in sorted(ordered, key=lambda row: row["kind"] == "placebo"):
         name = PLACEBO if row["kind"] == "placebo" else f"**{row['technique']}**"
-        chances = " / ".join(f"{row[k] * 100:.0f}" for k in ("p_helps", "p_same", "p_hurts"))
         wide = bounds(row, m, "_all") if row["low_all"] < row["high_all"] else "–"
         lines.append(
             f"| {name} | {effect(row, m)} | {wide} | {_p(row['p'])} | {_p(row['p_holm'])} "
-            f"| {chances} | {words.brief(row)} |"
+            f"| {words.chances(row)} | {words.brief(row)} |"
         )
     return "\n".join(lines)
 
@@ -323,13 +322,21 @@ def words_of(
     effects: pd.DataFrame,
     dev: int,
     alpha: float = Words.alpha,
+    probability: float = Words.probability,
 ) -> Words:
-    """The words for effects on a metric. `estimate`, `alpha`: of `compare`, the latter for whole
-    sentences alone; `repeats`: that all variants have; `effects`: the table of effects; `dev`:
-    development images."""
+    """The words for effects on a metric. `estimate`, `alpha`, `probability`: of `compare`, `alpha`
+    for whole sentences alone; `repeats`: that all variants have; `effects`: the table of effects;
+    `dev`: development images."""
     grouped = estimate == "crossed" and len(effects) and effects["n"].max() < dev
     images = "groups of images" if grouped else "images"
-    return Words(metric=metric, estimate=estimate, repeats=repeats, images=images, alpha=alpha)
+    return Words(
+        metric=metric,
+        estimate=estimate,
+        repeats=repeats,
+        images=images,
+        alpha=alpha,
+        probability=probability,
+    )
 
 
 def evidence(effects: pd.DataFrame, words: Words) -> str:

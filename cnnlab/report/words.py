@@ -53,6 +53,7 @@ class Words:
     repeats: int  # that all variants have: where looks begin
     images: str = "images"  # what is counted: images, or groups of them
     alpha: float = 0.05  # `compare.alpha`
+    probability: float = 0.95  # `compare.probability`
 
     @property
     def m(self) -> Metric:
@@ -203,6 +204,13 @@ class Words:
     def _between(self, row: Row) -> str:
         ends = (signed(_possible(row[end], self.m), self.m) for end in ("low", "high"))
         return f"between {' and '.join(ends)}{_approximate(row)}"
+
+    def chances(self, row: Row) -> str:
+        """How probable it is that an effect helps, makes no practical difference, hurts, in
+        percent; to a tenth where a whole number would seem to be enough for an answer."""
+        shares = [100 * row[name] for name in ("p_helps", "p_same", "p_hurts")]
+        open_ = row["verdict"] == UNDECIDED and round(max(shares)) >= 100 * self.probability
+        return " / ".join(f"{share:.{1 if open_ else 0}f}" for share in shares)
 
     def _looks(self, row: Row) -> str:
         looked = self._looked(row)
