@@ -1,5 +1,7 @@
 """What a worker gets of a job, and what it makes of a trial."""
 
+import errno
+import os
 import pickle
 from dataclasses import replace
 
@@ -13,6 +15,7 @@ from cnnlab.errors import UserError
 from cnnlab.recipe.network import initial
 from cnnlab.run import device, worker
 from cnnlab.run.job import Job
+from cnnlab.train import fit
 from tests import made_up
 
 SECTIONS = made_up.FROZEN.sections
@@ -131,6 +134,26 @@ def test_features_lie_apart_for_each_kind_of_device(job, tmp_path):
     assert len(folders) == 3 and {f.parent for f in folders} == {tmp_path / "study/features"}
     elsewhere = worker._features(replace(made, features=tmp_path / "gone/features"))
     assert not elsewhere.is_relative_to(tmp_path / "gone")
+
+
+def test_early_stopping_that_can_hold_nothing_back_is_told(images, monkeypatch):
+    monkeypatch.setattr(fit, "set_up", lambda *_: None)  # TensorFlow has computed
+    recipe = made_up.sections().recipe(["early_stopping"])
+    split = folds.make(images.manifest, k=2, repeats=1, seed=1)
+    few = Job("stops", recipe, images, split, 1, 1, device.kind("local", 0), per_class=1)
+    with pytest.raises(UserError, match="early_stopping: none of the 2 training images can be"):
+        worker.train(worker.Material.of(few), few.plan()[0], None, print)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_line_without_a_traceback(job, tmp_path, monkeypatch, error):
+    def train(*_):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(worker, "train", train)
+    made = job("baseline")
+    what = worker.train_for(lambda: {made.name: None}, made.plan()[0], tmp_path, False, print)
+    assert what == ("failed", f"baseline r0_f0_m0: {tmp_path}: {os.strerror(error)}")
 
 
 def test_a_device_that_tensorflow_has_not_is_refused():
