@@ -318,5 +318,9 @@ def network_bytes(model: Any) -> bytes:
     """The content of the file of a network."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / records.MODEL
-        records.save_model(model, path)
+        try:
+            records.save_model(model, path)
+        except OSError as error:
+            error.filename = error.filename or folder  # is full, not that of the records
+            raise
         return path.read_bytes()

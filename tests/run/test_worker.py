@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -154,6 +155,13 @@ def test_a_full_disk_is_one_line_without_a_traceback(job, tmp_path, monkeypatch,
     made = job("baseline")
     what = worker.train_for(lambda: {made.name: None}, made.plan()[0], tmp_path, False, print)
     assert what == ("failed", f"baseline r0_f0_m0: {tmp_path}: {os.strerror(error)}")
+    monkeypatch.setattr(worker, "train", lambda *_: (None, None))
+    monkeypatch.setattr(records, "save_model", train)
+    _, said = worker.train_for(
+        lambda: {made.name: worker.Material.of(made)}, made.plan()[0], tmp_path, True, print
+    )
+    assert said.startswith(f"baseline r0_f0_m0: {tempfile.gettempdir()}/")
+    assert said.endswith(os.strerror(error)) and str(tmp_path) not in said
 
 
 def test_a_device_that_tensorflow_has_not_is_refused():
