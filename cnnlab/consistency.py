@@ -419,6 +419,20 @@ def _per_class(whole: Any) -> Iterator[str]:
             yield _not("sizes.per_class", size, allowed)
 
 
+@_rule("sizes", "task", "model", "train", "techniques", "backbone", "variants", kind=FIT)
+def _some_held_back(whole: Any) -> Iterator[str]:
+    """Of each class an image is left to train on where early stopping holds one back."""
+    if 1 not in whole.sizes.per_class:
+        return
+    for name in whole.sizes.variants:
+        on = whole.variants.every.get(name, [])
+        recipe, _ = _made(name, lambda on=on: whole.sections.recipe(on))
+        if recipe is not None and recipe.stopping is not None:
+            two = f"at least 2 with early_stopping ({name}), which holds one of each class back"
+            yield _not("sizes.per_class", 1, two)
+            return
+
+
 @_rule("data.classes", "data.pretrain", kind=FIT)
 def _classes(whole: Any) -> Iterator[str]:
     """Classes that are named are enough, and each belongs to one thing."""

@@ -149,8 +149,12 @@ class _Watcher:
         self, progress: Bar, parents: Mapping[str, tracking.Run], epochs: Mapping[str, int]
     ):
         self._progress, self._parents, self._epochs = progress, parents, epochs
+        self._counted: dict[Trial, int] = {}  # the last epoch of each
 
     def epoch(self, trial: Trial, entry: dict[str, float]) -> None:
+        if entry["epoch"] <= self._counted.get(trial, 0):
+            return  # told before, by a worker that died
+        self._counted[trial] = entry["epoch"]
         epochs = self._epochs[trial.variant]
         where = f"repeat {trial.repeat} fold {trial.fold} epoch {entry['epoch']}/{epochs}"
         score = next((f" {name} {entry[name]:.3f}" for name in SCORES if name in entry), "")

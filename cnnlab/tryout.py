@@ -37,7 +37,7 @@ FOLDER = Path(".try")
 DEV, TEST, LEARNT = 8, 4, 20  # images of each class, at most; LEARNT: by a backbone
 FEWEST = 4  # of each class that params may ask for
 SPARE = 2  # times as many are taken, as some may be bad, or twice there
-EPOCHS = (2, 4, 8, 16, 32, 64)  # the first with which the params hold
+EPOCHS = (2, 4, 8, 16, 32, 64, 128)  # the first with which the params hold
 DRAWS = 200  # of the bootstrap
 
 

@@ -75,6 +75,15 @@ HOSTILE = {
         ["sizes.per_class = 24: allowed: less than 24, which data.dev_per_class = 30 in folds.k"],
     ),
     "a size twice": ({"sizes.per_class": [10, 10]}, ["sizes.per_class = [10, 10]: allowed: each"]),
+    "one image of a class, which early stopping holds back": (
+        {
+            "sizes.per_class": [1, 2],
+            "sizes.variants": ["baseline", "stops"],
+            "techniques.early_stopping": {"share": 0.2, "patience": 3},
+            "variants.train.stops": ["early_stopping"],
+        },
+        ["sizes.per_class = 1: allowed: at least 2 with early_stopping (stops), which holds one"],
+    ),
     "more folds than images": (
         {"data.dev_per_class": 4, "sizes.per_class": []},
         ["folds.k = 5: allowed: at most data.dev_per_class = 4"],

@@ -189,6 +189,30 @@ def test_the_bar_says_of_which_variant_an_epoch_is(record):
     assert notes[-1] == (5, "r3_f1_m0 kept")
 
 
+def test_epochs_of_a_worker_that_died_are_counted_once(record):
+    steps, told = [], []
+
+    class Seen:
+        def advance(self, count=1, note=""):
+            steps.append(count)
+
+        def say(self, line): ...
+
+        def epoch(self, trial, entry):
+            told.append(entry["epoch"])
+
+        def trial(self, _): ...
+
+    seen, made = Seen(), record("a", 3, 1)
+    watcher = observed._Watcher(seen, {"a": seen}, {"a": 2})
+    watcher.epoch(made.trial, {"epoch": 1})
+    watcher.again(made.trial)
+    for epoch in (1, 2):
+        watcher.epoch(made.trial, {"epoch": epoch})
+    watcher.done(made, trained=True)
+    assert sum(steps) == 2 and told == [1, 2]
+
+
 def test_a_store_that_is_away_costs_one_warning_for_all_variants(
     rounds, jobs_of, monkeypatch, capfd
 ):

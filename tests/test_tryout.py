@@ -138,6 +138,20 @@ def test_a_study_is_tried_and_stays_as_it_is(study, tmp_path, monkeypatch):
     assert "tried in" in done.stdout and ".try/reports/report.html" in done.stdout
 
 
+def test_a_schedule_of_cycles_is_tried_with_an_epoch_for_each(study, tmp_path):
+    study["techniques"]["snapshot"] = {"members": 100}
+    study["variants"] = {"train": {"baseline": [], "votes": ["snapshot"]}, "transfer": {}}
+    study["data"]["pretrain"]["task"] = None
+    study["train"]["epochs"] = 500
+    study["compare"]["pairs"] = []
+    for key in ("visualize", "sizes"):
+        study[key]["variants"] = ["baseline"]
+    whole = read(study, tmp_path / "params.yaml")
+    with pytest.raises(UserError, match=r"votes: .*its 100 cycles need 100 epochs.* are 2"):
+        read(tryout.smaller(whole, {}, tryout.EPOCHS[0]), tmp_path / "small.yaml")
+    read(tryout.smaller(whole, {}, tryout.EPOCHS[-1]), tmp_path / "small.yaml")
+
+
 def test_what_stops_a_try_is_one_message(study, tmp_path, monkeypatch):
     study["data"].update(source="image_folder")
     read(study, tmp_path / "params.yaml")

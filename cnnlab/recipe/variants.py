@@ -36,7 +36,8 @@ class Sections:
         """The recipe of a variant with these techniques, besides those of `train.techniques`.
 
         Raises UserError for a technique without hyperparameters, for two that contradict each
-        other, for two starts, and for a technique of the variant's own that would do nothing.
+        other, for two starts, for a technique of the variant's own that would do nothing, and for
+        one that has too few epochs.
         """
         names = set(names)
         every = {*names, *self.train.techniques}
@@ -45,6 +46,7 @@ class Sections:
             if self._composed(every - {name})[0].plain == recipe.plain:
                 why = "; ".join(lost) or "with these hyperparameters it changes nothing"
                 raise UserError(f"technique {name} would do nothing: {why}")
+        _refuse_few_cycles(recipe)
         return recipe
 
     def notes(self, names: Iterable[str]) -> list[str]:
@@ -65,7 +67,9 @@ class Sections:
             raise UserError(f"would do nothing: {'; '.join(lost)}")
         shared = {name for name in self.train.techniques if serves(name, CLASSIFICATION)}
         every = {*shared, *self.backbone.techniques}
-        return _effective(self._apply(base, every), (), CLASSIFICATION)[0]
+        recipe = _effective(self._apply(base, every), (), CLASSIFICATION)[0]
+        _refuse_few_cycles(recipe)
+        return recipe
 
     def everywhere(self) -> Recipe:
         """The recipe of `train.techniques` alone, in the study's network from random weights.
@@ -120,6 +124,9 @@ class Sections:
             if changed != recipe:
                 changed = replace(changed, techniques=(*changed.techniques, name))
             recipe = changed
+        if recipe.stopping and recipe.snapshots:
+            why = "training that ends early lacks the cycles whose networks vote"
+            raise UserError(f"early_stopping and snapshot: a variant has one of them: {why}")
         return recipe
 
 
@@ -140,6 +147,35 @@ def _refuse_others(recipe: Recipe, task: str) -> None:
         if not serves(name, task):
             only = ", ".join(TECHNIQUES[name].SERVES)
             raise UserError(f"technique {name} does not serve task: {task}, only {only}")
+
+
+def _refuse_few_cycles(recipe: Recipe) -> None:
+    """Raise UserError where not each of a snapshot's cycles has an epoch, in every part of
+    training: each part has the whole schedule."""
+    if not recipe.snapshots:
+        return
+    parts = _parts(recipe)
+    cycles, epochs = recipe.schedule.cycles, min(parts)
+    if epochs < cycles:
+        where = f" in the shortest of the {len(parts)} parts of training" if len(parts) > 1 else ""
+        need = f"its {cycles} cycles need {cycles} epochs or more"
+        are = "is" if epochs == 1 else "are"
+        raise UserError(f"technique snapshot: {need}, and there {are} {epochs}{where}")
+
+
+def _parts(recipe: Recipe) -> list[int]:
+    """Epochs of each part of training with a schedule of its own: each phase, or the stretches
+    that a technique makes of one (`cnnlab.train.resizing`)."""
+    phases = [(p.epochs, p.head_only) for p in recipe.phases] or [(recipe.epochs, False)]
+    split = [op for op in recipe.ops if hasattr(TECHNIQUES[op[0]], "resolutions")]
+    if not split:
+        return [epochs for epochs, _ in phases]
+    ((name, options),) = split
+    parts: list[int] = []
+    for epochs, head_only in phases:
+        made = TECHNIQUES[name].resolutions(epochs, **options)
+        parts += [epochs] if head_only else [stretch for stretch, _ in made]
+    return parts
 
 
 def _effective(recipe: Recipe, learnt: Sequence[Insert], task: str) -> tuple[Recipe, list[str]]:
@@ -175,6 +211,8 @@ def _effective(recipe: Recipe, learnt: Sequence[Insert], task: str) -> tuple[Rec
                 f"training reads stored features of {recipe.features} augmented draws an image "
                 "(backbone.features; null: none are stored)"
             )
+        elif recipe.batch_size == 1 and hasattr(TECHNIQUES[op], "mix"):
+            lost[op] = "in a batch of one image (train.batch_size = 1) there is no other to mix in"
         else:
             ops.append((op, options))
     made = replace(recipe, inserts=(*learnt, *inserts), ops=tuple(ops))

@@ -100,5 +100,5 @@ def _weights(path: Path) -> list[np.ndarray]:
         with h5py.File(content) as file:
             file.visititems(collect)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a saved network ({error})") from None
+        raise UserError(f"{path}: not a saved network ({error}); delete it to train anew") from None
     return arrays

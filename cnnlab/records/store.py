@@ -71,6 +71,9 @@ def read(folder: Path, key: str) -> Record:
     path = folder / f"{key}.json"
     try:
         summary = json.loads(path.read_text())
+        with path.with_suffix(".npz").open("rb") as file:
+            if not zipfile.is_zipfile(file):  # of which NumPy says that it may hold code
+                raise zipfile.BadZipFile(f"{path.stem}.npz is damaged")
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
             return Record(
                 trial=_trial(summary),

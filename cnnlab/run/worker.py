@@ -6,6 +6,7 @@ stay outside it.
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import math
@@ -33,6 +34,7 @@ from cnnlab.run.job import RESIZING, Job, Planned, trained_by
 
 # In what TensorFlow says of memory that ran out, besides RESOURCE_EXHAUSTED.
 FULL = re.compile("out of memory|OOM when|RESOURCE_EXHAUSTED|Dst tensor is not initialized", re.I)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # on a disk, or of a user's share of it
 SHOWN = 512  # training images, at most, to a network for which none is held out
 
 
@@ -121,6 +123,12 @@ def train(
         learning=LEARNING[pool.task],
         truth=material.truth,
     )
+    if job.recipe.stopping is not None and not len(fit._split(data, job.recipe, planned.seed)[1]):
+        raise UserError(
+            f"technique early_stopping: none of the {len(planned.train)} training images can be "
+            "held back, as its class would keep no other (those of a group stay together); more "
+            "images may do, or training without it"
+        )
     trainer = importlib.import_module(by := trained_by(job.recipe))
     try:
         if trainer is fit:
@@ -298,7 +306,10 @@ def train_for(
         checkpoint.remove()
     except UserError as error:
         return "failed", f"{trial.variant} {trial.key}: {error}"
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            where = error.filename or folder
+            return "failed", f"{trial.variant} {trial.key}: {where}: {os.strerror(error.errno)}"
         return "broke", traceback.format_exc()
     return ("diverged", record) if isinstance(record, Diverged) else ("done", trial)
 
@@ -307,5 +318,9 @@ def network_bytes(model: Any) -> bytes:
     """The content of the file of a network."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / records.MODEL
-        records.save_model(model, path)
+        try:
+            records.save_model(model, path)
+        except OSError as error:
+            error.filename = error.filename or folder  # is full, not that of the records
+            raise
         return path.read_bytes()

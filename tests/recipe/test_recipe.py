@@ -114,6 +114,42 @@ def test_two_techniques_that_set_one_thing_are_refused():
         sections.recipe(["snapshot", "cosine"])
 
 
+@pytest.mark.parametrize("names", [["early_stopping", "snapshot"], ["snapshot", "early_stopping"]])
+def test_early_stopping_and_snapshot_are_refused_wherever_they_meet(names):
+    one, other = names
+    for made in (
+        lambda: made_up.sections().recipe(names),
+        lambda: made_up.sections(techniques=[one]).recipe([other]),
+        lambda: made_up.sections(backbone={"techniques": names}).pretraining(),
+    ):
+        with pytest.raises(UserError, match="early_stopping and snapshot: a variant has one"):
+            made()
+
+
+@pytest.mark.parametrize(
+    ("names", "epochs", "said"),
+    [
+        (["snapshot"], 3, "there are 3$"),
+        (["snapshot"], 1, "there is 1$"),
+        (["snapshot", "lp_ft"], 4, "there are 3 in the shortest of the 2 parts of training"),
+        (["snapshot", "finetune"], 4, "there are 3$"),
+        (["snapshot", "progressive_resizing"], 7, "there are 3 in the shortest of the 2 parts"),
+    ],
+)
+def test_each_cycle_of_a_snapshot_has_an_epoch(names, epochs, said):
+    def made(epochs, phase):
+        given = made_up.sections(epochs=epochs)
+        phases = {"head_epochs": phase, "epochs": 5}
+        if "finetune" in names:
+            phases = {"epochs": phase}
+        given = replace(given, techniques=made_up.techniques(**phases, share=0.5))
+        return made_up.using(given, snapshot={"members": 4}).recipe(names)
+
+    with pytest.raises(UserError, match=f"snapshot: its 4 cycles need 4 epochs or more.*{said}"):
+        made(epochs, 3)
+    assert made(8, 4).schedule.cycles == 4
+
+
 def test_a_placebo_differs_in_its_stream_of_seeds_alone():
     for others in ([], ["dropout", "l2"], ["finetune"]):
         plain = made_up.sections().recipe(others)

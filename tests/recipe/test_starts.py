@@ -143,6 +143,13 @@ def test_a_technique_that_would_do_nothing_is_refused_in_any_order(case):
             sections(**changes).recipe(order)
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_a_batch_of_one_image_has_no_other_to_mix_in(name):
+    with pytest.raises(UserError, match=f"{name} would do nothing: .*train.batch_size = 1"):
+        made_up.sections(batch_size=1).recipe([name])
+    assert made_up.sections(batch_size=2).recipe([name]).ops[0][0] == name
+
+
 WORKS = {
     "augmentation of every image": (["freeze", "augment"], {"features": None}),
     "augmentation of stored draws": (["freeze", "augment"], {"features": 3}),

@@ -1,8 +1,10 @@
 """Records and models on disk."""
 
 import datetime
+import errno
 import itertools
 import json
+import os
 import time
 import zipfile
 from dataclasses import replace
@@ -104,6 +106,33 @@ def test_a_writer_that_is_killed_leaves_no_record(tmp_path, record, monkeypatch,
         np.testing.assert_array_equal(old.outputs, record().outputs)
     records.prune(tmp_path, {"r0_f0_m0"})
     assert not [name for name in files(tmp_path) if name.startswith(".")]
+
+
+def test_a_record_without_an_archive_s_end_is_told_as_damaged_not_as_unsafe(tmp_path, record):
+    records.write(tmp_path, record())
+    (tmp_path / "r0_f0_m0.npz").write_bytes(bytes(3000))
+    with pytest.raises(UserError, match=r"r0_f0_m0\.npz is damaged.*delete it"):
+        records.read(tmp_path, "r0_f0_m0")
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    path.write_text("before")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.write_bytes(path, b"after")
+    assert files(tmp_path) == {"record.json": b"before"}
+
+
+def test_a_damaged_network_is_told_with_what_to_do(tmp_path):
+    path = tmp_path / records.MODEL
+    path.write_bytes(b"PK" * 50)
+    with pytest.raises(UserError, match=r"model\.keras: not a saved network.*delete it to train"):
+        records.count_weights(path)
 
 
 def test_read_all_is_in_the_order_of_trials(tmp_path, record):

@@ -1,6 +1,9 @@
 """What a worker gets of a job, and what it makes of a trial."""
 
+import errno
+import os
 import pickle
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +16,7 @@ from cnnlab.errors import UserError
 from cnnlab.recipe.network import initial
 from cnnlab.run import device, worker
 from cnnlab.run.job import Job
+from cnnlab.train import fit
 from tests import made_up
 
 SECTIONS = made_up.FROZEN.sections
@@ -131,6 +135,33 @@ def test_features_lie_apart_for_each_kind_of_device(job, tmp_path):
     assert len(folders) == 3 and {f.parent for f in folders} == {tmp_path / "study/features"}
     elsewhere = worker._features(replace(made, features=tmp_path / "gone/features"))
     assert not elsewhere.is_relative_to(tmp_path / "gone")
+
+
+def test_early_stopping_that_can_hold_nothing_back_is_told(images, monkeypatch):
+    monkeypatch.setattr(fit, "set_up", lambda *_: None)  # TensorFlow has computed
+    recipe = made_up.sections().recipe(["early_stopping"])
+    split = folds.make(images.manifest, k=2, repeats=1, seed=1)
+    few = Job("stops", recipe, images, split, 1, 1, device.kind("local", 0), per_class=1)
+    with pytest.raises(UserError, match="early_stopping: none of the 2 training images can be"):
+        worker.train(worker.Material.of(few), few.plan()[0], None, print)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_line_without_a_traceback(job, tmp_path, monkeypatch, error):
+    def train(*_):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(worker, "train", train)
+    made = job("baseline")
+    what = worker.train_for(lambda: {made.name: None}, made.plan()[0], tmp_path, False, print)
+    assert what == ("failed", f"baseline r0_f0_m0: {tmp_path}: {os.strerror(error)}")
+    monkeypatch.setattr(worker, "train", lambda *_: (None, None))
+    monkeypatch.setattr(records, "save_model", train)
+    _, said = worker.train_for(
+        lambda: {made.name: worker.Material.of(made)}, made.plan()[0], tmp_path, True, print
+    )
+    assert said.startswith(f"baseline r0_f0_m0: {tempfile.gettempdir()}/")
+    assert said.endswith(os.strerror(error)) and str(tmp_path) not in said
 
 
 def test_a_device_that_tensorflow_has_not_is_refused():

@@ -5,7 +5,8 @@ drawn from Beta(alpha, alpha).
 
 Sensible: probability 0.5 to 1, alpha 1, for photographs of 32 pixels on and long trainings.
 Goes badly with: small things in large images, which the rectangle misses or takes away; digits and
-text; trainings of few epochs; `mixup` in the same batch (a rule of thumb: one of both).
+text; trainings of few epochs; `mixup` in the same batch (a rule of thumb: one of both);
+batches of one image, with which it is refused.
 Cost: next to none a step; two to three times the epochs to pay in full.
 """
 

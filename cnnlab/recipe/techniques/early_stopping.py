@@ -6,7 +6,8 @@ The images are a part of the training fold, never of the one that judges; they a
 Sensible: share 0.1 to 0.2, patience 5 to 20 epochs; where training length is not known and images
 are many.
 Goes badly with: few images: those held back are then missed more than the stopping helps; `cosine`
-and `one_cycle`, whose last epochs it cuts off.
+and `one_cycle`, whose last epochs it cuts off; `snapshot`, whose last cycles it would cut off, and
+which is refused besides it.
 Cost: saves epochs; costs the images held back.
 """
 

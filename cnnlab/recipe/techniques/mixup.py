@@ -5,7 +5,7 @@ al. 2018). The share is drawn for each image from Beta(alpha, alpha).
 
 Sensible: alpha 0.1 to 0.4 for photographs, up to 1 for small networks that overfit much.
 Goes badly with: `label_smoothing` and `cutmix` besides (a rule of thumb: one of them); classes that
-differ by details; small networks that underfit.
+differ by details; small networks that underfit; batches of one image, with which it is refused.
 Cost: next to none a step; more epochs to pay in full.
 """
 

@@ -5,9 +5,11 @@ Mechanism: the networks of one training run end in different minima; averaging t
 is an ensemble at the price of one training (Huang et al. 2017). The network that is kept is the
 last one.
 
-Sensible: 3 to 6 members, of at least ten epochs each (a rule of thumb).
+Sensible: 3 to 6 members, of at least ten epochs each (a rule of thumb); fewer epochs than members
+are refused.
 Goes badly with: short trainings, whose cycles each end half trained; `cosine` and `one_cycle`,
-which set the schedule too; the network that is kept is the last one, not the vote.
+which set the schedule too; `early_stopping`, which would end before the last cycles, and is
+refused besides it; the network that is kept is the last one, not the vote.
 Cost: none to train; as many passes as members to predict.
 """
 
