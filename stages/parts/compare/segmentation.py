@@ -2,6 +2,7 @@
 
 from cnnlab import paths
 from cnnlab.compare import comparison, tables
+from cnnlab.data.truths.segmentation import there
 from cnnlab.look import class_iou_figure
 from cnnlab.tasks.segmentation import iou_of_class
 from stages._study import Study
@@ -11,10 +12,14 @@ COLUMNS = ["class", "name", "iou", "low", "high"]
 
 
 def compared(study: Study) -> None:
-    """The IoU of each class over all images together, out of fold, as a table and a figure."""
+    """The IoU of each class that is there over all images together, out of fold, as a table and a
+    figure."""
     rules = comparison.rules_of("miou", study.options)
     rows = []
+    held = there(study.dev.truth, len(study.dev.classes))
     for number, name in enumerate(study.dev.classes):
+        if not held[number]:  # as a class that the test alone has: nothing can be told of it here
+            continue
         of_class = iou_of_class(number)
         values = {v: o.of_each(of_class).mean(axis=2) for v, o in study.compared.outcomes.items()}
         for variant, ends in tables.intervals(values, study.compared.split, rules).items():
