@@ -121,7 +121,7 @@ class _Truth:
             return {}
         classes = truths.classes(self.source)
         self.lost.extend(truths.lost(self.source, part, made))
-        self.there[name] = truths.there(made, len(classes))
+        self.there[name] = truths.there(made, len(classes)).any(axis=0)
         if name == "dev":
             held = [one for one, there in zip(classes, self.there[name], strict=True) if there]
             size = f"{shape[1]}x{shape[0]} pixels (data.resize = {self.resize})"

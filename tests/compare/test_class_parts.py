@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cnnlab.compare.scores import Outcomes
@@ -31,10 +32,11 @@ def masks():
     return truth, np.tile([9, 0, 0, 9, 1, 0, 10, 0, 0, 0.9, 0, -1, 0.1, 10.0], (4, 1))
 
 
-@pytest.mark.parametrize(("part", "made"), [(detection, boxes), (segmentation, masks)])
-def test_a_class_that_the_test_alone_has_is_left_out(part, made, monkeypatch):
-    assert part.__name__.rpartition(".")[2] in PARTS.names()
-    truth, outputs = made()
+PARTED = pytest.mark.parametrize(("part", "made"), [(detection, boxes), (segmentation, masks)])
+
+
+def written_of(part, truth, outputs, groups, monkeypatch):
+    """The rows and the figure's description."""
     written = []
     monkeypatch.setattr(part, "csv", lambda rows, *_: written.extend(rows))
     monkeypatch.setattr(part, "pictures", lambda drawn, _: written.append(drawn["classes"].alt))
@@ -48,10 +50,24 @@ def test_a_class_that_the_test_alone_has_is_left_out(part, made, monkeypatch):
     study = SimpleNamespace(
         name="study",
         options=None,
-        dev=SimpleNamespace(truth=truth, classes=NAMES),
+        dev=SimpleNamespace(truth=truth, classes=NAMES, manifest={"group": pd.Series(groups)}),
         compared=SimpleNamespace(outcomes={"baseline": of}, split=None),
     )
     part.compared(study)
-    row, alt = written
+    return written
+
+
+@PARTED
+def test_a_class_that_the_test_alone_has_is_left_out(part, made, monkeypatch):
+    assert part.__name__.rpartition(".")[2] in PARTS.names()
+    row, alt = written_of(part, *made(), [*"abcd"], monkeypatch)
     assert row["class"] == "cat" and row[part.COLUMNS[2]] in (1.0, 0.9)
+    assert (row["low"], row["high"]) == (0, 1)
     assert "dog" not in alt and "owl" not in alt
+
+
+@PARTED
+def test_a_class_of_one_group_alone_has_no_interval(part, made, monkeypatch):
+    row, alt = written_of(part, *made(), [*"aaaa"], monkeypatch)
+    assert row[part.COLUMNS[2]] in (1.0, 0.9) and "[" not in alt
+    assert np.isnan([row["low"], row["high"]]).all()

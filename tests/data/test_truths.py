@@ -71,11 +71,11 @@ def test_classes_that_are_there_and_masks_that_crop_leaves_void():
     one, other = np.full((4, 8), VOID, np.uint8), np.zeros((4, 8), np.uint8)
     one[:, 0] = 1
     both = rows([one, other])
-    squashed = segmentation.truth(source([one, other]), both, (4, 8), "crop")
-    assert segmentation.there(squashed, 2).tolist() == [True, True]
-    assert segmentation.lost(source([one, other]), both, squashed) == []
+    whole = segmentation.truth(source([one, other]), both, (4, 8), "crop")
+    assert segmentation.there(whole, 2).tolist() == [[False, True], [True, False]]
+    assert segmentation.lost(source([one, other]), both, whole) == []
     made = segmentation.truth(source([one, other]), both, (4, 4), "crop")
-    assert segmentation.there(made, 2).tolist() == [True, False]
+    assert segmentation.there(made, 2).tolist() == [[False, False], [True, False]]
     (said,) = segmentation.lost(source([one, other]), both, made)
     assert (said.what, said.where) == ("image whose mask is void everywhere after resizing", "0")
 

@@ -50,9 +50,8 @@ def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: st
 
 
 def there(made: np.ndarray, classes: int) -> np.ndarray:
-    """Of which classes there is an object, bool (classes,)."""
-    numbers = made[..., 0].astype(int)
-    return np.bincount(numbers[numbers >= 0], minlength=classes) > 0
+    """Of which classes each image has an object, bool (n, classes)."""
+    return np.stack([(made[..., 0] == i).any(axis=1) for i in range(classes)], axis=1)
 
 
 def lost(source: Source, rows: pd.DataFrame, made: np.ndarray) -> list[Finding]:

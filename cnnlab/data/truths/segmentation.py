@@ -49,11 +49,11 @@ def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: st
 
 
 def there(made: np.ndarray, classes: int) -> np.ndarray:
-    """Of which classes there is a pixel, bool (classes,)."""
-    held = np.zeros(VOID + 1, bool)
-    for mask in made:
-        held[mask] = True
-    return held[:classes]
+    """Of which classes each image has a pixel, bool (n, classes)."""
+    held = np.zeros((len(made), VOID + 1), bool)
+    for of_image, mask in zip(held, made, strict=True):
+        of_image[mask] = True
+    return held[:, :classes]
 
 
 def lost(source: Source, rows: pd.DataFrame, made: np.ndarray) -> list[Finding]:

@@ -1,5 +1,7 @@
 """compare, of boxes: how well each variant finds each class."""
 
+import numpy as np
+
 from cnnlab import paths
 from cnnlab.compare import comparison, tables
 from cnnlab.data.truths.detection import there
@@ -15,14 +17,16 @@ def compared(study: Study) -> None:
     """Average precision of each class that is there at an IoU of 0.5, out of fold, as a table and a
     figure."""
     rules = comparison.rules_of("map50", study.options)
+    has, groups = there(study.dev.truth, len(study.dev.classes)), study.dev.manifest["group"]
     rows = []
-    held = there(study.dev.truth, len(study.dev.classes))
     for number, name in enumerate(study.dev.classes):
-        if not held[number]:  # as a class that the test alone has: nothing can be told of it here
+        known = groups[has[:, number]].nunique()
+        if not known:  # as of a class that the test alone has: nothing can be told of it here
             continue
         of_class = ap50_of_class(number)
         values = {v: o.of_each(of_class).mean(axis=2) for v, o in study.compared.outcomes.items()}
         for variant, ends in tables.intervals(values, study.compared.split, rules).items():
+            ends = ends if known > 1 else (ends[0], np.nan, np.nan)
             rows.append(dict(zip(COLUMNS, (name, variant, *ends), strict=True)))
     csv(rows, paths.COMPARE / "class_ap50.csv", COLUMNS)
     title = f"{study.name}: how well each class is found"
