@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from cnnlab.compare.scores import Outcomes
@@ -15,27 +14,24 @@ NAMES = ("cat", "dog", "owl")
 
 def boxes():
     """A cat on each of 4 images, found; and a dog, where none is."""
-    truth, outputs = np.full((4, 64, 5), -1.0), np.zeros((4, WIDE * DETECTIONS + 3 + 1))
-    truth[:, 0] = 0, 1, 1, 5, 5
+    outputs = np.zeros((4, WIDE * DETECTIONS + 3 + 1))
     each = outputs[:, : WIDE * DETECTIONS].reshape(4, DETECTIONS, WIDE)
     each[..., 0] = -1
     each[:, 0], each[:, 1, :2] = (0, 0.9, *[1] * 10), (1, 0.8)
     outputs[:, : WIDE * DETECTIONS] = each.reshape(4, -1)
     outputs[:, WIDE * DETECTIONS] = 1
-    return truth, outputs
+    return outputs
 
 
 def masks():
-    """A cat all over 4 images of 10 pixels, found; and a dog, where none is, and where void is."""
-    truth = np.zeros((4, 1, 11), np.uint8)
-    truth[..., 10] = 255
-    return truth, np.tile([9, 0, 0, 9, 1, 0, 10, 0, 0, 0.9, 0, -1, 0.1, 10.0], (4, 1))
+    """A cat all over 4 images of 10 pixels, found; and a dog, where none is."""
+    return np.tile([9, 0, 0, 9, 1, 0, 10, 0, 0, 0.9, 0, -1, 0.1, 10.0], (4, 1))
 
 
 PARTED = pytest.mark.parametrize(("part", "made"), [(detection, boxes), (segmentation, masks)])
 
 
-def written_of(part, truth, outputs, groups, monkeypatch):
+def written_of(part, outputs, groups, monkeypatch):
     """The rows and the figure's description."""
     written = []
     monkeypatch.setattr(part, "csv", lambda rows, *_: written.extend(rows))
@@ -50,7 +46,7 @@ def written_of(part, truth, outputs, groups, monkeypatch):
     study = SimpleNamespace(
         name="study",
         options=None,
-        dev=SimpleNamespace(truth=truth, classes=NAMES, manifest={"group": pd.Series(groups)}),
+        dev=SimpleNamespace(classes=NAMES, groups=dict(enumerate(groups))),
         compared=SimpleNamespace(outcomes={"baseline": of}, split=None),
     )
     part.compared(study)
@@ -60,7 +56,7 @@ def written_of(part, truth, outputs, groups, monkeypatch):
 @PARTED
 def test_a_class_that_the_test_alone_has_is_left_out(part, made, monkeypatch):
     assert part.__name__.rpartition(".")[2] in PARTS.names()
-    row, alt = written_of(part, *made(), [*"abcd"], monkeypatch)
+    row, alt = written_of(part, made(), [*"abcd"], monkeypatch)
     assert row["class"] == "cat" and row[part.COLUMNS[2]] in (1.0, 0.9)
     assert (row["low"], row["high"]) == (0, 1)
     assert "dog" not in alt and "owl" not in alt
@@ -68,6 +64,6 @@ def test_a_class_that_the_test_alone_has_is_left_out(part, made, monkeypatch):
 
 @PARTED
 def test_a_class_of_one_group_alone_has_no_interval(part, made, monkeypatch):
-    row, alt = written_of(part, *made(), [*"aaaa"], monkeypatch)
+    row, alt = written_of(part, made(), [*"aaaa"], monkeypatch)
     assert row[part.COLUMNS[2]] in (1.0, 0.9) and "[" not in alt
     assert np.isnan([row["low"], row["high"]]).all()

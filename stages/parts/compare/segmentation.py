@@ -4,8 +4,8 @@ import numpy as np
 
 from cnnlab import paths
 from cnnlab.compare import comparison, tables
-from cnnlab.data.truths.segmentation import there
 from cnnlab.look import class_iou_figure
+from cnnlab.overlap import parts
 from cnnlab.tasks.segmentation import iou_of_class
 from stages._study import Study
 from stages._write import csv, pictures
@@ -17,14 +17,16 @@ def compared(study: Study) -> None:
     """The IoU of each class that is there over all images together, out of fold, as a table and a
     figure."""
     rules = comparison.rules_of("miou", study.options)
-    has, groups = there(study.dev.truth, len(study.dev.classes)), study.dev.manifest["group"]
-    rows = []
+    outcomes = study.compared.outcomes
+    first = next(iter(outcomes.values()))
+    has = parts(first.outputs[0, 0]).true > 0  # (images, classes), the same of all
+    groups, rows = np.array([study.dev.groups[i] for i in first.image_id]), []
     for number, name in enumerate(study.dev.classes):
-        known = groups[has[:, number]].nunique()
+        known = len(np.unique(groups[has[:, number]]))
         if not known:  # as of a class that the test alone has: nothing can be told of it here
             continue
         of_class = iou_of_class(number)
-        values = {v: o.of_each(of_class).mean(axis=2) for v, o in study.compared.outcomes.items()}
+        values = {v: o.of_each(of_class).mean(axis=2) for v, o in outcomes.items()}
         for variant, ends in tables.intervals(values, study.compared.split, rules).items():
             ends = ends if known > 1 else (ends[0], np.nan, np.nan)
             rows.append(dict(zip(COLUMNS, (name, variant, *ends), strict=True)))
