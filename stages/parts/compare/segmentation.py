@@ -20,7 +20,8 @@ def compared(study: Study) -> None:
     outcomes = study.compared.outcomes
     first = next(iter(outcomes.values()))
     has = parts(first.outputs[0, 0]).true > 0  # (images, classes), the same of all
-    groups, rows = np.array([study.dev.groups[i] for i in first.image_id]), []
+    group_of, rows = study.dev.groups, []
+    groups = np.array([group_of[i] for i in first.image_id])
     for number, name in enumerate(study.dev.classes):
         known = len(np.unique(groups[has[:, number]]))
         if not known:  # as of a class that the test alone has: nothing can be told of it here
