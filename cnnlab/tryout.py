@@ -9,6 +9,7 @@ reports stay as they are; every page says that it is a try. `make repro` removes
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import shutil
@@ -100,7 +101,9 @@ def taken(whole: Params, folder: Path) -> dict[str, Any]:
     pretrain = data.pretrain.model_dump() | {"raw": str(Path(data.pretrain.raw).absolute())}
     pretrain["per_class"] = min(LEARNT, data.pretrain.per_class)
     if TRUTHS[whole.task].TRUTH:
-        few = _few(prepare.gathered(table)[0])
+        # Of images that hold nothing so many more are drawn that DEV are expected to hold some.
+        share = float(1 - TRUTHS[whole.task].empty(source, table).mean())
+        few = _few(prepare.gathered(table)[0], share)
         return {"raw": str(Path(data.raw).absolute()), "pretrain": pretrain} | few
     learnt = 0
     if data.pretrain.from_own:  # LEARNT of each class, or of all together
@@ -129,9 +132,10 @@ def taken(whole: Params, folder: Path) -> dict[str, Any]:
     return images | {"test_per_class": min(TEST, tests), "pretrain": pretrain}
 
 
-def _few(table: pd.DataFrame) -> dict[str, int]:
-    """How many images of each class are drawn from a source's own; of one with too rare classes:
-    nothing, so as many as in the study."""
+def _few(table: pd.DataFrame, share: float = 1.0) -> dict[str, int]:
+    """How many images of each class are drawn from a source's own, of which the `share` holds
+    something; of one with too rare classes: nothing, so as many as in the study."""
+    wanted = math.ceil(DEV / share) if share else len(table)
     least = {part: _least(rows) for part, rows in table.groupby("split")}
     if set(least) == {"train", "test"}:
         dev, tests = least["train"], least["test"]
@@ -140,7 +144,7 @@ def _few(table: pd.DataFrame) -> dict[str, int]:
         tests = _least(table) - dev
     if dev < FEWEST:
         return {}
-    return {"dev_per_class": min(DEV, dev), "test_per_class": min(TEST, tests)}
+    return {"dev_per_class": min(wanted, dev), "test_per_class": min(TEST, tests)}
 
 
 def _least(table: pd.DataFrame) -> int:

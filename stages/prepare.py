@@ -70,7 +70,9 @@ def main() -> None:
         caches.append(pools["pretrain"][1])
         findings += more
     counts = {name: len(part) for name, (part, *_) in pools.items()}
-    learnt = _write_pools(pools, shape, data.pretrain.task, _Truth(task, source, data.resize))
+    truth = _Truth(task, source, data.resize)
+    learnt = _write_pools(pools, shape, data.pretrain.task, truth)
+    findings += truth.seen()
     for opened in caches:
         opened.close()
     used = drawn.set_index("row")["split"]
@@ -107,14 +109,32 @@ class _Truth:
     task: str
     source: Source
     resize: str
+    lost: list[Finding] = dataclasses.field(default_factory=list)
+    there: dict = dataclasses.field(default_factory=dict)  # pool -> whether it has each class
 
-    def of(self, part: pd.DataFrame, shape) -> dict:
-        """What `pool.write` takes besides of such images."""
+    def of(self, name: str, part: pd.DataFrame, shape) -> dict:
+        """What `pool.write` takes besides of a pool's images. Raises UserError where there is too
+        little on the development images to learn from."""
         truths = TRUTHS[self.task]
         made = truths.truth(self.source, part, shape, self.resize)
         if made is None:
             return {}
-        return {"truth": made, "task": (self.task, truths.classes(self.source))}
+        classes = truths.classes(self.source)
+        self.lost.extend(truths.lost(self.source, part, made))
+        self.there[name] = truths.there(made, len(classes)).any(axis=0)
+        if name == "dev":
+            held = [one for one, there in zip(classes, self.there[name], strict=True) if there]
+            size = f"{shape[1]}x{shape[0]} pixels (data.resize = {self.resize})"
+            of = f"the {len(part)} development images, brought to {size},"
+            prepare.refuse_unheld(held, truths.HELD, of)
+        return {"truth": made, "task": (self.task, classes)}
+
+    def seen(self) -> list[Finding]:
+        """What is to be said, and has been said, of pools that were written."""
+        classes = TRUTHS[self.task].classes(self.source) if self.there else ()
+        findings = [*self.lost, *prepare.unlearnt(classes, *self.there.values())] if classes else []
+        _say(findings)
+        return findings
 
 
 def _write_pools(pools, shape, learnt_task, truth) -> list[str]:
@@ -134,7 +154,7 @@ def _write_pools(pools, shape, learnt_task, truth) -> list[str]:
             part = part.assign(digest=kept)
             if name == "pretrain" and learnt_task == "rotation":
                 part, pixels = prepare.turned(part, first_free), prepare.in_turns(pixels)
-            also = truth.of(part, shape) if name != "pretrain" else {}
+            also = truth.of(name, part, shape) if name != "pretrain" else {}
             pool.write(paths.PREPARED / name, pixels, part, shape, scale, **also)
             if name == "pretrain":
                 learnt = sorted(set(part["label"]), key=pool.natural)

@@ -102,6 +102,9 @@ def test_of_rare_classes_all_are_drawn():
     table = pd.DataFrame(rows, columns=["label", "split"])
     assert tryout._few(table) == {}
     assert tryout._few(table[table["label"] == "a"]) == {"dev_per_class": 8, "test_per_class": 4}
+    # Of images of which one in two has an object twice as many.
+    sparse = {"dev_per_class": 16, "test_per_class": 4}
+    assert tryout._few(table[table["label"] == "a"], 0.5) == sparse
     parts = [(label, part) for label in "ab" for part in ["train"] * 6 + ["test"] * 2]
     comes_split = pd.DataFrame(parts, columns=["label", "split"])
     assert tryout._few(comes_split) == {"dev_per_class": 6, "test_per_class": 2}

@@ -55,9 +55,15 @@ def judge_boxes(
 
     A row of `classes`: images that have such an object; how many objects; average precision and
     recall at an IoU of 0.5. A row of `sizes`: likewise, mean average precision over IoU and at 0.5.
-    NaN where there is no object.
+    NaN where there is no object; ends of an interval also where all objects are in one group: what
+    others would amount to nothing says.
     """
     ends_of, method = _bootstrap(groups, confidence, draws, seed)
+
+    def of_objects(true, value, values) -> Ends:
+        alone = len(np.unique(np.asarray(groups)[true > 0])) < 2
+        return Ends(value, np.nan, np.nan) if alone else ends_of(value, values)
+
     whole, *of_sizes = matched
     without, outputs = without_each(whole), whole.outputs(losses)
     metrics = {
@@ -71,17 +77,19 @@ def judge_boxes(
     by_class = []
     for i, name in enumerate(classes):
         value = float(whole.average[i, 0])
-        ap50, low, high = ends_of(value, influence(value, without[i, 0]))
+        values = influence(value, without[i, 0])
+        ap50, low, high = of_objects(whole.true[:, i], value, values)
         hits = whole.hit & (whole.number == i)[..., None]
         ends = {"ap50": ap50, "low": low, "high": high}
         by_class.append({"class": name, **_row(whole.true[:, i], hits, ends)})
     by_size = []
     for m, size in zip(of_sizes, sizes, strict=True):
         without = without_each(m)
-        value, low, high = ends_of(*mean_ap(m, without, EVERY_THRESHOLD))
+        there = m.true.sum(axis=1)
+        value, low, high = of_objects(there, *mean_ap(m, without, EVERY_THRESHOLD))
         ends = {"map": value, "low": low, "high": high, "map50": mean_ap(m, without, [0])[0]}
         about = {"size": size.name, "least": size.least, "most": size.most}
-        by_size.append({**about, **_row(m.true.sum(axis=1), m.hit, ends)})
+        by_size.append({**about, **_row(there, m.hit, ends)})
     objects = int(whole.true.sum())
     return BoxesJudgement(metrics, method, len(losses), objects, by_class, by_size)
 

@@ -454,6 +454,30 @@ def common_shape(manifest: pd.DataFrame, size: int | None, channels: int) -> tup
     return int(height), int(width), channels
 
 
+def refuse_unheld(held: Sequence[str], needed: tuple[str, int], of: str) -> None:
+    """Raise UserError where images hold too few classes. `held`: names of those that they do;
+    `needed`: `HELD` of a file of `cnnlab.data.truths`; `of`: which images."""
+    what, least = needed
+    if len(held) < least:
+        raise UserError(
+            f"params.yaml: data: {of} hold {what} of {', '.join(held) or 'no class'}"
+            f"{' alone' if held else ''}; allowed: of at least {least}"
+            f" class{'es' if least > 1 else ''}"
+        )
+
+
+def unlearnt(classes: Sequence[str], dev: Sequence[bool], test: Sequence[bool]) -> list[Finding]:
+    """A finding for each class that the development images have nothing of. `dev`, `test`: whether
+    there is anything of each class."""
+    return [
+        Finding("class of the test images alone", name, "kept", "nothing is learnt of it")
+        if tested
+        else Finding("class on no image that was drawn", name, "kept")
+        for name, learnt, tested in zip(classes, dev, test, strict=True)
+        if not learnt
+    ]
+
+
 def in_channels(images: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
     """Images (height, width, 1 or `channels`) with `channels` channels; grey is repeated."""
     for image in images:

@@ -108,6 +108,12 @@ def survey(place: Path, task: str | None = None) -> Survey:
             f"images {str(place)!r}: needs at least {least} classes of images that can be read, "
             f"found {found.classes}; {first['source']}: {first['problem']}"
         )
+    to_learn = found.usable[found.usable["split"] != "test"]
+    if not found.labels_are_all and TRUTHS[task].empty(source, to_learn).all():
+        raise UserError(
+            f"images {str(place)!r}: none of {len(to_learn)} images outside of a test part has "
+            f"{TRUTHS[task].SOUGHT}; allowed: at least one that has"
+        )
     return replace(found, colour=_colour(source, found.usable))
 
 

@@ -82,3 +82,26 @@ def test_intervals_are_those_of_a_bootstrap_that_copies_whole_groups():
     assert 0.7 * width < ends.high - ends.low < 1.4 * width
     assert abs((ends.low + ends.high) / 2 - (low + high) / 2) < 0.3 * width
     assert judged(images, groups) == made and judged(images, groups, seed=8) != made
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_objects_of_one_image_or_group_alone_have_a_value_without_an_interval(grouped):
+    """Without it there would be none, of which an average precision of 1 says nothing."""
+    images, groups = coco.made(1), np.arange(len(coco.made(1)))
+    have = [i for i, (_, o) in enumerate(images) if (o[:, 0] == 1).any()][: 2 if grouped else 1]
+    images = [(d, o if i in have else o[o[:, 0] != 1]) for i, (d, o) in enumerate(images)]
+    groups[have] = groups[have[0]]
+    row = judged(images, groups).classes[1]
+    assert row["images"] == len(have) and 0 <= row["ap50"] <= 1
+    assert math.isnan(row["low"]) and math.isnan(row["high"])
+    assert not math.isnan(judged(images, groups).classes[0]["low"])
+    if grouped:  # by themselves they are two
+        assert not math.isnan(judged(images).classes[1]["low"])
+
+
+def test_a_size_of_one_image_has_no_interval():
+    images = [(d, o[:1]) for d, o in coco.made(1)]
+    images[0] = (images[0][0], np.array([[0, 0, 0, 50, 50]], float))
+    small, large = judged(images, sizes=(Size("small", 0, 99), Size("large", 99, 9999))).sizes
+    assert large["images"] == 1 and math.isnan(large["low"]) and not math.isnan(large["map"])
+    assert not math.isnan(small["low"])

@@ -131,3 +131,16 @@ def test_labels_are_the_class_of_most_area():
     assert label(one, NAMES) == "cat"  # 116 of 110
     assert label(one[:2], NAMES) == "dog"
     assert label(one[:0], NAMES) == "cat"  # there is no class for none
+
+
+def test_what_is_there_and_what_resizing_takes():
+    """Of 60 columns the middle 40 are kept."""
+    source = source_of([[[0, 0, 0, 10, 9], [2, 0, 20, 10, 30]], [], [[1, 0, 0, 9, 9]]])
+    rows = rows_of(source)
+    made = detection.truth(source, rows, (40, 40), "crop")
+    assert detection.there(made, 3).tolist() == [[False, False, True], [False] * 3, [False] * 3]
+    assert detection.empty(source, rows).tolist() == [False, True, False]
+    said = [(f.where, f.done, f.detail) for f in detection.lost(source, rows, made)]
+    assert said == [("0.png", "kept", "1 of 2 objects"), ("2.png", "kept", "1 of 1 objects")]
+    whole = detection.truth(source, rows, (40, 40), "squash")
+    assert detection.lost(source, rows, whole) == []

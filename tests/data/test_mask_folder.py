@@ -182,6 +182,20 @@ def test_what_has_no_partner_is_left_out_and_listed(opened):
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
+def test_one_of_two_images_or_masks_of_a_name_is_left_out(opened, packing):
+    """Both images would have the same mask; and which of two masks is meant, nobody says."""
+    files = {"images/a.jpg": picture(), "images/a.png": picture(1), "masks/a.png": stored(mask(1))}
+    files |= {"images/b.png": picture(2), "masks/b.PNG": stored(mask(2)), "masks/b.png": b""}
+    source = opened(files, packing)
+    assert list(source.table["source"]) == ["images/a.jpg", "images/b.png"]
+    assert {(f.what, f.where, f.detail) for f in source.findings} == {
+        ("image of the same name but for the ending", "images/a.png", "beside images/a.jpg"),
+        ("mask of the same name but for the ending", "masks/b.png", "beside masks/b.PNG"),
+    }
+    assert list(masks(source)) == ["images/a.jpg", "images/b.png"]
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
 def test_masks_that_cannot_serve_are_left_out_with_their_images(opened, packing):
     whole = stored(mask(1))
     bad = {

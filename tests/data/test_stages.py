@@ -1,6 +1,7 @@
 """The stages prepare, kfold and describe on folders as people have them."""
 
 import io
+import itertools
 import json
 import os
 import shutil
@@ -488,6 +489,67 @@ def test_what_is_left_out_is_said_in_the_terminal_and_listed(study, capsys):
     study(bad={"policy": "fail", "limit": 1.0, "megapixels": 1})
     with pytest.raises(UserError, match=r"policy = fail: [^\n]*left out:\n  test/0\.png"):
         prepare.main()
+
+
+@pytest.fixture
+def sparse(study, root):
+    """sparse(task, of, resize): a study of wide images, by halves to learn from and to test on.
+    `of`: pairs of what says, by part and number, which images have it, and class number, first
+    and last column."""
+
+    def made(task, of, resize="squash"):
+        yaml, name = YAML(), {"detection": "boxes", "segmentation": "canvases"}[task]
+        content = yaml.load(root / f"studies/{name}/params.yaml")
+        source = {"detection": "yolo", "segmentation": "mask_folder"}[task]
+        content["data"].update(source=source, image_size=8, resize=resize)
+        content["data"].update(dev_per_class=None, test_per_class=None)
+        yaml.dump(content, study() / "params.yaml")
+        files = {}
+        for i, part in itertools.product(range(12), ("train", "test")):
+            files[f"images/{part}/{i}.png"] = picture(2 * i + (part == "test"), size=(48, 16))
+            files |= _truth(task, f"{part}/{i}", [box for name, box in of if name(part, i)])
+        fill(files)
+
+    return made
+
+
+def _truth(task, name, boxes):
+    """A file that says what is on an image: class numbers and columns of 48."""
+    if task == "detection":
+        lines = [f"{k} {(a + b) / 96} .5 {(b - a) / 48} .5\n" for k, a, b in boxes]
+        return {f"labels/{name}.txt": "".join(lines).encode()}
+    mask, content = np.zeros((16, 48), np.uint8), io.BytesIO()
+    for k, a, b in boxes:
+        mask[4:12, a:b] = k + 1
+    Image.fromarray(mask).save(content, "png")
+    return {f"masks/{name}.png": content.getvalue()}
+
+
+TASKS = pytest.mark.parametrize("task", ["detection", "segmentation"])
+
+
+@TASKS
+def test_nothing_to_learn_from_is_refused(sparse, task):
+    """Where the test part alone has anything, and where all of it is cropped away."""
+    held = {"detection": "objects of no class; allowed: of at least 1 class$"}
+    held["segmentation"] = "pixels of background alone; allowed: of at least 2 classes$"
+    start = r"the 12 development images, brought to 8x8 pixels \(data.resize = {}\), hold "
+    sparse(task, [(lambda part, i: part == "test", (0, 20, 28))])
+    with pytest.raises(UserError, match=start.format("squash") + held[task]):
+        prepare.main()
+    sparse(task, [(lambda part, i: True, (0, 0, 8))], "crop")
+    with pytest.raises(UserError, match=start.format("crop") + held[task]):
+        prepare.main()
+
+
+@TASKS
+def test_classes_that_the_test_alone_has_are_said(sparse, task, capsys):
+    sparse(task, [(lambda *_: True, (0, 20, 28)), (lambda part, i: part == "test", (1, 30, 44))])
+    prepare.main()
+    found = pd.read_csv("data/prepared/findings.csv", keep_default_na=False, dtype=str)
+    (row,) = found[found["what"] == "class of the test images alone"].itertuples()
+    assert (row.where, row.detail) == (str(1 + (task != "detection")), "nothing is learnt of it")
+    assert "prepare: class of the test images alone (1) kept: " in capsys.readouterr().out
 
 
 def test_further_pictures_of_a_file_are_said_in_the_terminal(study, capsys):

@@ -117,3 +117,23 @@ def test_more_objects_than_a_study_takes_are_said(tmp_path):
     found = looked_at(tmp_path / "raw", LAYOUTS["voc"][1](many))
     with pytest.raises(UserError, match=r"s00\.png: has 65 objects; allowed: 64 an image"):
         survey.truth(found, 32, "squash", 2)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("yolo", "none of 20 images outside of a test part has an object; allowed: at least one"),
+        ("mask_folder", "none of 20 images outside of a test part has pixels of a class besides"),
+    ],
+)
+def test_nothing_to_learn_from_is_refused(tmp_path, source, said):
+    """A test part alone has what is looked for."""
+    of = {
+        name.replace("s", "test/s" if int(name[1:]) < 10 else "train/s"): objects
+        for name, objects in ((n, o if int(n[1:]) < 10 else []) for n, o in scenes().items())
+    }
+    files = LAYOUTS[source][1](of)
+    with pytest.raises(UserError, match=said):
+        looked_at(tmp_path / "raw", files)
+    files = LAYOUTS[source][1](of | {"train/s20": [("cat", 0, 0, 20, 20)]})
+    assert looked_at(tmp_path / "some", files).own_test

@@ -67,6 +67,19 @@ def test_a_source_without_masks_is_refused_and_classes_need_none():
     assert TRUTHS["classification"].truth(plain, rows([]), (4, 4, 1), "squash") is None
 
 
+def test_classes_that_are_there_and_masks_that_crop_leaves_void():
+    one, other = np.full((4, 8), VOID, np.uint8), np.zeros((4, 8), np.uint8)
+    one[:, 0] = 1
+    both = rows([one, other])
+    whole = segmentation.truth(source([one, other]), both, (4, 8), "crop")
+    assert segmentation.there(whole, 2).tolist() == [[False, True], [True, False]]
+    assert segmentation.lost(source([one, other]), both, whole) == []
+    made = segmentation.truth(source([one, other]), both, (4, 4), "crop")
+    assert segmentation.there(made, 2).tolist() == [[False, False], [True, False]]
+    (said,) = segmentation.lost(source([one, other]), both, made)
+    assert (said.what, said.where) == ("image whose mask is void everywhere after resizing", "0")
+
+
 def test_shares_leave_void_out():
     masks = np.array([[[0, 0, 1, VOID]], [[0, 0, 0, VOID]]], np.uint8)
     assert shares(masks, ["nothing", "it"]) == {"nothing": 5 / 6, "it": 1 / 6}

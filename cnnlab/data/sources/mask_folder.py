@@ -156,7 +156,7 @@ def open_source(place):
 def _pairs(files: Files) -> list[tuple[str, Key]]:
     """Names of the images that have masks of their size, as far as that is known, and their
     keys."""
-    pictures, masks = {}, {}  # name -> where, without images/ or masks/ and the ending
+    pictures, masks = {}, {}  # where, without images/ or masks/ and the ending -> name
     for name in image_names(files):
         *folders, file = name.split("/")
         kinds = [i for i, folder in enumerate(folders) if folder.casefold() in ("images", "masks")]
@@ -166,21 +166,23 @@ def _pairs(files: Files) -> list[tuple[str, Key]]:
         kind = folders.pop(kinds[-1]).casefold()
         stem, ending = posixpath.splitext(file)
         where = (kinds[-1], *folders, stem)
-        if kind == "images":
-            pictures[name] = where
-        elif ending.lower() == ".png":
-            masks[name] = where
-        else:
+        if kind == "masks" and ending.lower() != ".png":
             files.note("mask that is no .png", name)
-    mask_of = {where: name for name, where in masks.items()}
-    paired = {name: mask_of[where] for name, where in pictures.items() if where in mask_of}
-    for what, names, others in (
-        ("image without a mask", pictures, paired.keys()),
-        ("mask without an image", masks, {*paired.values()}),
+            continue
+        what, those = ("image", pictures) if kind == "images" else ("mask", masks)
+        if where in those:
+            detail = f"beside {shown(those[where])}"
+            files.note(f"{what} of the same name but for the ending", name, detail=detail)
+        else:
+            those[where] = name
+    for what, those, others in (
+        ("image without a mask", pictures, masks),
+        ("mask without an image", masks, pictures),
     ):
-        for name in names:
-            if name not in others:
+        for where, name in those.items():
+            if where not in others:
                 files.note(what, name)
+    paired = {name: masks[where] for where, name in pictures.items() if where in masks}
     sizes = _masks.sizes(files, [files.keys[name] for name in paired])
     return [
         (name, Key(files.keys[name], files.keys[mask], mask, size))

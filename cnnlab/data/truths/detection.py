@@ -11,12 +11,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cnnlab.data.sources import Source
+from cnnlab.data.sources import Finding, Source
 from cnnlab.detections import MOST_OBJECTS, VISIBLE, areas
 from cnnlab.errors import UserError
 
 TRUTH = "boxes"
 LEAST = 1
+HELD = ("objects", 1)
+SOUGHT = "an object"
 
 
 def classes(source):
@@ -45,6 +47,26 @@ def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: st
             raise UserError(f"{name}: has {has}; allowed: {MOST_OBJECTS} an image")
         made[at, : len(boxes)] = boxes
     return made
+
+
+def there(made: np.ndarray, classes: int) -> np.ndarray:
+    """Of which classes each image has an object, bool (n, classes)."""
+    return np.stack([(made[..., 0] == i).any(axis=1) for i in range(classes)], axis=1)
+
+
+def lost(source: Source, rows: pd.DataFrame, made: np.ndarray) -> list[Finding]:
+    """A finding for each image of which objects were cut away with its edges."""
+    before = [int((source.boxes(source.keys[row])[:, 0] >= 0).sum()) for row in rows["row"]]
+    gone = before - (made[..., 0] >= 0).sum(axis=1)
+    about = zip(rows["source"], gone, before, strict=True)
+    what = "image that loses objects by resizing"
+    return [Finding(what, name, "kept", f"{n} of {of} objects") for name, n, of in about if n]
+
+
+def empty(source: Source, rows: pd.DataFrame) -> np.ndarray:
+    """Which images have no object, bool (n,)."""
+    each = (source.boxes(source.keys[row]) for row in rows["row"])
+    return np.array([not (boxes[:, 0] >= 0).any() for boxes in each], bool)
 
 
 def counted(source: Source, rows: pd.DataFrame) -> dict[str, list[str]]:

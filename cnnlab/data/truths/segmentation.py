@@ -7,12 +7,14 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from cnnlab.data.images import pad
-from cnnlab.data.sources import Source
+from cnnlab.data.sources import Finding, Source
 from cnnlab.errors import UserError
 from cnnlab.overlap import VOID
 
 TRUTH = "masks"
 LEAST = 1  # a study of one class besides the background is one
+HELD = ("pixels", 2)
+SOUGHT = "pixels of a class besides the background"
 
 SAMPLED = 200  # masks that are counted in
 NEAREST = Image.Resampling.NEAREST
@@ -46,6 +48,26 @@ def truth(source: Source, rows: pd.DataFrame, shape: tuple[int, ...], resize: st
     return made
 
 
+def there(made: np.ndarray, classes: int) -> np.ndarray:
+    """Of which classes each image has a pixel, bool (n, classes)."""
+    held = np.zeros((len(made), VOID + 1), bool)
+    for of_image, mask in zip(held, made, strict=True):
+        of_image[mask] = True
+    return held[:, :classes]
+
+
+def lost(source: Source, rows: pd.DataFrame, made: np.ndarray) -> list[Finding]:
+    """A finding for each mask of which nothing but void is left."""
+    void = (made == VOID).all(axis=(1, 2))
+    what = "image whose mask is void everywhere after resizing"
+    return [Finding(what, name, "kept", "nothing is learnt of it") for name in rows["source"][void]]
+
+
+def empty(source: Source, rows: pd.DataFrame) -> np.ndarray:
+    """Which images have the background alone, bool (n,)."""
+    return (source.table["label"].iloc[rows["row"]] == source.classes[0]).to_numpy()
+
+
 def counted(source: Source, rows: pd.DataFrame) -> dict[str, list[str]]:
     """The share of pixels of each class, of `SAMPLED` images where there are more, and how many
     images hold nothing but the background."""
@@ -57,10 +79,9 @@ def counted(source: Source, rows: pd.DataFrame) -> dict[str, list[str]]:
     each = [f"{name} {share:.1%}" for name, share in zip(names, shares, strict=False)]
     each += [f"void {shares[VOID]:.1%}"] if pixels[VOID] else []
     of = f" of {len(some)} of them" if len(some) < len(rows) else ""
-    empty = int((source.table["label"].iloc[rows["row"]] == names[0]).sum())
     return {
         f"{len(rows)} images with masks of {len(names)} classes; pixels{of}": each,
-        f"images of {names[0]} alone: {empty}": [],
+        f"images of {names[0]} alone: {empty(source, rows).sum()}": [],
     }
 
 
