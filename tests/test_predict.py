@@ -172,6 +172,44 @@ def test_each_image_has_a_picture_of_its_own(models, tmp_path):
     assert pictures == {"x.png", "x_1.png", "x_2.png", "x_3.png"}
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_no_image_is_replaced(models, tmp_path, monkeypatch, capsys):
+    photos = tmp_path / "photos"
+    (photos / "below").mkdir(parents=True)
+    for i, name in enumerate(["a.png", "b.jpg", "below/b.png", "c.png"]):
+        (photos / name).write_bytes(encoded(seed=i)[0])
+    (photos / "b.png").symlink_to("c.png")
+    before = contents(photos)
+    monkeypatch.chdir(photos)
+    ask = ["--model", str(models), "--out", "."]
+    predict.main([*ask, "."])
+    drawn = contents(photos).keys() - before.keys()
+    assert before.items() <= contents(photos).items() and len(drawn) == 5 + len(TABLE)
+    assert photos / "a_1.png" in drawn
+    now = contents(photos)
+    with pytest.raises(UserError, match=rf"--out \.: {predict.SHEET} in it is one of the images"):
+        predict.main([*ask, "."])
+    assert contents(photos) == now
+    with pytest.raises(SystemExit):
+        predict.main(["--model", str(models), "--out", "", "a.png"])
+    assert "argument --out: an empty path" in capsys.readouterr().err
+
+
+def test_pictures_of_an_earlier_call_are_no_images(models, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("x.png").write_bytes(encoded()[0])
+    for left in (False, True):
+        predict.main(["--model", str(models), "."])
+        assert len(rows(Path("predictions"))) == 1
+        said = capsys.readouterr().err
+        assert ("note: 2 images below --out predictions are left out" in said) == left
+    predict.main(["--model", str(models), "--json", "."])
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
 def test_home_is_known(models, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "x.png").write_bytes(encoded()[0])
