@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnnlab import look, paths, records, usage
+from cnnlab import look, paths, usage
 from cnnlab.asked import FEW, SHEET, TABLE, Images
 from cnnlab.asked import SOME_BAD as SOME_BAD
 from cnnlab.data.sources import shown
@@ -146,6 +146,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not asked.images:
         samples = asked.model.absolute().parent / paths.SAMPLES
         if not samples.is_dir():
+            usage.read(asked.model)  # without a network no image can be asked about
             raise UserError(
                 "no image is named: make predict IMAGE=PATH takes an image, a folder, .tar or .zip"
             )
@@ -182,7 +183,7 @@ class _Network:
         from cnnlab.train import unlike
         from cnnlab.train.answer import probabilities
 
-        self.model = records.load_model(self._folder / records.MODEL)
+        self.model = usage.network_of(self._folder, self.about)
         self._probabilities, self._like = probabilities, unlike.read(self._folder)
         if self._like:
             self._features = unlike.features(self.model)

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from cnnlab import look, records
+from cnnlab import look
 from cnnlab.asked import FEW, TABLE, Images
 from cnnlab.data.sources import shown
 from cnnlab.data.truths.detection import returned
 from cnnlab.processes import quiet
 from cnnlab.progress import bar
-from cnnlab.usage import Usage
+from cnnlab.usage import Usage, network_of
 
 LEAST = 0.3  # score of what is told
 AT_ONCE = 64  # images
@@ -94,7 +94,7 @@ def _answers(model: Path, about: Usage, images: Images) -> Iterator[_Answer]:
             if network is None:
                 from cnnlab.train.answer import boxes as ask  # imports TensorFlow
 
-                network = records.load_model(model / records.MODEL)
+                network = network_of(model, about)
             found = ask(network, np.stack([image.pixels for image in some]))
         for file, image, detected in zip(files, some, found, strict=True):
             kept = detected[(detected[:, 0] >= 0) & (detected[:, 1] >= LEAST)]

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnnlab import look, records
+from cnnlab import look
 from cnnlab.asked import FEW, SHEET, TABLE, Images
 from cnnlab.data.images import Settings, decode
 from cnnlab.data.sources import shown
@@ -37,7 +37,7 @@ from cnnlab.look.contours import colour_of
 from cnnlab.overlap import shares as shares_of
 from cnnlab.processes import quiet
 from cnnlab.progress import bar
-from cnnlab.usage import Usage
+from cnnlab.usage import Usage, network_of
 
 LARGEST = 1024  # pixels: the longer side of an overlay
 AT_ONCE = 32  # images whose masks are held in memory
@@ -116,7 +116,7 @@ def _answers(model: Path, about: Usage, images: Images) -> Iterator[_Answer]:
             if network is None:
                 from cnnlab.train.answer import masks as ask  # imports TensorFlow
 
-                network = records.load_model(model / records.MODEL)
+                network = network_of(model, about)
             said = ask(network, np.stack([image.pixels for image in some]))
         for file, image, small in zip(files, some, said, strict=True):
             mask = restored(small, (image.height, image.width), about.resize)

@@ -296,6 +296,49 @@ def test_a_calibration_that_cannot_be_is_refused(tmp_path, field):
         usage.read(tmp_path)
 
 
+WRONG = [
+    {"classes": "abc"},
+    {"classes": [1, 2, 3]},
+    {"classes": ["a", "a", "b"]},
+    {"classes": []},
+    {"shape": ["8", 8, 3]},
+    {"shape": [-8, -8, 3]},
+    {"shape": [8, 8, 2]},
+    {"megapixels": "x"},
+    {"megapixels": None},
+    {"temperature": "1"},
+    {"coverage": "x"},
+    {"scale": [0]},
+    {"recipe": None},
+]
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_values_that_are_not_of_their_kind_are_refused_by_name(tmp_path, field):
+    replace(ABOUT, **field).write(tmp_path)
+    with pytest.raises(UserError, match=rf"usage.json: does not say.*\({next(iter(field))}"):
+        usage.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"classes": ["a", "b"]}, r"task classification with 2 classes, but .* of shape \[3\]"),
+        ({"shape": [8, 8, 1]}, r"shape \[8, 8, 1\], but .* takes \[8, 8, 3\]"),
+        ({"shape": [9, 9, 3]}, r"shape \[9, 9, 3\], but .* takes \[8, 8, 3\]"),
+        ({"task": "segmentation"}, r"task segmentation with 3 classes, but .* of shape \[3\]"),
+        ({"task": "detection"}, r"task detection with 3 classes, but .* of shape \[3\]"),
+    ],
+)
+def test_a_network_of_another_study_is_refused_in_one_line(models, tmp_path, field, said):
+    home = tmp_path / "models"
+    shutil.copytree(models, home)
+    replace(ABOUT, **field).write(home)
+    (tmp_path / "x.png").write_bytes(encoded()[0])
+    with pytest.raises(UserError, match=rf"^{home}/usage.json: {said}$"):
+        ask(home, tmp_path, tmp_path / "x.png")
+
+
 def test_files_of_older_studies_are_read(tmp_path):
     old = {k: getattr(ABOUT, k) for k in ("recipe", "classes", "shape", "resize", "megapixels")}
     (tmp_path / usage.FILE).write_text(json.dumps(old))
@@ -429,6 +472,8 @@ def test_a_warning_is_printed_and_in_the_table(digits, tmp_path, capsys):
 
 def test_without_an_image_the_study_s_samples_are_asked_about(models, root, tmp_path, capsys):
     home = tmp_path / "study/models"
+    with pytest.raises(UserError, match="run `dvc repro final` first"):
+        predict.main(["--model", str(home)])
     shutil.copytree(models, home)
     with pytest.raises(UserError, match="no image is named: make predict IMAGE=PATH"):
         predict.main(["--model", str(home), "--json"])

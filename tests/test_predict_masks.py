@@ -208,9 +208,7 @@ def test_it_is_served_by_the_names_of_classes(models, tmp_path):
     ):
         wrong = images.copy()
         wrong.flat[0], wrong.flat[1] = odd, 0
-        with pytest.raises(
-            MlflowException, match=f"of numbers from .*{told}.*; allowed:"
-        ) as refused:
+        with pytest.raises(MlflowException, match=f"of numbers from .*{told}.*; allowed:"):
             served.predict(wrong)
 
 
