@@ -187,6 +187,11 @@ class _Network:
         self._probabilities, self._like = probabilities, unlike.read(self._folder)
         if self._like:
             self._features = unlike.features(self.model)
+            known = self._like.centre.shape
+            (given,) = self._features(np.zeros((1, *self.about.shape), np.uint8))
+            if given.shape != known:
+                said = f"features of shape {known}, but the network beside it has {given.shape}"
+                raise UserError(f"{self._folder / unlike.FILE}: {said}")
 
 
 @dataclass(frozen=True)

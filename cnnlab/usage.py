@@ -83,7 +83,8 @@ class Usage:
         settings = Settings(size, self.resize, channels, self.megapixels, self.scale)
         image = decode(content, settings)
         if list(image.pixels.shape) != self.shape:
-            raise BadImage(f"{image.width}x{image.height} pixels; allowed: {width}x{height}")
+            allowed = f"{width}x{height}, as {FILE} says"
+            raise BadImage(f"{image.width}x{image.height} pixels; allowed: {allowed}")
         return image
 
 

@@ -296,6 +296,16 @@ def test_a_calibration_that_cannot_be_is_refused(tmp_path, field):
         usage.read(tmp_path)
 
 
+def test_what_another_network_learnt_from_is_refused(models, tmp_path):
+    home = tmp_path / "models"
+    shutil.copytree(models, home)
+    like = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    replace(unlike.Unlike.of(like), limit=1.0).write(home)
+    (tmp_path / "x.png").write_bytes(encoded()[0])
+    with pytest.raises(UserError, match=r"unlike\.npz: features of shape \(5,\), but the network"):
+        ask(home, tmp_path, tmp_path / "x.png")
+
+
 WRONG = [
     {"classes": "abc"},
     {"classes": [1, 2, 3]},
