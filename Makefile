@@ -40,6 +40,7 @@ repro: $(READY)  ## the whole study; STUDY=studies/NAME for another one, JOBS=n 
 		python -m cnnlab.run.nursery $(if $(JOBS),python -m cnnlab.launch --jobs $(JOBS),dvc repro)
 
 try: $(READY)  ## all of the study on few images, two variants and two folds, within a minute or two: .try
+	@$(STUDIED)
 	cd $(call given,STUDY) && python -m cnnlab.tryout
 
 screen: $(READY)  ## the first look alone, within minutes, where variants begin at a backbone
@@ -48,19 +49,23 @@ screen: $(READY)  ## the first look alone, within minutes, where variants begin 
 	cd $(call given,STUDY) && $(SCM); python -m stages.check && dvc repro screen
 
 design: $(READY)  ## write the variants of params.yaml's design into it, and say what they tell and cost
+	@$(STUDIED)
 	cd $(call given,STUDY) && python -m cnnlab.design
 
 validate: $(READY)  ## how often the comparison is wrong: on recorded and simulated studies; TRAIN=n adds n trained ones
 	python -m cnnlab.validate $(if $(TRAIN),--train $(TRAIN))
 
 track: $(READY)  ## log to MLflow what it lacks, after a time when it was away
+	@$(STUDIED)
 	cd $(call given,STUDY) && python -m cnnlab.track
 
 predict: $(READY)  ## what is in an image or all of a folder: make predict IMAGE=photo.jpg [JSON=yes]
+	@$(STUDIED)
 	@python -m cnnlab.predict --model $(call given,STUDY)/models$(if $(value JSON), --json)$(if \
 		$(value IMAGE), $(call given,IMAGE))
 
 export: $(READY)  ## the network as TensorFlow Lite and, with requirements-export.txt, ONNX, in exports
+	@$(STUDIED)
 	cd $(call given,STUDY) && python -m cnnlab.export
 
 test: $(READY)
@@ -74,6 +79,7 @@ gpu: $(READY)  ## CUDA's libraries, 3 GB, so that TensorFlow can use an NVIDIA G
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-gpu.txt
 
 ui: $(READY)  ## MLflow's page of the variants, best first, on http://127.0.0.1:5000
+	@$(STUDIED)
 	cd $(call given,STUDY) && python -m cnnlab.ui
 
 lint: $(READY)
@@ -95,6 +101,7 @@ cards: $(READY)  ## docs/techniques from the techniques' files and the committed
 	python -m cnnlab.report.cards
 
 find-lr: $(READY)  ## which learning rate: a short training with a rising one; VARIANT=name for another than the first
+	@$(STUDIED)
 	cd $(call given,STUDY) && python -m cnnlab.find_lr $(VARIANT)
 
 requirements: $(READY)  ## requirements*.txt from requirements*.in

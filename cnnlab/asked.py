@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import sys
@@ -15,7 +16,7 @@ from cnnlab.data.sources import _files, shown
 from cnnlab.errors import UserError
 from cnnlab.processes import cores
 
-LONGEST = 240  # bytes of a picture's name, of 255 that file systems allow
+LONGEST = 244  # bytes of a picture's name, less those of a number, of 255 that file systems allow
 FEW = 20  # images; of more each is not told of by itself
 AT_ONCE = 256  # images that are held in memory
 TABLE, SHEET = "predictions.csv", "contact_sheet.png"  # of all images together
@@ -29,22 +30,69 @@ class Images:
 
     Raises UserError, at once, for all of a few files that are no images, and where there is none.
     Of many, or of those of folders and archives (.tar, .zip), the others go on without them.
+
+    `out`: where pictures of the images go, such as those of an earlier call: where it lies in a
+    folder that is asked about, what is in it is left out, and that is said.
     """
 
-    def __init__(self, places: Sequence[Path], read: Read):
+    def __init__(self, places: Sequence[Path], read: Read, out: Path):
         folders = [path for path in places if _holds_images(path)]
         alone = [path for path in places if path not in folders]
-        self._read = read
+        self._read, self._out = read, out
+        self._taken: set[Path] = set()  # what `pictures` has given
         self._bad: list[str] = []  # a line a file that is no image
         named = self._few(alone) if len(alone) <= FEW else self._many(alone, self._bad)
         found = {place: _files.look(str(place)) for place in folders}
-        names = {place: _files.images(files) for place, files in found.items()}
+        names = {place: self._asked(place, _files.images(files)) for place, files in found.items()}
+        self._files = [*alone, *(place / name for place in names for name in names[place])]
         self.total = len(alone) + sum(map(len, names.values()))
         self.several = bool(folders) or self.total > 1
         if not self.total:
             raise UserError(f"{', '.join(map(str, folders))}: no images found")
         of_folders = (self._of_place(place, found[place], names[place]) for place in folders)
         self._images = itertools.chain(named, *of_folders)
+
+    def _asked(self, place: Path, names: list[str]) -> list[str]:
+        """Without those that lie below `out`."""
+        whole, out = place.resolve(), self._out.resolve()
+        if out == whole or not out.is_relative_to(whole):
+            return names
+        below = f"{out.relative_to(whole).as_posix()}/"
+        kept = [name for name in names if not name.startswith(below)]
+        if len(kept) < len(names):
+            left = f"{len(names) - len(kept)} images below --out {self._out} are left out"
+            print(f"note: {left}: pictures are written there", file=sys.stderr)
+        return kept
+
+    @functools.cached_property
+    def _those(self) -> set[tuple[int, int]]:
+        """The images as the file system knows them, whatever they are called."""
+        found = (_known(file) for file in self._files)
+        return {known for known in found if known}
+
+    def pictures(self, image: str, endings: Sequence[str] = (".png",)) -> list[Path]:
+        """Files below `out` for pictures of an image, one an ending, under a name of its own,
+        whatever the image is called; none is an image that was asked about, or given before."""
+        longest = LONGEST - max(map(len, endings))
+        stem = shown(Path(image).stem).encode()[:longest].decode(errors="ignore")
+        for name in itertools.chain([stem], (f"{stem}_{i}" for i in itertools.count(1))):
+            files = [self._out / f"{name}{ending}" for ending in endings]
+            if not any(file in self._taken or _known(file) in self._those for file in files):
+                break
+        self._taken.update(files)
+        return files
+
+    def make_room(self) -> None:
+        """Make the folder `out`. Raises UserError where what is written of all images together
+        would replace one of them."""
+        self._out.mkdir(parents=True, exist_ok=True)
+        for file in (self._out / TABLE, self._out / SHEET) if self.several else ():
+            if _known(file) in self._those:
+                raise UserError(
+                    f"--out {self._out}: {file.name} in it is one of the images; name another "
+                    "folder"
+                )
+            self._taken.add(file)
 
     def batches(self, size: int = AT_ONCE) -> Iterator[tuple[list[str], list[Any]]]:
         """Files and what was read of them, `size` at once."""
@@ -122,11 +170,10 @@ def _holds_images(path: Path) -> bool:
     return path.is_dir() or path.name.lower().endswith((".tar", ".tar.gz", ".tgz", ".zip"))
 
 
-def stem_of(image: Path, taken: set[str], longest: int = LONGEST) -> str:
-    """A name of its own for an image's picture, whatever the image is called, of at most so many
-    bytes; it is added to `taken`."""
-    stem = shown(image.stem).encode()[:longest].decode(errors="ignore")
-    names = itertools.chain([stem], (f"{stem}_{i}" for i in itertools.count(1)))
-    name = next(name for name in names if name not in taken)
-    taken.add(name)
-    return name
+def _known(file: Path) -> tuple[int, int] | None:
+    """What the file system knows a file by; None: it is not there, as those in archives."""
+    try:
+        there = file.stat()
+    except OSError:
+        return None
+    return there.st_dev, there.st_ino

@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Raises UserError, after all files have been tried, for those that failed."""
     asked = _parse(arguments)
     about = usage.read(asked.model)
+    if asked.out.exists() and asked.out.samefile(asked.model):
+        raise UserError(f"--out {asked.out}: is the network's own folder; name another one")
     missing = [name for name in ONNX if importlib.util.find_spec(name) is None]
     formats = asked.format or [name for name in FORMATS if name != "onnx" or not missing]
     if "onnx" in formats and missing:

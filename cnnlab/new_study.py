@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -95,10 +96,15 @@ def create_for(
     see `proposal.plan_for`; `task`: `survey.survey`. Raises UserError, with nothing left behind,
     for a bad or taken name, and images that make no study.
     """
-    _free(root, name)
+    folder = _free(root, name)
     if "${" in str(place):
         raise UserError(f"images {str(place)!r}: DVC takes ${{ for a variable; rename the folder")
     place = place.absolute()
+    if folder.resolve().is_relative_to(place.resolve()):
+        raise UserError(
+            f"images {str(place)!r}: hold the study itself, {folder}, whose results DVC would take "
+            "for images; name a folder of images alone"
+        )
     found = survey.survey(place, task)
     print(f"{place}:")
     for line in survey.lines(found):
@@ -211,8 +217,22 @@ def add_to_git(root: Path, folder: Path) -> None:
         )
 
 
+def _root() -> Path:
+    """The current folder, where it is the root of a clone: not that of the code that runs, which in
+    an experiment's copy is another. Raises UserError elsewhere, as in a study."""
+    root = Path.cwd()
+    missing = [name for name in ("cnnlab", *COPIED, params.FILE) if not (root / name).exists()]
+    if missing:
+        raise UserError(
+            f"{root}: a new study is made at the root of a clone, and {missing[0]} is not here; "
+            f"first `cd {shlex.quote(str(paths.workspace()))}`"
+        )
+    return root
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Make the study that the command line asks for. Raises UserError as `create_for` does."""
+    """Make the study that the command line asks for. Raises UserError as `create_for` does, and
+    where the current folder is not the root of a clone."""
     parser = argparse.ArgumentParser(prog="python -m cnnlab.new_study", description=__doc__)
     yes = {"type": str.lower, "choices": ["yes", "no"], "default": "yes"}
     parser.add_argument("name")
@@ -227,7 +247,7 @@ def main(arguments: Sequence[str]) -> None:
         "--task", choices=TASKS.names(), help="else: what the images are laid out for"
     )
     given = parser.parse_args(arguments)
-    root = Path.cwd()
+    root = _root()
     if not given.images:
         if given.minutes:
             raise UserError("--minutes: allowed with --images alone")

@@ -4,6 +4,7 @@ A study is the folder that holds a params.yaml and, beside it, dvc.yaml: the roo
 studies/NAME. Stages run in it, so these are relative.
 """
 
+import argparse
 import os
 from pathlib import Path
 
@@ -58,7 +59,9 @@ DRAWN = (
 
 def typed(path: str) -> Path:
     """A path as people write it, who may mean their home by ~, which no shell has seen where it
-    follows a =."""
+    follows a =. An empty one, as of a variable that is not set, would be the current folder."""
+    if not path:
+        raise argparse.ArgumentTypeError("an empty path; allowed: a file or a folder")
     return Path(path).expanduser()
 
 

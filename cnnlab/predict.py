@@ -34,8 +34,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnnlab import look, paths, records, usage
-from cnnlab.asked import FEW, SHEET, TABLE, Images, stem_of
+from cnnlab import look, paths, usage
+from cnnlab.asked import FEW, SHEET, TABLE, Images
 from cnnlab.asked import SOME_BAD as SOME_BAD
 from cnnlab.data.sources import shown
 from cnnlab.errors import UserError
@@ -80,12 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = usage.read(asked.model)
     if module := TASKS[about.task].PREDICTS:
         return importlib.import_module(module).answer(asked, about)
-    images = Images(asked.images, about.pixels)
+    images = Images(asked.images, about.pixels, asked.out)
     ask = _Network(asked.model, about)
     if asked.json:
         return images.print_json(_every_fact(ask, images))
+    images.make_room()
     console = Console(soft_wrap=True)
-    shown_alone = {SHEET.removesuffix(".png")} if images.several else set()
     with contextlib.ExitStack() as stack:
         whole = stack.enter_context(_Whole(asked.out, about)) if images.several else None
         steps = stack.enter_context(bar("images", images.total)) if images.total > FEW else None
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if steps:
                 steps.advance(len(answers.files))
             else:
-                _show(console, ask, answers, asked, shown_alone)
+                _show(console, ask, answers, asked.top, images)
     if whole:
         whole.finish(console, in_words=images.total > FEW)
     return images.status()
@@ -146,6 +146,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not asked.images:
         samples = asked.model.absolute().parent / paths.SAMPLES
         if not samples.is_dir():
+            usage.read(asked.model)  # without a network no image can be asked about
             raise UserError(
                 "no image is named: make predict IMAGE=PATH takes an image, a folder, .tar or .zip"
             )
@@ -182,10 +183,15 @@ class _Network:
         from cnnlab.train import unlike
         from cnnlab.train.answer import probabilities
 
-        self.model = records.load_model(self._folder / records.MODEL)
+        self.model = usage.network_of(self._folder, self.about)
         self._probabilities, self._like = probabilities, unlike.read(self._folder)
         if self._like:
             self._features = unlike.features(self.model)
+            known = self._like.centre.shape
+            (given,) = self._features(np.zeros((1, *self.about.shape), np.uint8))
+            if given.shape != known:
+                said = f"features of shape {known}, but the network beside it has {given.shape}"
+                raise UserError(f"{self._folder / unlike.FILE}: {said}")
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,6 @@ class _Whole:
         self._counts, self._unlike, self._unsure = Counter[str](), 0, 0
 
     def __enter__(self) -> _Whole:
-        self._out.mkdir(parents=True, exist_ok=True)
         self._file = (self._out / TABLE).open("w", newline="", encoding="utf-8")
         self._csv = csv.writer(self._file, lineterminator="\n")
         names = [f"probability of {name}" for name in self._about.classes]
@@ -275,9 +280,9 @@ def _summary(counts: Counter) -> Table:
     return table
 
 
-def _show(console: Console, ask: _Network, answers: Answers, asked, taken: set[str]) -> None:
-    """Print what the network says of each image, and draw where it looks."""
-    top = np.argsort(-answers.shares, axis=1, kind="stable")[:, : asked.top]
+def _show(console: Console, ask: _Network, answers: Answers, most: int, images: Images) -> None:
+    """Print what the network says of each image, `most` classes, and draw where it looks."""
+    top = np.argsort(-answers.shares, axis=1, kind="stable")[:, :most]
     for i, ranks in enumerate(top):
         likeliest = [(ask.about.classes[k], float(answers.shares[i, k])) for k in ranks]
         console.print(_table(answers.files[i], likeliest))
@@ -286,7 +291,7 @@ def _show(console: Console, ask: _Network, answers: Answers, asked, taken: set[s
         elif answers.sets and len(answers.sets[i]) > 1:
             coverage = f"{ask.about.coverage:g} of such sets hold the true class"
             console.print(Text(f"may be {', '.join(answers.sets[i])} ({coverage})"))
-    for picture in _draw(ask, answers, top, asked, taken):
+    for picture in _draw(ask, answers, top, images):
         console.print(f"where it looks: {picture}", highlight=False, markup=False)
 
 
@@ -300,9 +305,8 @@ def _table(path: str, answers: Sequence[tuple[str, float]]) -> Table:
     return table
 
 
-def _draw(ask: _Network, answers: Answers, top: np.ndarray, asked, taken: set[str]) -> list[Path]:
-    """The pictures, as OUT/IMAGE.png; returns their files, whose names are added to `taken`."""
-    asked.out.mkdir(parents=True, exist_ok=True)
+def _draw(ask: _Network, answers: Answers, top: np.ndarray, images: Images) -> list[Path]:
+    """The pictures, as OUT/IMAGE.png; returns their files."""
     # An image as often as it has classes to show.
     each = np.repeat(answers.images, top.shape[1], axis=0)
     try:
@@ -313,13 +317,13 @@ def _draw(ask: _Network, answers: Answers, top: np.ndarray, asked, taken: set[st
         return []
     heat = heat.reshape(*top.shape, *heat.shape[1:])
     files: list[Path] = []
-    for i, path in enumerate(map(Path, answers.files)):
+    for i, file in enumerate(answers.files):
         said: list[tuple[str, float, Any]] = [
             (ask.about.classes[k], float(answers.shares[i, k]), heat[i, j])
             for j, k in enumerate(top[i])
         ]
-        files.append(asked.out / f"{stem_of(path, taken)}.png")
-        figure = look.prediction_figure(shown(path.name), answers.images[i], said, layer)
+        files += images.pictures(file)
+        figure = look.prediction_figure(shown(Path(file).name), answers.images[i], said, layer)
         look.save(figure, files[-1])
     return files
 

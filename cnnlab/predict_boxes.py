@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from cnnlab import look, records
-from cnnlab.asked import FEW, TABLE, Images, stem_of
+from cnnlab import look
+from cnnlab.asked import FEW, TABLE, Images
 from cnnlab.data.sources import shown
 from cnnlab.data.truths.detection import returned
 from cnnlab.processes import quiet
 from cnnlab.progress import bar
-from cnnlab.usage import Usage
+from cnnlab.usage import Usage, network_of
 
 LEAST = 0.3  # score of what is told
 AT_ONCE = 64  # images
@@ -46,18 +46,18 @@ class _Answer(NamedTuple):
 def answer(asked: argparse.Namespace, about: Usage) -> int:
     """Answer as `cnnlab.predict` was asked (`images`, `model`, `out`, `json`); returns the exit
     status. Raises UserError as `Images` does."""
-    images = Images(asked.images, about.decoded)
+    images = Images(asked.images, about.decoded, asked.out)
     answers = _answers(asked.model, about, images)
     if asked.json:
         return images.print_json(_facts(each, about) for each in answers)
-    console, taken = Console(soft_wrap=True), set()
-    asked.out.mkdir(parents=True, exist_ok=True)
+    images.make_room()
+    console = Console(soft_wrap=True)
     with contextlib.ExitStack() as stack:
         table = stack.enter_context(_table(asked.out)) if images.several else None
         steps = stack.enter_context(bar("images", images.total)) if images.total > FEW else None
         for each in answers:
             facts = _facts(each, about)
-            path = asked.out / f"{stem_of(Path(each.file), taken)}_boxes.png"
+            (path,) = images.pictures(each.file, ["_boxes.png"])
             title = shown(Path(each.file).name)
             rows = [(each.pixels, np.zeros((0, 5), np.float32), each.small, "")]
             look.save(look.boxes_figure(title, rows, about.classes, LEAST), path)
@@ -94,7 +94,7 @@ def _answers(model: Path, about: Usage, images: Images) -> Iterator[_Answer]:
             if network is None:
                 from cnnlab.train.answer import boxes as ask  # imports TensorFlow
 
-                network = records.load_model(model / records.MODEL)
+                network = network_of(model, about)
             found = ask(network, np.stack([image.pixels for image in some]))
         for file, image, detected in zip(files, some, found, strict=True):
             kept = detected[(detected[:, 0] >= 0) & (detected[:, 1] >= LEAST)]

@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnnlab import look, records
-from cnnlab.asked import FEW, SHEET, TABLE, Images, stem_of
+from cnnlab import look
+from cnnlab.asked import FEW, SHEET, TABLE, Images
 from cnnlab.data.images import Settings, decode
 from cnnlab.data.sources import shown
 from cnnlab.data.truths.segmentation import restored
@@ -37,11 +37,10 @@ from cnnlab.look.contours import colour_of
 from cnnlab.overlap import shares as shares_of
 from cnnlab.processes import quiet
 from cnnlab.progress import bar
-from cnnlab.usage import Usage
+from cnnlab.usage import Usage, network_of
 
 LARGEST = 1024  # pixels: the longer side of an overlay
 AT_ONCE = 32  # images whose masks are held in memory
-LONGEST = 228  # bytes of a file's name without what is added to it
 BAR = 20  # characters of a share of 1
 
 
@@ -69,18 +68,18 @@ class _Answer:
 def answer(asked: argparse.Namespace, about: Usage) -> int:
     """Answer as `cnnlab.predict` was asked (`images`, `model`, `out`, `json`); returns the exit
     status. Raises UserError as `Images` does."""
-    images = Images(asked.images, lambda content: _seen(about, content, not asked.json))
+    read = lambda content: _seen(about, content, not asked.json)  # noqa: E731
+    images = Images(asked.images, read, asked.out)
     answers = _answers(asked.model, about, images)
     if asked.json:
         return images.print_json(_facts(each) for each in answers)
+    images.make_room()
     console = Console(soft_wrap=True)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    taken: set[str] = set()
     with contextlib.ExitStack() as stack:
         whole = stack.enter_context(_Whole(asked.out, about)) if images.several else None
         steps = stack.enter_context(bar("images", images.total)) if images.total > FEW else None
         for each in answers:
-            files = _write(each, asked.out, taken)
+            files = _write(each, images)
             if whole:
                 whole.add(each)
             if steps:
@@ -117,7 +116,7 @@ def _answers(model: Path, about: Usage, images: Images) -> Iterator[_Answer]:
             if network is None:
                 from cnnlab.train.answer import masks as ask  # imports TensorFlow
 
-                network = records.load_model(model / records.MODEL)
+                network = network_of(model, about)
             said = ask(network, np.stack([image.pixels for image in some]))
         for file, image, small in zip(files, some, said, strict=True):
             mask = restored(small, (image.height, image.width), about.resize)
@@ -134,10 +133,9 @@ def _facts(each: _Answer) -> dict[str, Any]:
     }
 
 
-def _write(each: _Answer, out: Path, taken: set[str]) -> list[Path]:
+def _write(each: _Answer, images: Images) -> list[Path]:
     """The mask and the overlay; returns their files."""
-    stem = stem_of(Path(each.file), taken, LONGEST)
-    files = [out / f"{stem}_{kind}.png" for kind in ("mask", "overlay")]
+    files = images.pictures(each.file, ["_mask.png", "_overlay.png"])
     overlays.indexed(each.mask).save(files[0])
     Image.fromarray(overlays.overlay(each.image.view, each.mask)).save(files[1])
     return files

@@ -39,7 +39,8 @@ class Served:
         those of pixels as a dict of float32 (n, height, width), an array a class.
 
         `images`: (n, height, width, channels), 0..255, or a dict that holds just that. Raises
-        MlflowException, which a server answers as its message alone, for another shape.
+        MlflowException, which a server answers as its message alone, for another shape, and for
+        numbers that no image has.
         """
         import pandas as pd
 
@@ -47,6 +48,8 @@ class Served:
             images = next(iter(images.values()))
         pixels = np.asarray(images)
         if pixels.shape[1:] != self._shape or pixels.dtype.kind not in "fiu":
+            raise _refused(pixels, self._shape)
+        if pixels.size and not (pixels.min() >= 0 and pixels.max() <= 255):  # or one is no number
             raise _refused(pixels, self._shape)
         batch = pixels.astype(np.float32)
         logits = np.zeros((0, *self._network.output_shape[1:]))
@@ -78,6 +81,8 @@ def _refused(pixels: np.ndarray, shape: tuple[int, ...]) -> Exception:
             self._message = getattr(self, "_message", text)
 
     what = "of unequal sizes" if pixels.dtype.kind not in "fiu" else f"of shape {pixels.shape}"
+    if pixels.shape[1:] == shape and pixels.dtype.kind in "fiu":
+        what = f"of numbers from {pixels.min():g} to {pixels.max():g}"
     allowed = ", ".join(map(str, shape))
     said = f"images {what}; allowed: (n, {allowed}), numbers from 0 to 255"
     return Refusal(said, INVALID_PARAMETER_VALUE)

@@ -7,21 +7,35 @@ and what is logged already is left alone.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
-from cnnlab import params
+from cnnlab import params, tracking
 from cnnlab.errors import UserError
 
 
 def main() -> None:
-    """Raises UserError where the study is not up to date, since its stages would then train."""
+    """Raises UserError where the study is not up to date, since its stages would then train, and
+    where something could not be logged."""
+    study, variants, compare = params.load("study", "variants", "compare")
     behind = subprocess.run(["dvc", "status", "--quiet", "dvc.yaml"], check=False).returncode
     if behind:
         raise UserError("the study is not up to date (see `dvc status`); run `dvc repro` first")
-    trained = [f"train {name}" for name in params.load("variants").every]
+    tracking.page(study, compare.metric)  # no stage need run where MLflow does not answer
+    trained = [f"train {name}" for name in variants.every]
     stages = ["pretrain", "screen", *trained, "decide", "final", "report"]
-    subprocess.run([sys.executable, "-m", "stages", *stages], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder, "told")
+        env = {**os.environ, tracking.FAILURES: str(told)}
+        done = subprocess.run([sys.executable, "-m", "stages", *stages], check=False, env=env)
+        if told.exists():
+            lines = dict.fromkeys(told.read_text(encoding="utf-8").splitlines())
+            raise UserError("\n".join([*lines, "not all is logged: mend the store first"]))
+    if done.returncode:
+        raise UserError("a stage failed, see above: not all is logged")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ BATCH_SECONDS = 2.0  # between two requests for one running trial
 FAILED = "FAILED"  # a run's status: its training diverged
 RUNNING = "RUNNING"  # a run's status
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description, in Markdown
+# Environment variable: the file to which failures are told, for `cnnlab.track` to end with them.
+FAILURES = "CNNLAB_MLFLOW_FAILURES"
 LONGEST = 8000  # characters of a tag; MLflow cuts what is longer, wherever that is
 VIEW = "mlflow.sharedViewState"  # and a key: tag of an experiment, how its page shows runs
 VARIANTS = "variants"  # the key of the view of variants
@@ -146,6 +148,10 @@ class Writer:
             call()
         except Exception as error:  # a store may fail in any way, and no record depends on it
             self._failed = True
+            if file := os.environ.get(FAILURES):
+                with Path(file).open("a", encoding="utf-8") as told:
+                    print(_told(error), file=told)
+                return
             print(
                 f"warning: {_told(error)}; the study goes on, its records are complete;",
                 "`make track` logs later what is missing",

@@ -8,8 +8,10 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from cnnlab import records
 from cnnlab.compare import calibration
@@ -17,8 +19,12 @@ from cnnlab.data.images import RESIZE, BadImage, Decoded, Settings, decode
 from cnnlab.errors import UserError
 from cnnlab.tasks import TASKS
 
+if TYPE_CHECKING:
+    import keras
+
 FILE = "usage.json"
 CLASSIFICATION = "classification"
+DETECTION = "detection"
 
 
 @dataclass(frozen=True)
@@ -77,25 +83,67 @@ class Usage:
         settings = Settings(size, self.resize, channels, self.megapixels, self.scale)
         image = decode(content, settings)
         if list(image.pixels.shape) != self.shape:
-            raise BadImage(f"{image.width}x{image.height} pixels; allowed: {width}x{height}")
+            allowed = f"{width}x{height}, as {FILE} says"
+            raise BadImage(f"{image.width}x{image.height} pixels; allowed: {allowed}")
         return image
+
+
+def _typed(text: str) -> Usage:
+    """What the text says. Raises ValueError for a value that is not of its kind, TypeError for keys
+    that are missing or unknown."""
+    Usage(**json.loads(text))
+    try:
+        return TypeAdapter(Usage).validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{key} {first['input']!r}: {first['msg']}") from None
+
+
+def network_of(folder: Path, about: Usage) -> keras.Model:
+    """The network beside which `about` lies. Raises UserError where it cannot be loaded, or is
+    another than it speaks of."""
+    network = records.load_model(folder / records.MODEL)
+    takes, gives = list(network.input_shape[1:]), list(network.output_shape[1:])
+    if takes != about.shape:
+        raise UserError(
+            f"{folder / FILE}: shape {about.shape}, but the network beside it takes {takes}"
+        )
+    from cnnlab.recipe.detector import BOX
+
+    each = len(about.classes) + (BOX if about.task == DETECTION else 0)
+    if gives[-1] != each or (len(gives) == 1) != (about.task == CLASSIFICATION):
+        raise UserError(
+            f"{folder / FILE}: task {about.task} with {len(about.classes)} classes, but the "
+            f"network beside it gives numbers of shape {gives}"
+        )
+    return network
 
 
 def read(folder: Path) -> Usage:
     """What `Usage.write` wrote. Raises UserError where it is missing or damaged."""
     path = folder / FILE
     try:
-        usage = Usage(**json.loads(path.read_text()))
-        if usage.resize not in RESIZE or len(usage.shape) != 3 or not usage.classes:
-            raise ValueError(f"resize {usage.resize!r}, shape {usage.shape}")
-        if not (usage.temperature > 0 and math.isfinite(usage.temperature)):
-            raise ValueError(f"temperature {usage.temperature}")
+        usage = _typed(path.read_text())
+        if usage.resize not in RESIZE:
+            raise ValueError(f"resize {usage.resize!r}; allowed: {', '.join(RESIZE)}")
+        if len(usage.shape) != 3 or min(usage.shape) < 1 or usage.shape[2] not in (1, 3):
+            raise ValueError(f"shape {usage.shape}; allowed: height, width, and 1 or 3 channels")
+        if not usage.classes or len({*usage.classes}) < len(usage.classes):
+            raise ValueError(f"classes {usage.classes}; allowed: names that differ")
+        for name in ("temperature", "megapixels"):
+            if not (getattr(usage, name) > 0 and math.isfinite(getattr(usage, name))):
+                raise ValueError(f"{name} {getattr(usage, name)}")
         if usage.task not in TASKS.names():
             raise ValueError(f"task {usage.task!r}; allowed: {', '.join(TASKS.names())}")
         if usage.flips and TASKS[usage.task].MAPS:
             raise ValueError("flips: maps of mirror images are not averaged")
         if not 0 <= usage.least <= 1:
             raise ValueError(f"least {usage.least}")
+        if usage.scale is not None and not (
+            len(usage.scale) == 2 and all(map(math.isfinite, usage.scale)) and usage.scale[1] > 0
+        ):
+            raise ValueError(f"scale {usage.scale}; allowed: two numbers, the second > 0")
     except FileNotFoundError:
         raise UserError(f"{path}: there is none; run `dvc repro final` first") from None
     except (OSError, ValueError, TypeError) as error:

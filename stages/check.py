@@ -35,7 +35,8 @@ def _places(whole: params.Params) -> Iterator[str]:
     raw, learnt = getattr(data, "raw", None), getattr(getattr(data, "pretrain", None), "raw", None)
     for key, folder in (("data.raw", raw), ("data.pretrain.raw", learnt)):
         if folder is not None:
-            yield from _no_home(key, folder) or _not_there(key, folder) or _not_kept(key, folder)
+            refused = _no_home(key, folder) or _not_there(key, folder) or _not_apart(key, folder)
+            yield from refused or _not_kept(key, folder)
     weights, named = getattr(backbone, "weights", "pretrain"), ("pretrain", "package", "imagenet")
     if weights not in named and "://" not in weights:
         yield from _no_home("backbone.weights", weights) or _not_there("backbone.weights", weights)
@@ -62,17 +63,29 @@ def _not_there(key: str, path: str) -> list[str]:
     return [] if there else [f"{key} = {path!r}: there is no such file or folder"]
 
 
+def _not_apart(key: str, folder: str) -> list[str]:
+    """Refuse a folder that holds results of the study, which DVC would take for images."""
+    whole = Path(folder).resolve()
+    for results in (paths.CHECKED, paths.REPORTS, paths.MODELS):
+        if results.resolve().is_relative_to(whole):
+            said = f"holds what the study writes, {results}; name a folder of images alone"
+            return [f"{key} = {folder!r}: {said}"]
+    return []
+
+
 def _not_kept(key: str, folder: str) -> list[str]:
     """Refuse what `prepare` reads, or leaves out, and DVC cannot keep: names that are no text in
-    UTF-8, as old archives leave them, of which it says no more than "surrogates not allowed"; links
-    that lead nowhere, at which it stops; and pipes, at which it waits for ever."""
-    nameless, fileless = [], []
+    UTF-8, as old archives leave them, of which it says no more than "surrogates not allowed"; its
+    own .dvcignore, and links that lead nowhere, at which it stops; and pipes, at which it waits for
+    ever."""
+    nameless, fileless, ignoring = [], [], []
     for above, folders, files in os.walk(folder):
         for name in (*folders, *files):
             if not name.isascii() and name.encode(errors="replace").decode() != name:
                 nameless.append(os.path.join(above, name))  # noqa: PTH118  (a walk gives texts)
         paths = [os.path.join(above, name) for name in files]  # noqa: PTH118
         fileless += [path for path in paths if not os.path.isfile(path)]  # noqa: PTH113
+        ignoring += [path for path in paths if path.endswith("/.dvcignore")]
     said = []
     for paths, what in (
         (
@@ -84,6 +97,11 @@ def _not_kept(key: str, folder: str) -> list[str]:
             fileless,
             "links that lead nowhere, pipes or devices, which DVC cannot keep; remove them, or put"
             " the images into an archive",
+        ),
+        (
+            ignoring,
+            "a file that DVC allows in no folder that it keeps; remove it, or put the images into"
+            " an archive",
         ),
     ):
         if paths:

@@ -291,6 +291,14 @@ def test_check_takes_a_second_or_two(root):
     assert float(seconds) < 4
 
 
+@pytest.mark.parametrize("raw", [".", "..", "data", "models", "reports"])
+def test_a_folder_of_images_holds_no_results_of_the_study(said, raw):
+    Path(raw).mkdir(exist_ok=True)
+    for key in ("data.raw", "data.pretrain.raw"):
+        (line,) = said(FREE | {"data.image_size": 16, key: raw})
+        assert line.startswith(f"{key} = {raw!r}: holds what the study writes, ")
+
+
 def test_what_dvc_cannot_keep_is_told_before_it_stops_or_waits_at_it(said):
     images("data/raw", (32, 32), (32, 32))
     changes = FREE | {"data.image_size": 16}
@@ -299,7 +307,9 @@ def test_what_dvc_cannot_keep_is_told_before_it_stops_or_waits_at_it(said):
     Path("data/raw/a/self.png").symlink_to("self.png")
     os.mkfifo("data/raw/pipe")
     Path(os.fsdecode(b"data/raw/caf\xe9.png")).write_bytes(b"x")
-    nameless, fileless = said(changes)
+    Path("data/raw/a/.dvcignore").touch()
+    nameless, fileless, ignoring = said(changes)
+    assert ignoring.startswith("data.raw = 'data/raw': data/raw/a/.dvcignore: a file that DVC")
     start = "data.raw = 'data/raw': "
     assert nameless.startswith(f"{start}b'data/raw/caf\\xe9.png': names that are not UTF-8")
     assert fileless.startswith(f"{start}data/raw/a/gone.png and 2 more: links that lead nowhere")

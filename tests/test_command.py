@@ -1,8 +1,10 @@
 """The package: its console script `cnnlab`, what the wheel asks for, `cnnlab params`."""
 
 import importlib
+import os
 import re
 import runpy
+import subprocess
 import sys
 import tomllib
 
@@ -49,6 +51,19 @@ def test_what_is_no_command_is_told_with_those_there_are(monkeypatch, capsys):
         run(monkeypatch, "nope")
     run(monkeypatch)
     assert "usage: cnnlab {new," in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_where_nobody_reads_on_a_command_ends_quietly(root, lines, unbuffered):
+    write = f"import sys, cnnlab; sys.stdin.read(); print('x\\n' * {lines}, end='')"
+    command, environment = [sys.executable, "-c", write], {**os.environ}
+    environment["PYTHONUNBUFFERED"] = unbuffered
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, cwd=root, env=environment, **pipes) as process:
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == b""
 
 
 def test_params_are_printed_as_they_are_read(monkeypatch, capsys, root, tmp_path):

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cnnlab import params, pull_request, ui
+from cnnlab import new_study, params, pull_request, ui
 from tests.test_pipeline import Clone
 
 ROOT = Path(__file__).parents[1]
@@ -270,6 +270,28 @@ def test_the_network_is_brought_from_a_commit(clone):
     assert (clone.root / "taken/usage.json").exists()
     shutil.rmtree(clone.root / "taken")
     (clone.root / "recommended.keras").unlink()
+
+
+TAKE_BELOW = (
+    'git tag -a studies/NAME=recommended@v1.0.0 -m "the first"',
+    "dvc artifacts get . studies/NAME:recommended -o recommended.keras",
+)
+
+
+@runs(*TAKE_BELOW)
+def test_the_network_of_a_study_below_studies_is_brought(clone, tmp_path):
+    study = new_study.create(clone.root, "brought")
+    shutil.copy(clone.root / "dvc.lock", study)  # it may have the root's network
+    clone.run("dvc", "remote", "add", "-q", "-d", "team", str(tmp_path), study=study)
+    clone.run("dvc", "push", "-q", "models", study=study)
+    clone.commit()
+    for command in TAKE_BELOW:
+        clone.sh(command, really=command.replace("NAME", "brought"))
+    network = clone.root / "recommended.keras"
+    assert network.read_bytes() == (clone.root / "models/model.keras").read_bytes()
+    network.unlink()
+    shutil.rmtree(study)
+    clone.commit()
 
 
 SHOW = "dvc exp show --only-changed --drop '(data|reports)/.*'"

@@ -44,6 +44,15 @@ def test_tflite_says_what_keras_says_with_the_temperature_in_it(models, tmp_path
     assert about["classes"] == ABOUT.classes
 
 
+def test_the_network_s_own_folder_is_refused(models, tmp_path):
+    before = {path: path.read_bytes() for path in models.iterdir()}
+    (tmp_path / "link").symlink_to(models)
+    for out in (models, tmp_path / "link"):
+        with pytest.raises(UserError, match=f"--out {out}: is the network's own folder"):
+            run(models, out, "--format", "tflite")
+    assert {path: path.read_bytes() for path in models.iterdir()} == before
+
+
 @pytest.mark.parametrize("wrong", [0.01, np.nan])
 def test_a_file_that_says_something_else_is_removed(models, tmp_path, monkeypatch, wrong):
     write = lambda network, file: file.write_bytes(b"x")  # noqa: E731

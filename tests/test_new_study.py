@@ -208,6 +208,7 @@ def clone(tmp_path):
 
 def tree(root):
     """One with what a study needs, and the frozen params."""
+    (root / "cnnlab").mkdir(parents=True)
     for file in (*FILES, "tests/params.yaml"):
         target = root / file.removeprefix("tests/")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -631,6 +632,24 @@ def test_minutes_are_a_number(clone, monkeypatch, minutes):
     monkeypatch.chdir(clone)
     with pytest.raises(UserError, match="allowed: a number > 0"):
         new_study.main(["photos", "--images", "x", f"--minutes={minutes}"])
+
+
+@pytest.mark.parametrize("place", ["studies/photos", "data", "elsewhere"])
+def test_elsewhere_than_at_a_root_no_study_is_made(clone, monkeypatch, capsys, place):
+    new_study.create(clone, "photos")
+    (clone / "elsewhere").mkdir()
+    before = sorted(clone.rglob("*"))
+    monkeypatch.chdir(clone / place)
+    with pytest.raises(UserError, match=f"{clone}/{place}: a new study is made at the root of"):
+        new_study.main(["birds", "--images", str(clone)])
+    assert sorted(clone.rglob("*")) == before and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("place", ["studies", ".", ".."])
+def test_images_that_hold_the_study_are_refused_before_they_are_read(clone, capsys, place):
+    with pytest.raises(UserError, match=f"hold the study itself, {clone}/studies/photos"):
+        new_study.create_for(clone, "photos", clone / place)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("git", [True, False])

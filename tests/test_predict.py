@@ -172,6 +172,44 @@ def test_each_image_has_a_picture_of_its_own(models, tmp_path):
     assert pictures == {"x.png", "x_1.png", "x_2.png", "x_3.png"}
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_no_image_is_replaced(models, tmp_path, monkeypatch, capsys):
+    photos = tmp_path / "photos"
+    (photos / "below").mkdir(parents=True)
+    for i, name in enumerate(["a.png", "b.jpg", "below/b.png", "c.png"]):
+        (photos / name).write_bytes(encoded(seed=i)[0])
+    (photos / "b.png").symlink_to("c.png")
+    before = contents(photos)
+    monkeypatch.chdir(photos)
+    ask = ["--model", str(models), "--out", "."]
+    predict.main([*ask, "."])
+    drawn = contents(photos).keys() - before.keys()
+    assert before.items() <= contents(photos).items() and len(drawn) == 5 + len(TABLE)
+    assert photos / "a_1.png" in drawn
+    now = contents(photos)
+    with pytest.raises(UserError, match=rf"--out \.: {predict.SHEET} in it is one of the images"):
+        predict.main([*ask, "."])
+    assert contents(photos) == now
+    with pytest.raises(SystemExit):
+        predict.main(["--model", str(models), "--out", "", "a.png"])
+    assert "argument --out: an empty path" in capsys.readouterr().err
+
+
+def test_pictures_of_an_earlier_call_are_no_images(models, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("x.png").write_bytes(encoded()[0])
+    for left in (False, True):
+        predict.main(["--model", str(models), "."])
+        assert len(rows(Path("predictions"))) == 1
+        said = capsys.readouterr().err
+        assert ("note: 2 images below --out predictions are left out" in said) == left
+    predict.main(["--model", str(models), "--json", "."])
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
 def test_home_is_known(models, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "x.png").write_bytes(encoded()[0])
@@ -256,6 +294,59 @@ def test_a_calibration_that_cannot_be_is_refused(tmp_path, field):
     replace(ABOUT, **field).write(tmp_path)
     with pytest.raises(UserError, match=r"usage.json: does not say"):
         usage.read(tmp_path)
+
+
+def test_what_another_network_learnt_from_is_refused(models, tmp_path):
+    home = tmp_path / "models"
+    shutil.copytree(models, home)
+    like = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    replace(unlike.Unlike.of(like), limit=1.0).write(home)
+    (tmp_path / "x.png").write_bytes(encoded()[0])
+    with pytest.raises(UserError, match=r"unlike\.npz: features of shape \(5,\), but the network"):
+        ask(home, tmp_path, tmp_path / "x.png")
+
+
+WRONG = [
+    {"classes": "abc"},
+    {"classes": [1, 2, 3]},
+    {"classes": ["a", "a", "b"]},
+    {"classes": []},
+    {"shape": ["8", 8, 3]},
+    {"shape": [-8, -8, 3]},
+    {"shape": [8, 8, 2]},
+    {"megapixels": "x"},
+    {"megapixels": None},
+    {"temperature": "1"},
+    {"coverage": "x"},
+    {"scale": [0]},
+    {"recipe": None},
+]
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_values_that_are_not_of_their_kind_are_refused_by_name(tmp_path, field):
+    replace(ABOUT, **field).write(tmp_path)
+    with pytest.raises(UserError, match=rf"usage.json: does not say.*\({next(iter(field))}"):
+        usage.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"classes": ["a", "b"]}, r"task classification with 2 classes, but .* of shape \[3\]"),
+        ({"shape": [8, 8, 1]}, r"shape \[8, 8, 1\], but .* takes \[8, 8, 3\]"),
+        ({"shape": [9, 9, 3]}, r"shape \[9, 9, 3\], but .* takes \[8, 8, 3\]"),
+        ({"task": "segmentation"}, r"task segmentation with 3 classes, but .* of shape \[3\]"),
+        ({"task": "detection"}, r"task detection with 3 classes, but .* of shape \[3\]"),
+    ],
+)
+def test_a_network_of_another_study_is_refused_in_one_line(models, tmp_path, field, said):
+    home = tmp_path / "models"
+    shutil.copytree(models, home)
+    replace(ABOUT, **field).write(home)
+    (tmp_path / "x.png").write_bytes(encoded()[0])
+    with pytest.raises(UserError, match=rf"^{home}/usage.json: {said}$"):
+        ask(home, tmp_path, tmp_path / "x.png")
 
 
 def test_files_of_older_studies_are_read(tmp_path):
@@ -391,6 +482,8 @@ def test_a_warning_is_printed_and_in_the_table(digits, tmp_path, capsys):
 
 def test_without_an_image_the_study_s_samples_are_asked_about(models, root, tmp_path, capsys):
     home = tmp_path / "study/models"
+    with pytest.raises(UserError, match="run `dvc repro final` first"):
+        predict.main(["--model", str(home)])
     shutil.copytree(models, home)
     with pytest.raises(UserError, match="no image is named: make predict IMAGE=PATH"):
         predict.main(["--model", str(home), "--json"])

@@ -74,6 +74,13 @@ def test_pictures_and_a_table_are_written(model, photos, tmp_path, capsys):
             assert picture.size[0] > 100
 
 
+def test_no_image_is_replaced(model, photos, tmp_path):
+    there = photos[0].rename(tmp_path / "b_boxes.png")
+    before = there.read_bytes()
+    predict.main(["--model", str(model), "--out", str(tmp_path), str(there), str(photos[1])])
+    assert there.read_bytes() == before and (tmp_path / "b_1_boxes.png").exists()
+
+
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
 def test_boxes_come_back_to_where_they_were(resize):
     old, shape = (30, 50), (24, 24, 1)

@@ -105,6 +105,14 @@ def test_an_image_has_its_mask_at_its_own_size_and_an_overlay(models, tmp_path, 
         assert image.mode == "RGB" and image.size == (280, 420)  # 7 times as large
 
 
+def test_no_image_is_replaced(models, tmp_path):
+    kept = [photo(tmp_path / name) for name in ("a.png", "a_mask.png", "a_overlay.png")]
+    before = [file.read_bytes() for file in kept]
+    predict.main(["--model", str(models), "--out", str(tmp_path), str(tmp_path)])
+    assert [file.read_bytes() for file in kept] == before
+    assert (tmp_path / "a_1_mask.png").exists() and (tmp_path / "a_1_overlay.png").exists()
+
+
 def test_a_folder_becomes_masks_a_table_and_a_sheet(models, tmp_path, capsys):
     from cnnlab.report import alt
 
@@ -192,6 +200,16 @@ def test_it_is_served_by_the_names_of_classes(models, tmp_path):
     assert str(error.value) == (
         "images of shape (3, 9, 16, 3); allowed: (n, 16, 16, 3), numbers from 0 to 255"
     )
+    for odd, told in (
+        (np.nan, "nan to nan"),
+        (np.inf, "0 to inf"),
+        (-1, "-1 to "),
+        (256, "to 256"),
+    ):
+        wrong = images.copy()
+        wrong.flat[0], wrong.flat[1] = odd, 0
+        with pytest.raises(MlflowException, match=f"of numbers from .*{told}.*; allowed:"):
+            served.predict(wrong)
 
 
 @pytest.mark.parametrize("kind", export.FORMATS)

@@ -249,21 +249,55 @@ def test_several_runs_of_one_writer_are_each_watched_until_the_end(record, monke
     assert len(set(begun)) == len(begun) == len(ended) == 2
 
 
-def test_track_runs_the_stages_that_train_and_then_the_report(monkeypatch):
+@pytest.fixture
+def ran(monkeypatch, tmp_path):
+    """What track runs, in the place of its stages: a command, which fails where it begins with
+    "fails"; it has a store of its own."""
     ran = []
 
-    def run(command, check=False):
+    def run(command, check=False, env=None):
         ran.append(command[1:])
+        if env and "fails" in ran:
+            with pytest.MonkeyPatch.context() as patch, tracking.Writer() as writer:
+                patch.setenv(tracking.FAILURES, env[tracking.FAILURES])
+                writer.calls.put(lambda: 1 / 0)
         return type("Done", (), {"returncode": 0})
 
+    whole = made_up.FROZEN
     monkeypatch.setattr(track.subprocess, "run", run)
-    monkeypatch.setattr(track.params, "load", lambda _: made_up.FROZEN.variants)
+    monkeypatch.setattr(track.params, "load", lambda *names: [getattr(whole, n) for n in names])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return ran
+
+
+def test_track_runs_the_stages_that_train_and_then_the_report(ran):
     track.main()
     asked, started = ran
     assert asked[-1] == "dvc.yaml" and started[:2] == ["-m", "stages"]
     trained = [f"train {name}" for name in made_up.FROZEN.variants.every]
     # Nothing is drawn again: `report` logs all figures that are there.
     assert started[2:] == ["pretrain", "screen", *trained, "decide", "final", "report"]
+
+
+def test_track_ends_with_what_mlflow_failed_with_and_does_not_advise_itself(ran, capfd):
+    ran.append("fails")
+    with pytest.raises(UserError, match=r"failed \(ZeroDivisionError.*\nnot all is logged") as told:
+        track.main()
+    assert "make track" not in f"{told.value}{capfd.readouterr().err}"
+
+
+@pytest.mark.parametrize("store", ["plain", "http://127.0.0.1:9"])
+def test_track_runs_no_stage_where_mlflow_does_not_answer(ran, tmp_path, monkeypatch, store):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store if "://" in store else f"{tmp_path}/{store}")
+    with pytest.raises(UserError, match=r"MLflow at .* failed"):
+        track.main()
+    assert len(ran) == 1  # dvc status
+
+
+def test_track_says_where_no_study_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        track.main()
 
 
 def test_a_summary_is_of_the_repeats_there_are(record):

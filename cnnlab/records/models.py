@@ -43,6 +43,8 @@ def load_model(path: Path):
     """
     import keras
 
+    if path.is_file() and not zipfile.is_zipfile(path):  # of which Keras says "not found"
+        raise UserError(f"{path}: is damaged: only a part of a model's file, or none")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:

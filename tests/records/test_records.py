@@ -270,6 +270,16 @@ def test_code_hidden_in_a_model_is_refused(tmp_path):
         records.load_model(path)
 
 
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_model_of_which_a_part_is_missing_is_damaged(tmp_path, net, share):
+    path = tmp_path / "model.keras"
+    records.save_model(net(), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"model\.keras: is damaged"):
+        records.load_model(path)
+
+
 def test_a_checkpoint_comes_back_to_its_own_trial_only(tmp_path, record):
     trial, arrays = record().trial, [np.arange(3.0), np.array(7), np.zeros((2, 0))]
     history = [{"epoch": 1, "nll": 0.1 + 0.2}]
