@@ -67,6 +67,8 @@ sys.path_hooks.insert(0, _finder)
 
 def _unread() -> bool:
     """Whether what read the output has ended, as `head` does; then nothing is written any more."""
+    if not hasattr(select, "poll"):  # on Windows
+        return False
     try:
         output = sys.stdout.fileno()
     except (AttributeError, ValueError, OSError):  # there is none, or it was closed
