@@ -96,10 +96,11 @@ def taken(whole: Params, folder: Path) -> dict[str, Any]:
     data = whole.data
     source = prepare.named(SOURCES[data.source].open_source(data.remote or data.raw))
     table, classes = prepare.merged(source.table, data.classes)
-    table = prepare.select(table, classes, data.pretrain.taken, TRUTHS[whole.task].LEAST)
+    truth = TRUTHS[whole.task]
+    table = prepare.select(table, classes, data.pretrain.taken, truth.LEAST, not truth.TRUTH)
     pretrain = data.pretrain.model_dump() | {"raw": str(Path(data.pretrain.raw).absolute())}
     pretrain["per_class"] = min(LEARNT, data.pretrain.per_class)
-    if TRUTHS[whole.task].TRUTH:
+    if truth.TRUTH:
         few = _few(prepare.gathered(table)[0])
         return {"raw": str(Path(data.raw).absolute()), "pretrain": pretrain} | few
     learnt = 0
