@@ -98,6 +98,6 @@ def read(folder: Path) -> Usage:
             raise ValueError(f"least {usage.least}")
     except FileNotFoundError:
         raise UserError(f"{path}: there is none; run `dvc repro final` first") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise UserError(f"{path}: does not say how to use a network ({error})") from None
     return usage
