@@ -4,9 +4,10 @@ export`).
 Writes exports/NAME.tflite (TensorFlow Lite, now LiteRT) and, where the packages of
 requirements-export.txt are installed, exports/NAME.onnx. Both take float32 images (n, height,
 width, channels), 0..255, and give the probabilities of the classes, temperature and mirror images
-included: of each image (n, classes), or of each pixel (n, height, width, classes). usage.json
-beside them says how images are brought to that shape and what the classes are called. Each file is
-asked about 32 images, and removed where it does not say what Keras says.
+included: of each image (n, classes), or of each pixel (n, height, width, classes). A network that
+finds objects gives its maps, and usage.json says what they hold. usage.json beside the files says
+how images are brought to that shape and what the classes are called. Each file is asked about 32
+images, and removed where it does not say what Keras says.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import contextlib
 import importlib.util
 import io
+import json
 import shutil
 import sys
 import warnings
@@ -29,13 +31,14 @@ from cnnlab import paths, records, usage
 from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.processes import quiet
+from cnnlab.tasks import TASKS
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
 IMAGES = 32  # that a file is asked about
-TOLERANCE = 1e-4  # of a probability
+TOLERANCE = 1e-4  # of a probability; of maps, of their largest value
 LARGEST = 1024  # pixels of a map's side, as of an image's
 ONNX = ("onnx", "onnxruntime", "tf2onnx")  # packages
 
@@ -54,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     images, whose = _images(about)
     with quiet():
-        network = about.answering.of(records.load_model(asked.model / records.MODEL))
+        network, what = _answering(about, records.load_model(asked.model / records.MODEL))
         said = np.asarray(network([images], training=False))
     asked.out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(asked.model / usage.FILE, asked.out / usage.FILE)
+    _write_usage(about, asked.model / usage.FILE, asked.out / usage.FILE)
     failed = []
     for name in formats:
         file = asked.out / f"{about.recipe}.{name}"
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             failed.append(f"{file}: {type(error).__name__}: {error}")
         else:
             print(
-                f"{file}: {file.stat().st_size:,} bytes; probabilities of {len(images)} {whose} "
+                f"{file}: {file.stat().st_size:,} bytes; {what} of {len(images)} {whose} "
                 f"differ from Keras by {off:.1e} at most"
             )
     if not asked.format and missing:
@@ -91,13 +94,30 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return asked
 
 
+def _answering(about: usage.Usage, network: keras.Model) -> tuple[keras.Model, str]:
+    """A network as it is given away, and what it gives, in a word."""
+    import keras
+
+    if TASKS[about.task].LOGITS:
+        return keras.Model(network.inputs, network.outputs[0]), "maps"
+    return about.answering.of(network), "probabilities"
+
+
+def _write_usage(about: usage.Usage, own: Path, file: Path) -> None:
+    """Copy the study's `own`; where the network gives no probabilities, it says what besides."""
+    shutil.copyfile(own, file)
+    if gives := TASKS[about.task].LOGITS:
+        facts = json.loads(own.read_text()) | {"gives": gives}
+        file.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+
+
 def export(
     name: str, network: keras.Model, file: Path, images: np.ndarray, said: np.ndarray
 ) -> float:
     """Write a network in a format, a key of FORMATS, and return by how much its answers to images,
     float32 (n, height, width, channels), differ from `said`, (n, ..., classes), at most.
 
-    Raises ValueError where that is more than TOLERANCE, or no number.
+    Raises ValueError where that is more than TOLERANCE allows, or no number.
     """
     write, ask = FORMATS[name]
     with _unsaid(), quiet():
@@ -106,10 +126,9 @@ def export(
     if answers.shape != said.shape:
         raise ValueError(f"it gives {answers.shape}, Keras {said.shape}")
     off = float(np.abs(answers - said).max())
-    if not off <= TOLERANCE:  # or it is NaN
-        raise ValueError(
-            f"its answers differ from Keras by {off:.2g}; allowed: {TOLERANCE:g} at most"
-        )
+    most = TOLERANCE * max(1.0, float(np.abs(said).max()))
+    if not off <= most:  # or it is NaN
+        raise ValueError(f"its answers differ from Keras by {off:.2g}; allowed: {most:.2g} at most")
     return off
 
 

@@ -3,7 +3,7 @@
 The file of the network goes in as it is, so that it is the very one that DVC keeps:
 `mlflow.tensorflow.load_model` gives that Keras model, which answers with logits. As a service, and
 by `mlflow.pyfunc.load_model`, it gives calibrated probabilities by the names of the classes, which
-its signature has: see `cnnlab.served`.
+its signature has, or the objects that it finds: see `cnnlab.served`.
 """
 
 from __future__ import annotations
@@ -35,15 +35,18 @@ def write_folder(
     classes: Sequence[str],
     answering: records.Answering,
     maps: bool = False,
+    boxes: bool = False,
 ) -> None:
     """Write the files of a model that MLflow knows as `model`.
 
     `example`: float32 (1, height, width, channels), an image of the study. `answering`: how the
-    network's logits become probabilities. `maps`: whether it gives those of each pixel.
+    network's logits become probabilities. `maps`: whether it gives those of each pixel;
+    `boxes`: whether boxes are made of them instead.
     """
     import mlflow
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import Array, Object, Property
     from mlflow.utils import requirements_utils
 
     # MLflow's own refusal of another shape quotes all of the input: `served` refuses it instead.
@@ -53,9 +56,15 @@ def write_folder(
         "shape": list(example.shape[1:]),
         **asdict(answering),
     }
+    if boxes:
+        about["boxes"] = True
     if maps:
         pixels = (-1, *example.shape[1:3])
         outputs = [TensorSpec(np.dtype(np.float32), pixels, name) for name in classes]
+    elif boxes:
+        numbers = [Property(name, DataType.double) for name in ("score", *served.BOX)]
+        one = Object([Property("class", DataType.string), *numbers])
+        outputs = [ColSpec(Array(one), "objects")]
     else:
         outputs = [ColSpec("double", name) for name in classes]
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}

@@ -358,8 +358,11 @@ class Run:
         try:
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary, "model")
-                maps = TASKS[pool.task].MAPS
-                logged.write_folder(folder, about, network, example, pool.classes, answering, maps)
+                task = TASKS[pool.task]
+                kind = {"maps": task.MAPS, "boxes": bool(task.LOGITS)}
+                logged.write_folder(
+                    folder, about, network, example, pool.classes, answering, **kind
+                )
                 self._client.log_model_artifacts(made.model_id, str(folder))
             self._client.log_outputs(self._id, [LoggedModelOutput(made.model_id, step=0)])
         except BaseException:

@@ -97,12 +97,13 @@ def taken(whole: Params, folder: Path) -> dict[str, Any]:
     data = whole.data
     source = prepare.named(SOURCES[data.source].open_source(data.remote or data.raw))
     table, classes = prepare.merged(source.table, data.classes)
-    table = prepare.select(table, classes, data.pretrain.taken, TRUTHS[whole.task].LEAST)
+    truth = TRUTHS[whole.task]
+    table = prepare.select(table, classes, data.pretrain.taken, truth.LEAST, not truth.TRUTH)
     pretrain = data.pretrain.model_dump() | {"raw": str(Path(data.pretrain.raw).absolute())}
     pretrain["per_class"] = min(LEARNT, data.pretrain.per_class)
-    if TRUTHS[whole.task].TRUTH:
+    if truth.TRUTH:
         # Of images that hold nothing so many more are drawn that DEV are expected to hold some.
-        share = float(1 - TRUTHS[whole.task].empty(source, table).mean())
+        share = float(1 - truth.empty(source, table).mean())
         few = _few(prepare.gathered(table)[0], share)
         return {"raw": str(Path(data.raw).absolute()), "pretrain": pretrain} | few
     learnt = 0

@@ -146,6 +146,6 @@ def read(folder: Path) -> Usage:
             raise ValueError(f"scale {usage.scale}; allowed: two numbers, the second > 0")
     except FileNotFoundError:
         raise UserError(f"{path}: there is none; run `dvc repro final` first") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise UserError(f"{path}: does not say how to use a network ({error})") from None
     return usage

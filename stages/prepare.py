@@ -29,12 +29,13 @@ def main() -> None:
     source = _opened(data.source, place, data.bad.policy)
     decode.start_early(len(source.table), cores())
     table, classes = prepare.merged(source.table, data.classes)
-    table = prepare.select(table, classes, data.pretrain.taken, TRUTHS[task].LEAST)
+    least, chosen = TRUTHS[task].LEAST, not TRUTHS[task].TRUTH
+    table = prepare.select(table, classes, data.pretrain.taken, least, chosen)
     strata = []
     if TRUTHS[task].TRUTH and not data.pretrain.taken:
         table, strata = prepare.gathered(table)
         _say(strata)
-    left, least = set(table["label"]) - set(data.pretrain.taken), TRUTHS[task].LEAST
+    left = set(table["label"]) - set(data.pretrain.taken)
     if len(left) < least:
         raise UserError(
             f"params.yaml: data.pretrain.classes = {data.pretrain.classes}: allowed: what leaves at"

@@ -236,13 +236,12 @@ def _of_networks(views) -> dict:
         name: [(folder.name, _shown(folder, "*.png")) for folder in inner]
         for name, inner in folders.items()
     }
+    looks = sorted((paths.FIGURES / "gradcam").glob("*.png"))
     return {
         **pictures,
         "overview": _shown(paths.FIGURES / "overview", "*.png")[:: views.images],
-        "grad_cam": [
-            (path.stem, report.picture(path, paths.REPORTS))
-            for path in sorted((paths.FIGURES / "gradcam").glob("*.png"))
-        ],
+        "looked_at": bool(looks),  # whether it is asked where they look
+        "grad_cam": [(path.stem, report.picture(path, paths.REPORTS)) for path in looks],
         "inside": _shown(paths.FIGURES / "inside", "*.png"),
         "predicted": _shown(paths.FIGURES, "*.png") + _shown(paths.FIGURES / "regions", "*.png"),
         "augmentation": _shown(paths.AUGMENT, "*.png"),

@@ -289,7 +289,9 @@ def test_sets_temperature_and_warnings_of_a_calibrated_network(models, tmp_path,
     np.testing.assert_allclose(soft, shares**0.25 / (shares**0.25).sum(), rtol=1e-3)
 
 
-@pytest.mark.parametrize("field", [{"temperature": 0}, {"temperature": -1}, {"least": 2}])
+@pytest.mark.parametrize(
+    "field", [{"temperature": 0}, {"temperature": -1}, {"temperature": 10**400}, {"least": 2}]
+)
 def test_a_calibration_that_cannot_be_is_refused(tmp_path, field):
     replace(ABOUT, **field).write(tmp_path)
     with pytest.raises(UserError, match=r"usage.json: does not say"):

@@ -327,6 +327,7 @@ def test_what_answers_the_question_is_open_and_the_rest_folds():
 def test_what_is_not_there_has_no_fold():
     page = report.render(**facts(classes_figures=[], class_effects="", sides=[], model_card=""))
     assert "Which classes" not in page and "changed sides" not in page and "Model card" not in page
+    assert "networks look" not in report.render(**facts(looked_at=False))
     card = facts(model_card="## Model card: s, v\n\nMC")
     assert "## Model card: s, v\n\n</summary>\n\nMC\n" in report.render(**card)
 

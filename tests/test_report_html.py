@@ -91,7 +91,7 @@ def facts(root):
     text |= {"convergence": "| | held-out |\n|---|---|\n| **c** | level |", "scheduled": False}
     text |= {"final": "## The recommended recipe\n\n**c** is recommended."}
     text |= {"estimate": "crossed", "evidence": "300 images", "cross_validation": "5 folds"}
-    text |= {"primary": "accuracy", "placebo": True, "looks": False}
+    text |= {"primary": "accuracy", "placebo": True, "looks": False, "looked_at": True}
     text |= {
         "inspected": "a_b",
         "labels": "| code |\n|---|\n| **LAB01** |",
@@ -240,6 +240,12 @@ def test_without_charts_it_holds_the_figures_and_no_script(study):
     page = html.render(facts(study), {}, nets, losses(), study)
     assert "<script" not in page.replace("&lt;script", "") and "script-src 'none'" in page
     assert 'alt="forest plot"' in page and 'alt="curves"' in page
+
+
+def test_where_networks_look_is_left_out_where_no_picture_says_it(study):
+    nets = html.Explorer(study / "figures", VARIANTS)
+    page = html.render(facts(study) | {"looked_at": False}, {}, nets, losses(), study)
+    assert "Where do the networks look?" not in page and "What excites each filter?" in page
 
 
 def _rows(spec):

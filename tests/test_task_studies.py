@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from cnnlab import new_study, paths, records
+from cnnlab import new_study, paths, records, usage
 from cnnlab.data import pool
 from cnnlab.tasks import TASKS
 from tests.data.test_mask_folder import write
@@ -163,3 +164,26 @@ def test_the_recommended_variant_was_evaluated_once_on_the_test_set(study):
     low, value, high = (facts["test"][metric + end] for end in ("_low", "", "_high"))
     assert 0 <= low <= value <= high <= 1
     assert (folder / "reports/model_card.md").exists() and (folder / "models/model.keras").exists()
+
+
+@pytest.mark.filterwarnings("ignore:The structure of")  # MLflow hands Keras a list
+def test_the_served_network_answers_as_the_model_card_says(study, monkeypatch):
+    folder, task = study
+    monkeypatch.chdir(folder)
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    images = pool.read(paths.PREPARED / "dev").images[:2].astype(np.float32)
+    answer = mlflow.pyfunc.load_model(f"models:/{folder.name}@champion").predict(images)
+    gives, keys = {
+        "segmentation": ("probabilities", usage.read(paths.MODELS).classes),
+        "detection": ("boxes", ["objects"]),
+    }[task]
+    assert list(answer) == keys
+    assert f"--env-manager local   # gives {gives}\n```" in paths.MODEL_CARD.read_text()
+
+
+def test_it_shows_where_networks_look_or_has_no_such_section(study):
+    folder, _ = study
+    asked = any((folder / "reports/figures").glob("gradcam/*.png"))
+    for name in ("report.md", "report.html"):
+        text = (folder / "reports" / name).read_text()
+        assert ("Where do the networks look?" in text) == asked, name

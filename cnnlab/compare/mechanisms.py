@@ -93,6 +93,13 @@ QUANTITIES = {
         3,
         lambda r: _last(r)["objective"],
     ),
+    "detection_objective": Quantity(
+        "training loss at the end, with all that is on",
+        1,
+        "per object",
+        3,
+        lambda r: _last(r)["objective"],
+    ),
     "gap": Quantity(
         "training minus held-out accuracy, both clean", 100, "points", 1, _final("gap")
     ),

@@ -32,6 +32,11 @@ TURNS = ("0", "90", "180", "270")  # degrees
 FEWEST = 8  # images of a stratum
 LABEL = 255  # bytes of a class name: as long as a folder may be called
 
+RENAMED = (  # what is left where `data.classes` does not serve
+    "rename one where it is named beside the images (a JSON, classes.csv, the .xml files, or a file"
+    " of names)"
+)
+
 ANY = ""  # in what is wanted of a pool: images of any class (none has an empty name)
 
 
@@ -76,25 +81,29 @@ def merged(
 
 
 def select(
-    table: pd.DataFrame, classes: list[str] | None, pretrain_classes: list[str], least: int = 2
+    table: pd.DataFrame,
+    classes: list[str] | None,
+    pretrain_classes: list[str],
+    least: int = 2,
+    chosen: bool = True,
 ) -> pd.DataFrame:
     """The rows of a source's table (see `Source`) whose classes are wanted.
 
     Adds the columns `row` (number in the source) and, where it is missing, `group` (the image
-    itself). `classes`: those to keep, None: all; `least`: as many are needed. Raises UserError
-    naming a class that is not there
-    or cannot be the name of one.
+    itself). `classes`: those to keep, None: all; `least`: as many are needed; `chosen`: whether
+    `data.classes` may say which there are, else files with the truth do. Raises UserError naming a
+    class that is not there or cannot be the name of one.
     """
     labels = sorted(set(table["label"]))
     for name in labels:
         if not 0 < len(name.encode()) <= LABEL or "/" in name or tidy(name) != name:
             raise UserError(
                 f"params.yaml: data: class {name[:LABEL]!r}: allowed: 1 to {LABEL} bytes of"
-                " characters that can be printed, without /; data.classes: {new name: [this one]}"
-                " renames it"
+                " characters that can be printed, without /; "
+                + ("data.classes: {new name: [this one]} renames it" if chosen else RENAMED)
             )
     if not classes:
-        _refuse_doubtful(labels)
+        _refuse_doubtful(labels, chosen)
     for key, names, allowed in (
         ("data.classes", classes or [], labels),
         ("data.pretrain.classes", pretrain_classes, classes or labels),
@@ -128,15 +137,16 @@ def gathered(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     return table.assign(label=gathered), findings
 
 
-def _refuse_doubtful(names: list[str]) -> None:
-    """Refuse classes that may be none, or one, where nobody has said that they are meant so."""
-    if len(names) > 1 and all(map(_splits.part, names)):
+def _refuse_doubtful(names: list[str], chosen: bool) -> None:
+    """Refuse classes that may be none, or one, where nobody has said that they are meant so.
+    (Files with the truth say it of those that may be none: they are no folders.)"""
+    if chosen and len(names) > 1 and all(map(_splits.part, names)):
         raise UserError(
             f"params.yaml: data: the classes would be {', '.join(names)}, which parts of a data set"
             " are called: images should lie in one folder a class below these, or their table have"
             f" a column `split`; if they are classes, data.classes: {json.dumps(names)} says so"
         )
-    if len(names) > 1 and all(map(LAYERS.fullmatch, names)):
+    if chosen and len(names) > 1 and all(map(LAYERS.fullmatch, names)):
         raise UserError(
             f"params.yaml: data: the classes would be {', '.join(names)}, which images and drawings"
             " of their parts are called: images should lie in one folder a class; if they are"
@@ -149,8 +159,13 @@ def _refuse_doubtful(names: list[str]) -> None:
         if other != name:
             raise UserError(
                 f"params.yaml: data: classes {other!r} and {name!r} differ in nothing but case,"
-                f" form or spaces: data.classes: {{{name}: [{other}, {name}], ...}} makes them"
-                " one, a list of all names keeps them apart"
+                " form or spaces: "
+                + (
+                    f"data.classes: {{{name}: [{other}, {name}], ...}} makes them one, a list of"
+                    " all names keeps them apart"
+                    if chosen
+                    else RENAMED
+                )
             )
 
 

@@ -94,7 +94,7 @@ def survey(place: Path, task: str | None = None) -> Survey:
         task, others, name, source = _opened(place, task)
         source = prepare.named(source)
         least = TRUTHS[task].LEAST
-        table = prepare.select(source.table, None, [], least)
+        table = prepare.select(source.table, None, [], least, not TRUTHS[task].TRUTH)
         if TRUTHS[task].TRUTH:
             table, strata = prepare.gathered(table)
             source = replace(source, findings=[*source.findings, *strata])

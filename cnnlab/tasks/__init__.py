@@ -21,6 +21,8 @@ NumPy alone, defines
 - `MAPS`: whether a network answers for each pixel, with logits (n, height, width, classes), and
   not for each image, with logits (n, classes). An ensemble's networks are then asked together, as
   outputs do not hold the maps that it averages;
+- `LOGITS`: what a network's logits hold, in words, where they are no classes alone, whose softmax
+  are probabilities: boxes are made of them (see `cnnlab.served`); "": they are;
 - `MERGES`: whether classes may be chosen and merged by their names (`data.classes`);
 - `FEATURES`: whether a network answers from features of the whole image, (n, units), which may be
   stored, and pass through hidden dense layers;

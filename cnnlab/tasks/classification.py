@@ -20,6 +20,7 @@ QUESTIONS = ("nll", "brier")
 BY_CLASS = None
 PREDICTED = ""
 MAPS = False
+LOGITS = ""
 INSTEAD: dict[str, str | None] = {}
 MERGES = True
 FEATURES = True

@@ -32,11 +32,18 @@ PREDICTED = (
     "nothing is (Bolya et al. 2020)."
 )
 MAPS = False
+LOGITS = (
+    "maps (n, rows, columns, classes + 4), no probabilities; of each cell: for each class a logit, "
+    "whose sigmoid is the score of an object with its centre there, then height and width of its "
+    "box, then how far its centre lies below and right of the cell's upper left corner, in cells; "
+    "cnnlab/served.py makes boxes of them (`detected`)"
+)
 MERGES = False
 FEATURES = False
 INSTEAD = {
     "gap": "map_gap",
     "nll": "detection_loss",
+    "objective": "detection_objective",
     **dict.fromkeys(["ece", "confidence", "wobble"]),
 }
 

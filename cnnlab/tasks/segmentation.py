@@ -22,6 +22,7 @@ PREDICTED = (
     "(Vinogradova et al. 2020)."
 )
 MAPS = True
+LOGITS = ""
 INSTEAD = {
     "gap": "iou_gap",
     "nll": "pixel_nll",

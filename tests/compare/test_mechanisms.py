@@ -221,6 +221,14 @@ def test_a_placebo_claims_nothing():
     assert mechanisms.claims(TECHNIQUES["placebo"]) == []
 
 
+@pytest.mark.parametrize("task", TASKS.names())
+def test_losses_are_told_in_the_task_s_own_unit(task):
+    """The one that is trained, and the one of held-out images."""
+    _, loss = TASKS[task].MEASURED
+    unit, instead = TASKS[task].METRICS[loss].unit, TASKS[task].INSTEAD
+    assert {mechanisms.QUANTITIES[instead.get(q, q)].unit for q in ("objective", "nll")} == {unit}
+
+
 def test_an_augmentation_should_also_bring_diversity():
     quantities = {
         name: [c.quantity for c in mechanisms.claims(TECHNIQUES[name])]

@@ -184,6 +184,8 @@ def test_parts_are_known_by_their_folders(opened, kind):
         ({"bbox": [1, 2, 3]}, r"annotations\[0\] has bbox = \[1, 2, 3\]; allowed: 4 numbers"),
         ({"bbox": [1, 2, 3, "4"]}, "bbox"),
         ({"bbox": [1, 2, 3, float("nan")]}, "bbox"),
+        ({"bbox": [1, 2, 3, float("inf")]}, "bbox"),
+        ({"bbox": [1, 2, 3, 10**400]}, "bbox"),
         ({"bbox": [1, 2, True, 4]}, "bbox"),
         ({"bbox": None}, "bbox"),
         ({"category_id": 77}, r"category_id = 77; allowed: one of \[3, 5, 9, 12\]"),
@@ -342,6 +344,14 @@ def test_names_of_yolo_in_a_list_and_ids_that_skip(opened):
 def test_bad_names_of_yolo_are_named(opened, names, told):
     with pytest.raises(UserError, match=f"data.yaml: .*{told}"):
         opened("yolo", yolo(names=names))
+
+
+def test_an_empty_line_among_names_is_no_class_and_moves_none(opened):
+    files = yolo(names=None)
+    with pytest.raises(UserError, match=r"classes\.txt: has a name twice, or an empty one"):
+        opened("yolo", files | {"classes.txt": b"cat\n\ndog\nowl\n"})
+    source = opened("yolo", files | {"classes.txt": b"cat\ndog\nowl\n \n\n"})
+    assert source.object_classes == ("cat", "dog", "owl")
 
 
 def test_two_lists_of_names_have_to_agree(opened):

@@ -550,6 +550,16 @@ def test_names_that_are_nearly_one_are_two_only_where_somebody_says_so(one, othe
     assert set(prepare.select(both, classes, [])["label"]) == {"x", "dog"}
 
 
+def test_where_classes_cannot_be_chosen_a_refusal_says_what_can_be_done():
+    with pytest.raises(UserError, match="form or spaces: rename one where it is named") as said:
+        prepare.select(table_of(["Cat", "cat"]), None, [], chosen=False)
+    assert "data.classes" not in str(said.value)
+    with pytest.raises(UserError, match="without /; rename one where it is named") as said:
+        prepare.select(table_of(["a/b", "cat"]), None, [], chosen=False)
+    assert "data.classes" not in str(said.value)
+    assert len(prepare.select(table_of(["train", "test"]), None, [], chosen=False))
+
+
 @pytest.mark.parametrize("names", [["train", "val"], ["Training", "Valid", "Test"]])
 def test_parts_of_a_data_set_are_classes_only_where_somebody_says_so(names):
     table = table_of(names)

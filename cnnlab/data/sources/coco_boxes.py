@@ -9,18 +9,20 @@ of fold as wrong). An image that the JSON lists without an annotation has no obj
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import Any
 
 from cnnlab.data.sources import _boxes, coco_masks
 from cnnlab.data.sources._files import look
 
 TRUTH = ("boxes",)
+LARGEST = sys.float_info.max
 
 
 def _is_box(value: Any) -> bool:
     numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)
-    return numbers and len(value) == 4 and all(math.isfinite(v) for v in value)
+    # Not by `isfinite`, which fails for a whole number that is no float.
+    return numbers and len(value) == 4 and all(-LARGEST <= v <= LARGEST for v in value)
 
 
 BOX = coco_masks.Place("bbox", "4 numbers: x, y, width, height", _is_box)

@@ -135,7 +135,7 @@ def _of_file(content: bytes | Exception, is_yaml: bool) -> dict[int, str] | None
         raise Bad(f"cannot be read: {content}")
     if len(content) > LARGEST:
         raise Bad(f"is larger than {LARGEST >> 20} MiB; allowed: a list of names")
-    listed = _of_yaml(content) if is_yaml else [line for line in _lines(content) if line.strip()]
+    listed = _of_yaml(content) if is_yaml else _of_list(content)
     if listed is None:
         return None
     names = dict(enumerate(listed)) if isinstance(listed, list) else listed
@@ -148,6 +148,14 @@ def _of_file(content: bytes | Exception, is_yaml: bool) -> dict[int, str] | None
     if len(set(names.values())) < len(names) or "" in names.values():
         raise Bad("has a name twice, or an empty one; allowed: each name once")
     return names
+
+
+def _of_list(content: bytes) -> list[str]:
+    """Without empty lines at the end; one before would move all names after it."""
+    lines = _lines(content)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
 def _of_yaml(content: bytes) -> Any:
