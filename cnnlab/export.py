@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     images, whose = _images(about)
     with quiet():
-        network, what = _answering(about, records.load_model(asked.model / records.MODEL))
+        network, what = _answering(about, usage.network_of(asked.model, about))
         said = np.asarray(network([images], training=False))
     asked.out.mkdir(parents=True, exist_ok=True)
     _write_usage(about, asked.model / usage.FILE, asked.out / usage.FILE)
