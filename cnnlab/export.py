@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab import paths, records, usage
+from cnnlab import paths, usage
 from cnnlab.data import pool
 from cnnlab.errors import UserError
 from cnnlab.processes import quiet
