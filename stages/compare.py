@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,7 +138,7 @@ def _write_tables(study: Study) -> None:
     csv(rows, paths.COMPARE / "ablation_scores.csv", tables.VARIANT_COLUMNS)
     csv(compared.effects, paths.REPORTS / "ablation.csv", tables.EFFECT_COLUMNS)
     means = {row["name"]: row[options.metric] for row in rows}
-    text = json.dumps(_headline(study, means), indent=2, ensure_ascii=False)
+    text = json.dumps(_rounded(_headline(study, means)), indent=2, ensure_ascii=False)
     (paths.REPORTS / "ablation.json").write_text(text + "\n")
 
 
@@ -155,6 +156,14 @@ def _headline(study: Study, means: Mapping[str, float]) -> dict:
         accuracy = records.read_all(paths.BACKBONE)[0].final["accuracy"]
         headline["backbone"] = {"accuracy": accuracy}
     return headline
+
+
+def _rounded(numbers: Any) -> Any:
+    """Numbers in groups to six digits, as tables have them: the last ones of least squares are not
+    those of the run before."""
+    if isinstance(numbers, dict):
+        return {name: _rounded(each) for name, each in numbers.items()}
+    return float(f"{numbers:.6g}")
 
 
 def _estimates(study: Study, contrasts, looks) -> None:

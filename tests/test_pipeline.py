@@ -427,4 +427,5 @@ def test_a_bad_param_stops_the_first_stage(clone):
     path.write_text(good)
     assert "techniques.dropout.rate = 1.5" in said and "less than 1" in said
     assert "stages.train" not in said
-    assert json.loads((clone.root / "reports/ablation.json").read_text())
+    effects = json.loads((clone.root / "reports/ablation.json").read_text())["effect"]
+    assert effects and all(value == float(f"{value:.6g}") for value in effects.values())
