@@ -103,7 +103,9 @@ def scores_figure(
                 style = {"ha": "right", "va": "center", "color": GREY, "room": 90}
                 text = plural(repeats[name], "repeat")
                 write(figure, WIDTH - MARGIN, 52 + y, text, SMALL, **style)
-        _finish(axes, f"{metric.title} ({metric.unit}) on the held-out fold; dots: folds × repeats")
+        alike = all(np.isclose(np.mean(scores[name]), means[name][0]) for name in scores)
+        dots = "folds × repeats" if alike else "each fold by itself; mean: all folds at once"
+        _finish(axes, f"{metric.title} ({metric.unit}) on the held-out fold; dots: {dots}")
     sign = 1 if metric.higher_is_better else -1
     best = max(scores, key=lambda name: sign * means[name][0])
     mean, *ends = means[best]
