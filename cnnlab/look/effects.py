@@ -104,8 +104,9 @@ def scores_figure(
                 text = plural(repeats[name], "repeat")
                 write(figure, WIDTH - MARGIN, 52 + y, text, SMALL, **style)
         alike = all(np.isclose(np.mean(scores[name]), means[name][0]) for name in scores)
-        dots = "folds × repeats" if alike else "each fold by itself; mean: all folds at once"
-        _finish(axes, f"{metric.title} ({metric.unit}) on the held-out fold; dots: {dots}")
+        what = " on the held-out fold; dots: folds × repeats"
+        what = what if alike else "; dots: each fold by itself; mean: all folds at once"
+        _finish(axes, f"{metric.title} ({metric.unit}){what}")
     sign = 1 if metric.higher_is_better else -1
     best = max(scores, key=lambda name: sign * means[name][0])
     mean, *ends = means[best]

@@ -375,7 +375,12 @@ def test_a_mean_score_is_as_the_tables_have_it():
     np.testing.assert_allclose(drawn, [100 * mean for mean, *_ in means.values()])
     best = scores_figure("Variants", METRICS["macro_f1"], scores, means | {"y": (0.9, 0.8, 0.95)})
     assert "best mean y, 90.0 [80.0, 95.0] %" in best.alt
-    assert axes.get_xlabel().endswith("dots: each fold by itself; mean: all folds at once")
+    assert axes.get_xlabel() == "macro F1 (%); dots: each fold by itself; mean: all folds at once"
+    for metric in METRICS.values():
+        figure = scores_figure("Variants", metric, scores, means).figure
+        figure.canvas.draw()
+        label = next(a for a in figure.axes if a.lines).xaxis.label.get_window_extent()
+        assert 0 <= label.x0 and label.x1 <= figure.bbox.width, metric.title
     drawn = next(a for a in scores_picture().figure.axes if a.lines)
     assert drawn.get_xlabel().endswith("dots: folds × repeats")
 
