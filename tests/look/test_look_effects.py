@@ -380,7 +380,7 @@ def test_a_mean_score_is_as_the_tables_have_it():
         figure = scores_figure("Variants", metric, scores, means).figure
         figure.canvas.draw()
         label = next(a for a in figure.axes if a.lines).xaxis.label.get_window_extent()
-        assert 0 <= label.x0 and label.x1 <= figure.bbox.width, metric.title
+        assert label.x0 >= 0 and label.x1 <= figure.bbox.width, metric.title
     drawn = next(a for a in scores_picture().figure.axes if a.lines)
     assert drawn.get_xlabel().endswith("dots: folds × repeats")
 
