@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 FILE = "usage.json"
 CLASSIFICATION = "classification"
-DETECTION = "detection"
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def network_of(folder: Path, about: Usage) -> keras.Model:
         )
     from cnnlab.recipe.detector import BOX
 
-    each = len(about.classes) + (BOX if about.task == DETECTION else 0)
+    each = len(about.classes) + (BOX if TASKS[about.task].LOGITS else 0)
     if gives[-1] != each or (len(gives) == 1) != (about.task == CLASSIFICATION):
         raise UserError(
             f"{folder / FILE}: task {about.task} with {len(about.classes)} classes, but the "

@@ -127,8 +127,8 @@ def test_figures_of_any_name_arrive_at_a_server_and_are_shown(server, tmp_path, 
     for file in files:
         (paths.FIGURES / file).parent.mkdir(parents=True, exist_ok=True)
         (paths.FIGURES / file).write_text(file)
-    with tracking.Run("names", "variant", "plain", "0"):
-        pass
+    with tracking.Run("names", "variant", "plain", "0") as run:
+        run.judged({})
     tracking.log_figures("names", {"plain": "0"}, paths.FIGURES)
     client, shown = MlflowClient(server), {}
     experiment = client.get_experiment_by_name("names").experiment_id
