@@ -1,8 +1,6 @@
 """cnnlab: which technique improves a CNN on these images, by how much, and how sure is that."""
 
-import atexit
 import os
-import select
 import sys
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from pathlib import Path
@@ -63,29 +61,3 @@ def _finder(folder: str) -> FileFinder:
 
 
 sys.path_hooks.insert(0, _finder)
-
-
-def _unread() -> bool:
-    """Whether what read the output has ended, as `head` does; then nothing is written any more."""
-    if not hasattr(select, "poll"):  # on Windows
-        return False
-    try:
-        output = sys.stdout.fileno()
-    except (AttributeError, ValueError, OSError):  # there is none, or it was closed
-        return False
-    asked = select.poll()
-    asked.register(output, 0)
-    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
-    if gone:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
-    return gone
-
-
-def _end(kind, error, trace, *, otherwise=sys.excepthook) -> None:
-    if not (issubclass(kind, BrokenPipeError) and _unread()):
-        otherwise(kind, error, trace)
-
-
-# Commands end quietly where nobody reads on.
-sys.excepthook = _end
-atexit.register(_unread)

@@ -10,7 +10,6 @@ import contextlib
 import json
 import math
 import re
-import sys
 import textwrap
 from collections.abc import Container, Mapping, Sequence
 from datetime import timedelta
@@ -24,7 +23,7 @@ from cnnlab.compare.contrasts import Contrast
 from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.options import Design
 from cnnlab.data import pool
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 from cnnlab.params import Params
 from cnnlab.recipe.techniques import SCRATCH, starts
 from cnnlab.run import choice, device
@@ -289,7 +288,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

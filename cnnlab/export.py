@@ -18,7 +18,6 @@ import importlib.util
 import io
 import json
 import shutil
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -29,7 +28,7 @@ import numpy as np
 
 from cnnlab import paths, usage
 from cnnlab.data import pool
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 from cnnlab.processes import quiet
 from cnnlab.tasks import TASKS
 
@@ -221,7 +220,4 @@ def _unsaid() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

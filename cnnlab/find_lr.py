@@ -11,7 +11,6 @@ variant with a start what `dvc repro pretrain` does. It is a hint where to try: 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from cnnlab import params, paths, records
 from cnnlab.data import folds, pool
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 from cnnlab.recipe.variants import Sections
 
 OUT = Path("learning_rate")
@@ -158,7 +157,4 @@ def _draw(study: str, name: str, tried, losses, found: Found, now: float) -> str
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

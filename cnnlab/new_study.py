@@ -30,7 +30,7 @@ from dvc.config_schema import RelPath
 from cnnlab import params, paths, proposal, timing
 from cnnlab.data import images, survey
 from cnnlab.data.truths import TRUTHS
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 from cnnlab.run import device
 from cnnlab.tasks import TASKS
 
@@ -281,7 +281,4 @@ def _number(text: str) -> float | None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(lambda: main(sys.argv[1:]))

@@ -26,7 +26,7 @@ from cnnlab import consistency, edited
 from cnnlab.compare.designs import RECOMMENDED
 from cnnlab.compare.options import Compare, Decide, Design, Final
 from cnnlab.data.options import KINDS, Data, Folds
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 from cnnlab.plugins import Options, one_of
 from cnnlab.recipe.nets import NETS
 from cnnlab.recipe.options import Backbone, Sizes, Train
@@ -307,7 +307,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

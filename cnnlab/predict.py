@@ -38,7 +38,7 @@ from cnnlab import look, paths, usage
 from cnnlab.asked import FEW, SHEET, TABLE, Images
 from cnnlab.asked import SOME_BAD as SOME_BAD
 from cnnlab.data.sources import shown
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 from cnnlab.look import contact
 from cnnlab.look.contact import Answer
 from cnnlab.processes import import_keras, quiet
@@ -329,7 +329,4 @@ def _draw(ask: _Network, answers: Answers, top: np.ndarray, images: Images) -> l
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +26,7 @@ from ruamel.yaml.error import YAMLError
 from cnnlab import edited, params, paths, report
 from cnnlab.compare.change import Change, Known, changes
 from cnnlab.compare.metrics import METRICS
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 from cnnlab.metric import Metric
 from cnnlab.report.words import Words, amount
 
@@ -517,7 +516,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from cnnlab import params, tracking
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 
 
 def main() -> None:
@@ -39,7 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

@@ -30,7 +30,7 @@ from cnnlab.compare.designs import PLACEBO
 from cnnlab.data import prepare
 from cnnlab.data.sources import SOURCES
 from cnnlab.data.truths import TRUTHS
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 from cnnlab.params import Params
 from cnnlab.recipe.techniques import starts
 
@@ -207,7 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

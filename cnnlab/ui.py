@@ -17,7 +17,7 @@ import webbrowser
 from urllib.error import URLError
 
 from cnnlab import params, tracking
-from cnnlab.errors import UserError
+from cnnlab.errors import UserError, run_command
 
 HOST, PORT = "127.0.0.1", "5000"  # MLflow's own defaults
 # For one person one worker is enough, and no page of a study needs the processes that judge texts.
@@ -77,7 +77,4 @@ def _say(address: str, path: str, study: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

@@ -43,7 +43,7 @@ from cnnlab.compare.contrasts import Contrast, pair
 from cnnlab.compare.inference import Split
 from cnnlab.compare.tables import Looks, Rules
 from cnnlab.compare.validity import RATE_COLUMNS, Study
-from cnnlab.errors import UserError
+from cnnlab.errors import run_command
 from cnnlab.progress import bar
 from cnnlab.seeds import derive
 
@@ -372,7 +372,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

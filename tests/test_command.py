@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from cnnlab import __main__ as command
 from cnnlab import params
+from cnnlab.errors import run_command
 
 
 def run(monkeypatch, *arguments):
@@ -56,14 +57,23 @@ def test_what_is_no_command_is_told_with_those_there_are(monkeypatch, capsys):
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_where_nobody_reads_on_a_command_ends_quietly(root, lines, unbuffered):
-    write = f"import sys, cnnlab; sys.stdin.read(); print('x\\n' * {lines}, end='')"
+    write = f"sys.stdin.read(), print('x\\n' * {lines}, end='')"
+    write = f"import sys; from cnnlab.errors import run_command as run; run(lambda: ({write})[1])"
     command, environment = [sys.executable, "-c", write], {**os.environ}
     environment["PYTHONUNBUFFERED"] = unbuffered
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, cwd=root, env=environment, **pipes) as process:
         process.stdout.close()
         process.stdin.close()
-        assert process.stderr.read() == b""
+        assert process.stderr.read() == b"" and process.wait() == 1
+
+
+def test_another_pipe_that_breaks_is_told():
+    def main():
+        raise BrokenPipeError("of a worker")
+
+    with pytest.raises(BrokenPipeError, match="of a worker"):
+        run_command(main)
 
 
 def test_params_are_printed_as_they_are_read(monkeypatch, capsys, root, tmp_path):
