@@ -6,7 +6,7 @@ without effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -51,6 +51,17 @@ def inserted(
                 kind = getattr(keras.layers, insert.layer)
                 made.append(kind(name=f"{name}_{insert.layer.lower()}", **config))
     return made
+
+
+def resized(x: Any, size: Sequence[int], **options: Any) -> Any:
+    """Maps (n, height, width, channels) at `size`, (height, width) in pixels, by a
+    `keras.layers.Resizing` of these options.
+
+    Keras 3.15 takes this layer's `training` as true where nothing is said, and with it that of all
+    that comes after: a network that is called with its images alone would normalise by the batch
+    at hand, and learn from it. So it is said here; who calls a network with `training` overrules.
+    """
+    return keras.layers.Resizing(*size, **options)(x, training=False)
 
 
 def relu(name: str) -> keras.layers.Layer:

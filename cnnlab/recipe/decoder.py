@@ -77,4 +77,4 @@ def enlarged(x, shape, name: str, way: str = "nearest"):
     if tuple(x.shape[1:3]) == tuple(shape[1:3]):
         return x
     kind = {"dtype": "float32"} if way == "bilinear" else {}
-    return keras.layers.Resizing(*shape[1:3], interpolation=way, name=name, **kind)(x)
+    return blocks.resized(x, shape[1:3], name=name, interpolation=way, **kind)

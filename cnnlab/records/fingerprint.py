@@ -118,7 +118,22 @@ def _digest(module: str) -> str:
         if documented and ast.get_docstring(node) is not None:
             del node.body[0]
     tree.body = [node for node in tree.body if not _is_claim(node)]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+    return hashlib.sha256(ast.unparse(_Called().visit(tree)).encode()).hexdigest()[:16]
+
+
+class _Called(ast.NodeTransformer):
+    """f-strings as calls: how they are quoted when they are written out depends on the version of
+    Python, and the same code has the same digest on all of them."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.Call:
+        self.generic_visit(node)
+        parts = [v for v in node.values if not (isinstance(v, ast.Constant) and v.value == "")]
+        return ast.Call(ast.Name("f"), parts, [])
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.Call:
+        self.generic_visit(node)
+        form = [node.format_spec] if node.format_spec else []
+        return ast.Call(ast.Name("f"), [node.value, ast.Constant(node.conversion), *form], [])
 
 
 def _is_claim(node: ast.stmt) -> bool:

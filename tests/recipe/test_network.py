@@ -13,6 +13,7 @@ from cnnlab.recipe.recipe import Phase, Recipe
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.seeds import derive
 from cnnlab.train.fit import fit
+from cnnlab.train.tasks import LEARNING
 from tests import made_up
 
 SHAPE, CLASSES = (8, 8, 1), 3
@@ -179,3 +180,24 @@ def test_a_network_is_put_back_to_its_beginning():
     set_random(model, 1)
     for variable, value in zip(model.variables, begun, strict=True):
         np.testing.assert_array_equal(variable, value, err_msg=variable.path)
+
+
+@pytest.mark.parametrize("task", LEARNING.names())
+@pytest.mark.parametrize("net", NETS.names())
+@pytest.mark.parametrize("shape", [(16, 16, 1), (40, 32, 3)])
+def test_a_network_called_with_images_alone_answers_and_learns_nothing(net, task, shape, tmp_path):
+    """As its user calls it, once saved and loaded: whatever it resizes."""
+    sections = replace(made_up.sections(), model=made_up.model(net, size=36), task=task)
+    recipe = sections.recipe([]).inserting("dense", "Dropout", rate=0.5)
+    for place in {*NETS[net].places(sections.recipe([]).net_options)} - {"dense"}:
+        recipe = recipe.inserting(place, "BatchNormalization")
+    made = LEARNING[task].network(recipe, shape, CLASSES).model
+    set_random(made, 1)
+    made.save(tmp_path / "model.keras")
+    for model in (made, keras.saving.load_model(tmp_path / "model.keras")):
+        before = model.get_weights()
+        images = np.random.default_rng(0).integers(0, 256, (4, *shape)).astype(np.float32)
+        answer, asked = np.asarray(model(images)), np.asarray(model(images, training=False))
+        np.testing.assert_array_equal(answer, asked)
+        assert all(map(np.array_equal, before, model.get_weights()))
+        assert not np.allclose(asked, model(images, training=True))  # which still trains

@@ -235,6 +235,18 @@ def test_imports_of_types_alone_do_not_count(rewritten):
     assert "cnnlab.params" not in covered
 
 
+def test_a_digest_is_that_of_every_version_of_python(tmp_path, monkeypatch):
+    """How f-strings are written out differs since 3.12."""
+    (tmp_path / "made.py").write_text(r"""
+def said(names, width, x):
+    lines = [f"{', '.join(names)}: {x!r:>{width}}|{x:{width - 2}}"]
+    lines += [f'{names[0]}"{{}}' "\\n" f"it's"]
+    return f"{f'{x:.3f}' + '%'}{x=}{names.get('a', 'b')}", lines
+""")
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    assert fingerprint._digest("made") == "4f238bab250c649d"
+
+
 def test_code_is_found_without_importing_it(root):
     script = """
 import sys

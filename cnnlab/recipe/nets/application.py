@@ -103,11 +103,13 @@ def _maps(options, images, weights=None):
     """
     import keras
 
+    from cnnlab.recipe import blocks
+
     x = images
     if x.shape[3] == 1:
         x = keras.layers.Concatenate(name="rgb")([x, x, x])
     if options["size"] and x.shape[1:3] != (options["size"],) * 2:
-        x = keras.layers.Resizing(options["size"], options["size"], name="resize")(x)
+        x = blocks.resized(x, (options["size"],) * 2, name="resize")
     if min(x.shape[1:3]) < SMALLEST:
         raise UserError(
             f"params.yaml: application.size = {options['size']}: {options['name']} takes images of "

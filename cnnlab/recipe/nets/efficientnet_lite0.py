@@ -132,11 +132,13 @@ def _pixels(size, images):
     Raises UserError for images that are too small."""
     import keras
 
+    from cnnlab.recipe import blocks
+
     x = images
     if x.shape[3] == 1:
         x = keras.layers.Concatenate(name="rgb")([x, x, x])
     if size and x.shape[1:3] != (size, size):
-        x = keras.layers.Resizing(size, size, name="resize")(x)
+        x = blocks.resized(x, (size, size), name="resize")
     if min(x.shape[1:3]) < SMALLEST:
         raise UserError(
             f"params.yaml: efficientnet_lite0.size = {size}: it takes images of at least "
