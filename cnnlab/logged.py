@@ -3,7 +3,8 @@
 The file of the network goes in as it is, so that it is the very one that DVC keeps:
 `mlflow.tensorflow.load_model` gives that Keras model, which answers with logits. As a service, and
 by `mlflow.pyfunc.load_model`, it gives calibrated probabilities by the names of the classes, which
-its signature has, or the objects that it finds: see `cnnlab.served`.
+its signature has, with sets of classes and how unlike the training images an image is; or the
+objects that it finds: see `cnnlab.served`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab import records, served
+from cnnlab import likeness, records, served
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -40,8 +41,9 @@ def write_folder(
     """Write the files of a model that MLflow knows as `model`.
 
     `example`: float32 (1, height, width, channels), an image of the study. `answering`: how the
-    network's logits become probabilities. `maps`: whether it gives those of each pixel;
-    `boxes`: whether boxes are made of them instead.
+    network's logits become probabilities; with its `false_alarms` the file of `cnnlab.likeness`
+    lies beside the network. `maps`: whether it gives those of each pixel; `boxes`: whether boxes
+    are made of them instead.
     """
     import mlflow
     from mlflow.models import ModelSignature
@@ -54,7 +56,7 @@ def write_folder(
     about = {
         "classes": list(classes),
         "shape": list(example.shape[1:]),
-        **asdict(answering),
+        **{name: value for name, value in asdict(answering).items() if value is not None},
     }
     if boxes:
         about["boxes"] = True
@@ -67,6 +69,10 @@ def write_folder(
         outputs = [ColSpec(Array(one), "objects")]
     else:
         outputs = [ColSpec("double", name) for name in classes]
+        if answering.coverage is not None:
+            outputs.append(ColSpec(Array(DataType.string), served.column(served.SET, classes)))
+        if answering.false_alarms is not None:
+            outputs.append(ColSpec("double", served.column(served.UNLIKE, classes)))
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     # Else it reads the lists of files of all installed packages, which takes a tenth of a
     # stage's time, to compare these versions with those that are installed, which they are.
@@ -77,8 +83,12 @@ def write_folder(
         shutil.copyfile(network, data / served.NETWORK)
         text = json.dumps(about, ensure_ascii=False)
         (data / served.ABOUT).write_text(text, encoding="utf-8")
-        code = Path(temporary, "served_by_cnnlab.py")
-        shutil.copyfile(served.__file__, code)
+        if answering.false_alarms is not None:
+            shutil.copyfile(network.with_name(likeness.FILE), data / likeness.FILE)
+        code = Path(temporary, "served_by_cnnlab")
+        code.mkdir()
+        shutil.copyfile(served.__file__, code / "__init__.py")
+        shutil.copyfile(likeness.__file__, code / Path(likeness.__file__).name)
         # What mlflow.tensorflow writes of a Keras model, which it would have to load for that.
         model.add_flavor(
             "tensorflow",
@@ -90,7 +100,7 @@ def write_folder(
         )
         mlflow.pyfunc.save_model(
             path=folder,
-            loader_module=code.stem,
+            loader_module=code.name,
             data_path=data,
             code_paths=[code],
             mlflow_model=model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ def run_observed(
     kind: str,
     sizes: Iterable[int] = (),
     answering: records.Answering = records.AS_TRAINED,
+    beside: Callable[[], None] = lambda: None,
 ) -> list[Record]:
     """Run what is missing of a job, and return its records.
 
     `kind` (variant, backbone, final) is for MLflow, and so is `answering`, see
-    `cnnlab.tracking.Run.finish`. `sizes`: as `cnnlab.run.execute.run`. Of a variant some trials may
+    `cnnlab.tracking.Run.finish`; `beside` writes what is to lie beside the network by then.
+    `sizes`: as `cnnlab.run.execute.run`. Of a variant some trials may
     have diverged, and have no record: it is said. Raises UserError where another kind's have,
     without which the study cannot go on."""
     plan = job.plan()
@@ -50,6 +52,7 @@ def run_observed(
         if why:
             parent.fail(why)
         else:
+            beside()
             parent.finish(done, job.pool, folder / records.MODEL, answering)
     if why and kind != "variant":
         raise UserError(f"{kind} {job.name}: {why}")

@@ -2,8 +2,8 @@
 of each image or, where the network gives logits for each pixel, of each pixel; or the objects that
 it finds. `detected` makes boxes of what an exported network that finds objects gives, too.
 
-A copy of this file lies beside each network that is logged (see `cnnlab.logged`), so that it can be
-served where cnnlab is not installed: it imports nothing of cnnlab.
+A copy of this file lies beside each network that is logged (see `cnnlab.logged`), and one of
+`cnnlab.likeness`, so that it can be served where cnnlab is not installed: nothing else is imported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 NETWORK = "model.keras"
-ABOUT = "served.json"  # classes, shape of an image, temperature, whether both ways, and if boxes
+ABOUT = "served.json"  # classes, shape of an image, if boxes, and what `records.Answering` says
+SET, UNLIKE = "set", "unlike"  # columns besides those of the classes
 
 # As `cnnlab.train.tasks._boxes` has them, which is where it is said why.
 DETECTIONS, CANDIDATES = 50, 100  # of an image, at most
@@ -36,7 +37,15 @@ class Served:
         self._temperature: float = about["temperature"]
         self._flips: bool = about["flips"]
         self._boxes: bool = about.get("boxes", False)
+        self._least: float | None = about.get("least")
         self._network = keras.models.load_model(folder / NETWORK, compile=False, safe_mode=True)
+        if about.get("false_alarms") is None:
+            self._like = None
+        else:
+            from . import likeness
+
+            self._like = likeness.Likeness.read(folder / likeness.FILE)
+            self._features = likeness.features(self._network)
 
     def get_raw_model(self) -> Any:
         """The Keras model, which gives logits."""
@@ -44,9 +53,11 @@ class Served:
 
     def predict(self, images: Any, params: dict[str, Any] | None = None) -> Any:
         """Calibrated probabilities: a pandas DataFrame, a row an image, a float64 column a class;
-        those of pixels as a dict of float32 (n, height, width), an array a class. Of objects a
-        DataFrame too: a row an image, in the column `objects` a list of them, the surest first, as
-        dicts of class, score, and the box in pixels of the image.
+        those of pixels as a dict of float32 (n, height, width), an array a class. Of the study's
+        final network also a column `set`, the classes that an image may be, the likeliest first,
+        and `unlike`, above 1 where it is unlike the training images, so that the answer may mean
+        nothing. Of objects a DataFrame too: a row an image, in the column `objects` a list of them,
+        the surest first, as dicts of class, score, and the box in pixels of the image.
 
         `images`: (n, height, width, channels), 0..255, or a dict that holds just that. Raises
         MlflowException, which a server answers as its message alone, for another shape, and for
@@ -75,13 +86,33 @@ class Served:
         if shares.ndim == 4:
             maps = np.moveaxis(shares.astype(np.float32), -1, 0)
             return dict(zip(self._classes, maps, strict=True))
-        return pd.DataFrame(shares, columns=self._classes)
+        table = pd.DataFrame(shares, columns=self._classes)
+        if self._least is not None:
+            table[column(SET, self._classes)] = [self._set(of_image) for of_image in shares]
+        if self._like:
+            features = np.zeros((0, len(self._like.centre)))
+            if len(batch):
+                features = self._features.predict(batch, verbose=0)
+            table[column(UNLIKE, self._classes)] = self._like.scores(features)
+        return table
+
+    def _set(self, shares: np.ndarray) -> list[str]:
+        """The classes of at least the least probability, and the likeliest, which comes first."""
+        first, *others = np.argsort(-shares, kind="stable")
+        return [self._classes[k] for k in (first, *(k for k in others if shares[k] >= self._least))]
 
     def _objects(self, found: np.ndarray) -> list[dict[str, Any]]:
         return [
             {"class": self._classes[int(number)], "score": score} | dict(zip(BOX, box, strict=True))
             for number, score, *box in found.tolist()
         ]
+
+
+def column(name: str, classes: Sequence[str]) -> str:
+    """The name of a column besides those of the classes."""
+    while name in classes:
+        name += "_"
+    return name
 
 
 def detected(maps: np.ndarray, shape: Sequence[int]) -> list[np.ndarray]:

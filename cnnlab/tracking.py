@@ -97,11 +97,15 @@ def mark(done: list[Record], answering: records.Answering = records.AS_TRAINED) 
 
 
 def digest(fingerprints: Iterable[str], answering: records.Answering = records.AS_TRAINED) -> str:
-    """Digest of trial fingerprints, in the order of trials, and of how the logits of the logged
-    network become probabilities, unless that is by a softmax alone."""
+    """Digest of trial fingerprints, in the order of trials, and of how the logged network answers,
+    unless that is by a softmax alone."""
     temperature = answering.temperature
     parts = [*fingerprints, *([f"temperature {temperature!r}"] if temperature != 1 else [])]
     parts += ["flips"] if answering.flips else []
+    if answering.coverage is not None:
+        parts.append(f"sets of {answering.coverage!r} from {answering.least!r}")
+    if answering.false_alarms is not None:
+        parts.append(f"unlike {answering.false_alarms!r}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -325,8 +329,8 @@ class Run:
         answering: records.Answering = records.AS_TRAINED,
     ) -> None:
         """Log the metrics of all records together; end it. `model`: a saved network, which is
-        logged with its signature, see `cnnlab.logged`; None: none is. `answering`: how its logits
-        become probabilities."""
+        logged with its signature, see `cnnlab.logged`; None: none is. `answering`: how it
+        answers; with `false_alarms` what it takes for the score lies beside it."""
         values = summary(done, pool.groups)
         self._log(values)
         note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))

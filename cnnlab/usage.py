@@ -52,8 +52,11 @@ class Usage:
 
     @property
     def answering(self) -> records.Answering:
-        """How the network's logits become probabilities."""
-        return records.Answering(self.temperature, self.flips)
+        """How the network's logits become probabilities, and what is said besides."""
+        least = None if self.coverage is None else self.least
+        return records.Answering(
+            self.temperature, self.flips, self.coverage, least, self.false_alarms
+        )
 
     def believed(self, probabilities: np.ndarray) -> np.ndarray:
         """A network's probabilities (n, classes) as they can be believed, float64."""

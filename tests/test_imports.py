@@ -12,7 +12,7 @@ import pytest
 FLOORS = [
     {
         *("detections", "edited", "errors", "metric", "overlap", "paths", "plugins", "processes"),
-        *("ignored", "progress", "scoring", "seeds"),
+        *("ignored", "likeness", "progress", "scoring", "seeds"),
     },
     {"data"},
     {"recipe", "records", "tasks"},

@@ -343,7 +343,12 @@ def test_a_model_that_began_at_a_backbone_is_taken_home(clone):
     temperature = json.loads((study / "models/usage.json").read_text())["temperature"]
     logits = np.asarray(taken(images, training=False)) / temperature
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(served.predict(images), shares, rtol=1e-4, atol=1e-5)
+    said = served.predict(images)
+    np.testing.assert_allclose(said.iloc[:, :-2], shares, rtol=1e-4, atol=1e-5)
+    asked = ("--model", "studies/home/models", "--json", "opened/digit.png")
+    (told,) = json.loads(clone.run(*python, *asked))
+    assert said["set"][0] == told["set"]
+    assert said["unlike"][0] == pytest.approx(told["unlike"], abs=2e-3)
     clone.run("git", "add", "-A", "studies/home")
     clone.commit()
     comment = clone.run(

@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,9 +20,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cnnlab import paths, records, tracking
+from cnnlab import paths, records, served, tracking
 from cnnlab.errors import UserError
 from cnnlab.recipe.network import initial
+from cnnlab.train import unlike
 
 TRIALS = [(repeat, fold) for repeat in (0, 1) for fold in (0, 1)]
 
@@ -394,13 +396,35 @@ def test_a_run_without_a_model_registers_nothing_and_says_so(store, capfd):
     assert not store.client.search_registered_models("name = 'nothing'")
 
 
+def test_columns_besides_classes_have_names_of_their_own():
+    assert served.column("set", ["cat", "dog"]) == "set"
+    assert served.column("set", ["set", "set_", "dog"]) == "set__"
+
+
+def test_a_network_that_says_more_is_another_to_serve():
+    ways = [
+        records.AS_TRAINED,
+        records.Answering(coverage=0.9, least=0.2),
+        records.Answering(coverage=0.95, least=0.2),
+        records.Answering(coverage=0.9, least=0.3),
+        records.Answering(false_alarms=0.05),
+        records.Answering(false_alarms=0.1),
+    ]
+    assert len({tracking.digest(["a"], way) for way in ways}) == len(ways)
+
+
 def test_a_server_answers_for_the_champion(store, made, workspace):
     """As the model card says: `mlflow models serve -m models:/STUDY@champion`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    (workspace / "home").mkdir()
+    home = Path(shutil.copy(made.model, workspace / "home"))
+    network = records.load_model(home)
+    unlike.Unlike.of(unlike.features(network)(made.pool.images[:8])).write(home.parent)
+    way = records.Answering(coverage=0.9, least=0.2, false_alarms=0.05)
     with tracking.Run("final study", "final", "final", "served") as run:
-        run.finish(made.trials, made.pool, made.model)
+        run.finish(made.trials, made.pool, home, way)
         run.register("served", "")
     store.client.set_registered_model_alias("served", "champion", "1")  # this is an experiment
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/served@champion"]
@@ -417,7 +441,7 @@ def test_a_server_answers_for_the_champion(store, made, workspace):
             env={**os.environ, "PATH": path, "PYTHONPATH": str(Path(__file__).parents[1])},
         )
     try:
-        images = made.pool.images[:2].astype(np.float32)
+        images = np.stack([made.pool.images[0], 255 - made.pool.images[0]]).astype(np.float32)
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations",
             json.dumps({"inputs": images.tolist()}).encode(),
@@ -431,8 +455,16 @@ def test_a_server_answers_for_the_champion(store, made, workspace):
                 break
             except urllib.error.URLError:
                 time.sleep(1)
-        assert [list(row) for row in answer["predictions"]] == [["2", "9", "10"]] * 2
-        shares = np.array([list(row.values()) for row in answer["predictions"]])
+        classes = ["2", "9", "10"]
+        rows = answer["predictions"]
+        assert [list(row) for row in rows] == [[*classes, "set", "unlike"]] * 2
+        shares = np.array([[row[name] for name in classes] for row in rows])
+        for row, share in zip(rows, shares, strict=True):
+            order = np.argsort(-share)
+            kept = [k for k in order if share[k] >= 0.2 or k == order[0]]
+            assert row["set"] == [classes[k] for k in kept]
+        how_unlike = unlike.read(home.parent).scores(unlike.features(network)(images.astype("u1")))
+        np.testing.assert_allclose([row["unlike"] for row in rows], how_unlike, rtol=1e-3)
         wrong = json.dumps({"inputs": images[:, :4].tolist()}).encode()
         with pytest.raises(urllib.error.HTTPError) as refused:
             opener.open(urllib.request.Request(request.full_url, wrong, request.headers))
@@ -441,7 +473,7 @@ def test_a_server_answers_for_the_champion(store, made, workspace):
         assert refusal["message"] == (
             "images of shape (2, 4, 8, 1); allowed: (n, 8, 8, 1), numbers from 0 to 255"
         )
-        logits = np.asarray(records.load_model(made.model)(images, training=False))
+        logits = np.asarray(network(images, training=False))
         own = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(shares, own, rtol=1e-4)
     finally:

@@ -53,10 +53,14 @@ def load_model(path: Path):
 
 @dataclass(frozen=True)
 class Answering:
-    """How a network's logits become the probabilities that are given out."""
+    """How a network's logits become the probabilities that are given out, and what is said of an
+    image besides."""
 
     temperature: float = 1.0  # what logits are divided by
     flips: bool = False  # they are the mean of those of the image and of its mirror image
+    coverage: float | None = None  # of sets of classes, as declared; None: there are no sets
+    least: float | None = None  # probability of a class in the set of an image
+    false_alarms: float | None = None  # of the score "unlike", as declared; None: there is none
 
     def of(self, network):
         """A Keras model that takes what `network` takes, float32 (n, height, width, channels), and

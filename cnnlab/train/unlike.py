@@ -15,37 +15,28 @@ each other in the one and in the other.
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from cnnlab import likeness
 from cnnlab.errors import UserError
+from cnnlab.likeness import FILE, Likeness
 from cnnlab.records.files import timeless, write_bytes
 
 if TYPE_CHECKING:
     import keras
 
-FILE = "unlike.npz"
-NEIGHBOURS = 5  # the distance is that to the fifth nearest
 MOST = 2000  # training images that are kept; of more, some drawn at random
-AT_ONCE = 256  # images whose distances are held at once
 FLOOR = 1e-2  # of the spread of all features; the least that one is divided by
 
 Features = Callable[[np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Unlike:
-    """What it takes to say how unlike the training images others are."""
-
-    centre: np.ndarray  # float32 (features,)
-    spread: np.ndarray  # float32 (features,), above 0
-    bank: np.ndarray  # float16 (images, features): training images, in units of the spread
-    limit: float  # of the distance, above 0; a larger one is unusual
+class Unlike(Likeness):
+    """A likeness, and how it is learnt and kept."""
 
     @classmethod
     def of(cls, features: np.ndarray) -> Unlike:
@@ -58,25 +49,9 @@ class Unlike:
             *(a.astype(np.float32) for a in (centre, spread)), bank.astype(np.float16), limit=1.0
         )
 
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        """How unlike images are, float64 (n,), from features (n, features): above 1 is unusual."""
-        values = (np.asarray(features, np.float64) - self.centre) / self.spread
-        return self._distances(values, 0) / self.limit
-
     def within(self) -> np.ndarray:
         """The distances of the training images that are kept to the others of them, (images,)."""
-        return self._distances(self.bank.astype(np.float64), 1)
-
-    def _distances(self, values: np.ndarray, skipped: int) -> np.ndarray:
-        """To the nearest but `skipped` (oneself) of the bank."""
-        bank = self.bank.astype(np.float64)
-        rank = min(NEIGHBOURS + skipped, len(bank)) - 1
-        squares, out = (bank**2).sum(axis=1), np.empty(len(values))
-        for at in range(0, len(values), AT_ONCE):
-            some = values[at : at + AT_ONCE]
-            both = (some**2).sum(axis=1)[:, None] + squares - 2 * some @ bank.T
-            out[at : at + AT_ONCE] = np.partition(both, rank, axis=1)[:, rank]
-        return np.sqrt(np.maximum(out, 0))
+        return self.distances(self.bank.astype(np.float64), 1)
 
     def write(self, folder: Path) -> None:
         """Write it beside the network; equal ones are equal files."""
@@ -88,21 +63,12 @@ class Unlike:
 def read(folder: Path) -> Unlike | None:
     """What `Unlike.write` wrote; None where there is none, as beside networks of older studies.
     Raises UserError where it is damaged."""
-    path = folder / FILE
-    if not path.exists():
-        return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            made = Unlike(
-                arrays["centre"], arrays["spread"], arrays["bank"], float(arrays["limit"])
-            )
-        sound = made.bank.ndim == 2 and len(made.bank) > 0 and made.limit > 0
-        shapes = {made.centre.shape, made.spread.shape, made.bank.shape[1:]}
-        if not sound or len(shapes) > 1 or not (made.spread > 0).all():
-            raise ValueError(f"bank {made.bank.shape}, limit {made.limit}")
-    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: does not say what training images are like ({error})") from None
-    return made
+        return Unlike.read(folder / FILE)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 class HeldOut(NamedTuple):
@@ -140,24 +106,13 @@ def _some(images: np.ndarray, which: np.ndarray, seed: int) -> np.ndarray:
 
 
 def features(net: keras.Model) -> Features:
-    """What makes features, float32 (n, features), of uint8 images (n, height, width, channels), n
-    at least 1, in inference mode.
-
-    Of each size that maps have in the network those of the last activation count.
-    """
-    import keras
+    """What makes features of uint8 images (n, height, width, channels), n at least 1, in inference
+    mode: those of `cnnlab.likeness.features`."""
     import tensorflow as tf
 
     from cnnlab.train.input import at_once
 
-    parts = []
-    for maps in _maps(net):
-        values = keras.ops.cast(maps, "float32")
-        parts += [keras.ops.mean(values, (1, 2)), keras.ops.std(values, (1, 2))]
-    last = keras.ops.cast(net.layers[-1].input, "float32")
-    parts.append(keras.ops.reshape(last, (-1, int(np.prod(last.shape[1:])))))
-    whole = keras.Model(net.inputs, keras.ops.concatenate(parts, axis=1))
-    shape = net.inputs[0].shape[1:]
+    whole, shape = likeness.features(net), net.inputs[0].shape[1:]
     answer = tf.function(
         lambda batch: whole([tf.cast(batch, "float32")], training=False),
         input_signature=[tf.TensorSpec([None, *shape], tf.uint8)],
@@ -169,19 +124,3 @@ def features(net: keras.Model) -> Features:
         return np.concatenate([answer(tf.constant(batch)).numpy() for batch in batches])
 
     return made
-
-
-def _maps(net: keras.Model) -> list[keras.KerasTensor]:
-    """Of each size the maps of the last layer that activates, from bottom to top; of one pixel
-    none, and of networks without such layers none."""
-    from keras import activations, layers
-
-    kinds = (layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.ELU)
-    last: dict[tuple[int, int], keras.KerasTensor] = {}
-    for layer in net.layers:
-        linear = getattr(layer, "activation", activations.linear) in (None, activations.linear)
-        if isinstance(layer, kinds) or not linear:
-            maps = layer.output
-            if len(maps.shape) == 4 and None not in maps.shape[1:] and maps.shape[1:3] != (1, 1):
-                last[maps.shape[1:3]] = maps
-    return list(last.values())

@@ -54,8 +54,6 @@ def main() -> None:
     if flips and flips.used:
         outcomes = both
     calibration = calibrate(outcomes, groups, final.coverage)
-    answering = records.Answering(calibration.temperature, bool(flips and flips.used))
-    done = run_observed(job, paths.MODELS, execution, study, "final", answering=answering)
     usage = Usage(
         chosen["name"],
         list(dev.classes),
@@ -63,17 +61,26 @@ def main() -> None:
         data.resize,
         data.bad.megapixels,
         pool.scale(dev.folder),
-        answering.temperature,
-        answering.flips,
+        calibration.temperature,
+        bool(flips and flips.used),
         final.coverage,
         calibration.least,
         final.false_alarms,
     )
+    done = run_observed(
+        job,
+        paths.MODELS,
+        execution,
+        study,
+        "final",
+        answering=usage.answering,
+        beside=lambda: _learn_unlike(chosen["name"], dev, final.false_alarms, seed),
+    )
     usage.write(paths.MODELS)
     network = records.load_model(paths.MODELS / records.MODEL)
-    alarms = _unlike(network, chosen["name"], dev, test, final.false_alarms, seed)
+    alarms = _alarms(network, test)
     test = replace(test, classes=dev.classes)
-    raw = probabilities(network, test.images, answering.flips)
+    raw = probabilities(network, test.images, usage.flips)
     predicted = usage.believed(raw)
     judged = judge(
         test.labels,
@@ -99,7 +106,7 @@ def main() -> None:
     paths.FINAL_REPORT.write_text(section)
     card = report.card(study, chosen, recipe, dev, done[0], section, final, trust, backbone)
     paths.MODEL_CARD.write_text(card)
-    with tracking.Run(study, "final", "final", tracking.mark(done, answering)) as parent:
+    with tracking.Run(study, "final", "final", tracking.mark(done, usage.answering)) as parent:
         more = {"covered": trust.after.covered, "set_size": trust.after.size, "unlike": alarms}
         parent.judged({k: v for k, v in (facts | more).items() if k != "recommended"})
         parent.attach([*files, paths.MODEL_CARD], "final")
@@ -145,18 +152,25 @@ def _worth(labels, probabilities, least: float) -> Worth:
     return worth(labels, probabilities, sets(probabilities, least))
 
 
-def _unlike(network, name: str, dev: pool.Pool, test: pool.Pool, alarms: float, seed: int) -> float:
-    """Write what training images are like beside the network; returns the share of test images that
-    are called unlike them. The network of the variant's first trial says what is usual."""
+def _learn_unlike(name: str, dev: pool.Pool, alarms: float, seed: int) -> None:
+    """Write what training images are like beside the final network. The network of the variant's
+    first trial says what is usual."""
     from cnnlab.train import unlike
 
+    network = records.load_model(paths.MODELS / records.MODEL)
     runs = paths.RUNS / name
     first = records.read(runs, Trial(name, 0, 0, 0).key)
     held = np.isin(dev.manifest["image_id"], first.image_id)
     other = unlike.HeldOut(records.load_model(runs / records.MODEL), held)
     made = unlike.learn(network, dev.images, other, alarms, derive(seed, "unlike"))
     made.write(paths.MODELS)
-    scores = made.scores(unlike.features(network)(test.images))
+
+
+def _alarms(network, test: pool.Pool) -> float:
+    """The share of test images that are called unlike the training images."""
+    from cnnlab.train import unlike
+
+    scores = unlike.read(paths.MODELS).scores(unlike.features(network)(test.images))
     return float(np.mean(scores > 1))
 
 
