@@ -8,6 +8,7 @@ import pytest
 from cnnlab.compare.tables import EFFECT_COLUMNS
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.report import cards
+from tests import made_up
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +33,7 @@ def effect(**changes):
     row = dict.fromkeys(EFFECT_COLUMNS, 0) | dict.fromkeys(numbers, 0.5)
     row |= {"metric": "accuracy", "technique": "dropout", "kind": "main", "why": "", "aliases": ""}
     row |= {"effect": 0.021, "low": 0.011, "high": 0.031, "verdict": "helps", "plus": "a"}
+    row |= {"approximate": False}
     return row | {"minus": "b"} | changes
 
 
@@ -46,6 +48,8 @@ def clone(tmp_path):
     held = [{"technique": "dropout", "kind": "main", "holds": "not shown"}]
     pd.DataFrame(held).to_csv(reports / "compare/mechanisms.csv", index=False)
     (reports / "report.md").write_text("# pets: a study\n")
+    text = made_up.FILE.read_text().replace("confidence: 0.95", "confidence: 0.9")
+    (tmp_path / "params.yaml").write_text(text)
     old = tmp_path / "studies/old/reports"
     old.mkdir(parents=True)
     old_row = {k: v for k, v in effect().items() if k not in ("why", "look")}
@@ -68,13 +72,46 @@ def test_a_card_holds_effects_with_intervals_and_says_which_studies_it_leaves_ou
 
 def test_a_card_without_effects_says_so_and_an_effect_that_cannot_be_told_too(clone):
     made = cards.pages(clone)
-    assert "In none of the committed studies." in made["zoom.md"]
+    assert "Its effect was measured in none of the committed studies." in made["zoom.md"]
     assert "cannot be told: " in made["l2.md"]
     assert "those of [shift](shift.md), or left out" in made["augment.md"]
     assert "It has no hyperparameters." in made["blur_pool.md"]
     assert "`true`, `false`" in made["flip.md"] and "`fixed`, `learning`" in made["finetune.md"]
     assert "whole numbers, ≥ 1, ≤ 8" in made["randaugment.md"]
     assert "It is a start" in made["freeze.md"] and "It claims nothing." in made["placebo.md"]
+
+
+def test_effects_with_a_start_of_starts_against_each_other_and_of_the_placebo_are_on_cards(clone):
+    rows = [
+        effect(),
+        effect(kind="alone", approximate=True),
+        effect(kind="alone", technique="dropout with freeze"),
+        effect(kind="removed"),
+        effect(kind="start", technique="freeze - untrained"),
+        effect(kind="placebo", technique="placebo"),
+        effect(kind="interaction", technique="dropout × freeze"),
+    ]
+    pd.DataFrame(rows).to_csv(clone / "reports/ablation.csv", index=False)
+    held = [("yes", "main"), ("no", "main"), ("no", "alone"), ("no", "alone")]
+    held = [{"technique": "dropout", "kind": kind, "holds": holds} for holds, kind in held]
+    pd.DataFrame(held).to_csv(clone / "reports/compare/mechanisms.csv", index=False)
+    made = cards.pages(clone)
+
+    def told(name):
+        lines = [line for line in made[f"{name}.md"].splitlines() if line.startswith("| [pets]")]
+        return [line.split(" | ")[1:] for line in lines]
+
+    said = "helps: +2.1 [1.1, 3.1] points of accuracy"
+    assert told("dropout") == [
+        ["Main effects", said, "yes; no |"],
+        ["Added to the baseline, without a start", f"{said} (approximate)", "no |"],
+        ["Added to the baseline, with freeze", said, "– |"],
+        ["Lost when removed from the full recipe", said, "– |"],
+    ]
+    start = [["How training starts, freeze - untrained", said, "– |"]]
+    assert told("freeze") == told("untrained") == start
+    assert told("placebo") == [["Placebo", said, "– |"]]
+    assert "*interval*: at 90%." in made["dropout.md"] and "*interval*" not in made["zoom.md"]
 
 
 def test_the_index_has_a_row_a_technique(clone):

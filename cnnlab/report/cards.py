@@ -18,7 +18,7 @@ from types import ModuleType
 
 from pydantic import BaseModel
 
-from cnnlab import report
+from cnnlab import params, report
 from cnnlab.compare.designs import KINDS
 from cnnlab.compare.mechanisms import QUANTITIES, claims
 from cnnlab.compare.tables import EFFECT_COLUMNS
@@ -29,7 +29,7 @@ FOLDER = Path("docs/techniques")
 INDEX = "README.md"
 MADE = "<!-- made by `make cards` from {} and the committed studies: change those -->"
 SECTIONS = ("Mechanism", "Sensible", "Goes badly with", "Cost")
-SHOWN = ("main", "start", "alone", "removed")  # kinds of effect, in the order of the card
+SHOWN = ("main", "start", "alone", "removed", "placebo")  # kinds of effect, in the card's order
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -42,6 +42,7 @@ class Study:
     words: Words
     effects: list[dict]
     mechanisms: list[dict]
+    confidence: float  # of the intervals
 
     @classmethod
     def read(cls, root: Path, reports: Path) -> Study | None:
@@ -58,12 +59,41 @@ class Study:
             words=Words(metric=metric, estimate="crossed", repeats=1),
             effects=effects[effects["metric"] == metric].to_dict("records"),
             mechanisms=report.read_table(mechanisms).to_dict("records"),
+            confidence=params.read(reports.with_name("params.yaml")).compare.confidence,
         )
 
     def of(self, technique: str) -> list[dict]:
-        """Its effects, in the order of `SHOWN`."""
-        rows = [r for r in self.effects if r["technique"] == technique and r["kind"] in SHOWN]
+        """Its effects, in the order of `SHOWN`: where variants begin at a backbone too (`augment
+        with freeze`), and of a start against each other one (`freeze - untrained`)."""
+        rows = [r for r in self.effects if r["kind"] in SHOWN and technique in _told(r)]
         return sorted(rows, key=lambda row: SHOWN.index(row["kind"]))
+
+    def question(self, row: dict) -> str:
+        """What an effect answers, and in whose company."""
+        what, _, start = row["technique"].partition(" with ")
+        heading = KINDS[row["kind"]].partition(":")[0]
+        if start:
+            return f"{heading}, with {start}"
+        if len(_told(row)) > 1:
+            return f"{heading}, {what}"
+        others = (r["technique"] for r in self.effects if r["kind"] == row["kind"])
+        split = any(name.startswith(f"{what} with ") for name in others)
+        return f"{heading}, without a start" if split else heading
+
+    def cell(self, row: dict, unit: str = "") -> str:
+        """The answer with its numbers."""
+        return f"{self.words.cell(row)}{unit}{' (approximate)' * bool(row['approximate'])}"
+
+    def shown(self, row: dict) -> str:
+        """Whether what the technique claims was shown, claim by claim where they differ."""
+        same = [(row["technique"], row["kind"])]
+        held = [m["holds"] for m in self.mechanisms if (m["technique"], m["kind"]) in same]
+        return "; ".join(held if len(set(held)) > 1 else held[:1]) or "–"
+
+
+def _told(row: dict) -> list[str]:
+    """The techniques whose effect it is."""
+    return row["technique"].partition(" with ")[0].split(" - ")
 
 
 def studies(root: Path) -> tuple[list[Study], list[str]]:
@@ -138,16 +168,19 @@ def _quantity(name: str) -> str:
 
 def _measured(name: str, measured: list[Study]) -> list[str]:
     lines = ["| study | question | effect [interval] | claim |", "|---|---|---|---|"]
+    levels = set()
     for study in measured:
-        held = {r["kind"]: r["holds"] for r in study.mechanisms if r["technique"] == name}
         link = f"[{study.name}](../../{study.folder}/report.md)"
         for row in study.of(name):
-            question = KINDS[row["kind"]].partition(":")[0]
-            cell = f"{study.words.cell(row)} {study.words.m.step} of {study.words.m.title}"
-            lines.append(f"| {link} | {question} | {cell} | {held.get(row['kind'], '–')} |")
-    if len(lines) == 2:
-        return ["In none of the committed studies."]
-    return [*lines, "", "*claim*: whether what it claims was shown there: yes, no, or not shown."]
+            unit = f" {study.words.m.step} of {study.words.m.title}"
+            cells = (link, study.question(row), study.cell(row, unit), study.shown(row))
+            lines.append(f"| {' | '.join(cells)} |")
+            levels.add(f"{study.confidence:.0%}")
+    if not levels:
+        return ["Its effect was measured in none of the committed studies."]
+    said = f"*interval*: at {' or '.join(sorted(levels))}. "
+    said += "*claim*: whether what it claims was shown there: yes, no, or not shown."
+    return [*lines, "", said]
 
 
 def _without(left_out: list[str]) -> str:
@@ -165,7 +198,8 @@ def index(measured: list[Study], left_out: list[str]) -> str:
         "",
         "One card each: what it does, sensible hyperparameters, what it goes badly with, what it "
         "costs, and what it did in the committed studies. Below: its effect there on average over "
-        "having the others or not (of a start: over the techniques).",
+        "having the others or not (of a start: over the techniques), or, where that was not "
+        "measured, added to the baseline.",
         "",
         f"| | what it does | {' | '.join(heads)} |" if heads else "| | what it does |",
         "|---|---|" + "---|" * len(heads),
@@ -175,7 +209,7 @@ def index(measured: list[Study], left_out: list[str]) -> str:
         cells = [f"[{name}]({name}.md)", what]
         for study in measured:
             first = study.of(name)[:1]
-            cells.append(study.words.cell(first[0]) if first else "")
+            cells.append(study.cell(first[0]) if first else "")
         lines.append(f"| {' | '.join(cells)} |")
     if left_out:
         lines += ["", _without(left_out)]
