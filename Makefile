@@ -46,7 +46,7 @@ try: $(READY)  ## all of the study on few images, two variants and two folds, wi
 screen: $(READY)  ## the first look alone, within minutes, where variants begin at a backbone
 	@$(STUDIED)
 	@cmp -s dvc.yaml $(call given,STUDY)/dvc.yaml || cp dvc.yaml $(call given,STUDY)/dvc.yaml
-	cd $(call given,STUDY) && $(SCM); python -m stages.check && dvc repro screen
+	cd $(call given,STUDY) && $(SCM); python -m stages.check && dvc repro describe screen
 
 design: $(READY)  ## write the variants of params.yaml's design into it, and say what they tell and cost
 	@$(STUDIED)

@@ -126,10 +126,10 @@ class Plan:
 
     @property
     def per_class(self) -> list[int]:
-        """Smaller training sets, images per class."""
+        """Smaller training sets, images per class; with three of them growth may have a floor."""
         rarest = min(self.dev_per_class or self.distinct, self.distinct)
         train = rarest * (self.k - 1) // self.k
-        sizes = [train // 4, train // 2]
+        sizes = [train // 8, train // 4, train // 2]
         return [size for size in sizes if size >= 5] if self.curve else []
 
     def epochs(self, start: str) -> int:

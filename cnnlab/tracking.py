@@ -38,6 +38,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import filelock
@@ -183,6 +184,7 @@ class Run:
         self._study, self._name = study, name
         self._writer, self._shared = writer or Writer(), writer is not None
         self._live: dict[str, _Live] = {}  # by trial key
+        self._added = False  # whether something was logged of a trial that was not there before
         self._monitor: Any = None  # of the machine, while a trial runs
 
     def __enter__(self) -> Run:
@@ -244,6 +246,7 @@ class Run:
         """Show an epoch of a trial that is running; batched, so up to `BATCH_SECONDS` late."""
         if trial.key in self._logged:
             return
+        self._added = True
         if self._monitor is None:
             if self._run.info.status != RUNNING:  # else the monitor would end at once
                 self._client.update_run(self._id, status=RUNNING)
@@ -276,6 +279,7 @@ class Run:
         self._client.log_batch(live.run_id, params=params)
         self._client.set_terminated(live.run_id)
         self._logged.add(trial.key)
+        self._added = True
 
     @_later
     def diverged(self, diverged: Diverged) -> None:
@@ -331,14 +335,19 @@ class Run:
         """Log the metrics of all records together; end it. `model`: a saved network, which is
         logged with its signature, see `cnnlab.logged`; None: none is. `answering`: how it
         answers; with `false_alarms` what it takes for the score lies beside it."""
-        values = summary(done, pool.groups)
-        self._log(values)
-        note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))
-        self._client.set_tag(self._id, NOTE, note)
+        # What is logged already is left alone, and its run as long as it was.
+        known = self._before is not None and self._before.info.status == "FINISHED"
+        known = known and not self._added
+        if not known:
+            values = summary(done, pool.groups)
+            self._log(values)
+            note = _description(self._tags["cnnlab.kind"], self._name, values, len(done))
+            self._client.set_tag(self._id, NOTE, note)
         if model and not self._client.get_run(self._id).outputs.model_outputs:
             self._log_model(model, pool, answering)
         self._end_watch()
-        self._client.set_terminated(self._id)
+        if not known:
+            self._client.set_terminated(self._id)
 
     def _log(self, values: Mapping[str, float]) -> None:
         """Log values of the run as a whole."""
@@ -419,25 +428,38 @@ class Run:
         return {pair[0]: logged[pair] for pair in marks.items() if pair in logged}
 
     @_later
-    def lead_to(self, marks: Mapping[str, str], answer: str, metric: str = "accuracy") -> None:
+    def lead_to(
+        self,
+        marks: Mapping[str, str],
+        answer: str,
+        metric: str = "accuracy",
+        scores: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    ) -> None:
         """Make this the run to begin with: what the study found, and where its runs are.
 
         `marks`: variant -> mark of its run, whose network becomes an input of this run. `answer`:
         Markdown. `metric`: the primary one, by which the page of variants is sorted, see `page`.
+        `scores`: variant -> what it scores by that, over the repeats that were added too, which its
+        run of the first ones is given; of those left out, what their runs have.
         """
         from mlflow.entities import LoggedModelInput
 
+        m = METRICS[metric]
         models, rows, runs = [], [], self._variants(marks)
         for name in marks:
             if name not in runs:
                 raise LookupError(f"no run of variant {name} is logged")
-            run_id, values = runs[name].info.run_id, runs[name].data.metrics
+            run_id, had = runs[name].info.run_id, runs[name].data.metrics
+            values = {**had, **scores.get(name, {})}
+            whole = _Live(run_id)
+            for key in sorted(key for key in values if had.get(key) != values[key]):
+                whole.add_last(key, values[key])
+            whole.write(self._client)
             models += [LoggedModelInput(m.model_id) for m in runs[name].outputs.model_outputs]
             link = f"[{name}](#/experiments/{self._experiment}/runs/{run_id})"
-            score, _ = measured_in(values)
-            rows.append((-values[score], f"| {link} | {_interval(values)} |"))
-        called = METRICS[next(iter(TASKS[task_of(metric)].MEASURED))].title
-        head = f"| variant | {called} (%), mean [{CONFIDENCE:.0%} CI] |\n|---|---|"
+            place = -values[metric] if m.higher_is_better else values[metric]
+            rows.append((place, f"| {link} | {_interval(values, metric)} |"))
+        head = f"| variant | {m.title} ({m.unit}), mean [{CONFIDENCE:.0%} CI] |\n|---|---|"
         above = fitting(answer.splitlines(), LONGEST // 2, "\n", "- and {} more") + f"\n\n{head}\n"
         best_first = [row for _, row in sorted(rows)]
         table = fitting(best_first, LONGEST - len(above), "\n", "| and {} more | |")
@@ -447,7 +469,8 @@ class Run:
         self._client.set_experiment_tag(self._experiment, f"{VIEW}.{VARIANTS}", _view(metric))
         if not self._client.get_run(self._id).inputs.model_inputs:
             self._client.log_inputs(self._id, models=models)
-        self._client.set_terminated(self._id)
+        if self._client.get_run(self._id).info.status != "FINISHED":
+            self._client.set_terminated(self._id)
 
     @_later
     def headline(
@@ -552,8 +575,8 @@ def _connect(study: str) -> tuple[MlflowClient, str]:
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             number = experiment.experiment_id
             raise LookupError(
-                f"the experiment {study!r} was deleted; `mlflow experiments restore "
-                f"--experiment-id {number}` brings it back"
+                f"the experiment {study!r} was deleted; `MLFLOW_TRACKING_URI={store()} mlflow "
+                f"experiments restore --experiment-id {number}` brings it back"
             )
         if experiment is not None:
             return client, experiment.experiment_id
@@ -623,7 +646,11 @@ def _view(metric: str) -> str:
         "searchFilter": "tags.`cnnlab.kind` = 'variant'",
         "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": not METRICS[metric].higher_is_better,
-        "selectedColumns": [f"metrics.`{name}`" for name in columns] + ["params.`trials`"],
+        "selectedColumns": [
+            *(f"metrics.`{name}`" for name in columns),
+            "params.`trials`",
+            "tags.`dvc_exp`",
+        ],
         "viewMaximized": True,
     }
     return json.dumps(state)
@@ -709,17 +736,18 @@ def _description(kind: str, name: str, values: Mapping[str, float], trials: int)
     kind = {"decide": "Further repeats of", "screen": "Screening of"}.get(kind, kind.capitalize())
     if not any(f"train_{metric}" in values for metric in values):  # no image was held out
         return f"{kind} **{name}**: trained on all images that it is given; none was held out."
-    called = METRICS[measured_in(values)[0]].title
-    return f"{kind} **{name}**: {called} {_interval(values)} % over {trials} trials, out of fold."
-
-
-def _interval(values: Mapping[str, float]) -> str:
-    """The mean score of a summary in percent, with its interval where it has one."""
     score, _ = measured_in(values)
-    text = f"{100 * values[score]:.1f}"
-    if f"{score}_low" in values:
-        low, high = (100 * values[f"{score}_{end}"] for end in ("low", "high"))
-        text += f" [{low:.1f}, {high:.1f}]"
+    what = f"{METRICS[score].title} {_interval(values, score)} %"
+    return f"{kind} **{name}**: {what} over {trials} trials, out of fold."
+
+
+def _interval(values: Mapping[str, float], metric: str) -> str:
+    """The mean score of a summary in the metric's unit, with its interval where it has one."""
+    m = METRICS[metric]
+    text = m.plain(values[metric])
+    if f"{metric}_low" in values:
+        low, high = (m.plain(values[f"{metric}_{end}"]) for end in ("low", "high"))
+        text += f" [{low}, {high}]"
     return text
 
 

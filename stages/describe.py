@@ -117,7 +117,9 @@ def _draw(dev: pool.Pool, table: pd.DataFrame, of_code) -> list[tuple[str, str]]
         n = len(rows)
         images = plural(n, "image") if code not in of_code else f"{n} class{'es' * (n > 1)}"
         title = f"{code} {about.name} ({images})"
-        note = f"below each image: its class, and {about.unit}"
+        measured = about.unit != "none"
+        also = f", and {about.unit}" if measured else "; twins come one after the other"
+        note = f"below each image: its class{also}"
         if code in of_code:
             blocks = _beside(dev, rows["label"].iloc[0], of_code[code])
             what = about.name.removeprefix("shortcut: ").removesuffix(" predicts the label")

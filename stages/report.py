@@ -62,8 +62,9 @@ def main() -> None:
     single.write_text(html.render(facts, figures, explorer, _losses(), paths.REPORTS))
     marks = tracking.shown()
     with tracking.Run(study, "study", study, tracking.digest(marks.values())) as run:
-        run.lead_to(marks, facts["answer"], options.metric)
-        run.headline(*_headline(options, folds, recipes, data))
+        scores = _scores(options)
+        run.lead_to(marks, facts["answer"], options.metric, scores)
+        run.headline(*_headline(options, scores, folds, recipes, data))
         run.attach([page, single, paths.REPORTS / "ablation.csv"], "report")
         run.show(marks, paths.DRAWN)
 
@@ -76,17 +77,22 @@ def _model_card(final: str) -> str:
     return report.included(paths.MODEL_CARD.read_text().replace(final, above))
 
 
-def _headline(options, folds, recipes, data) -> tuple[str, dict, dict]:
+def _scores(options) -> dict[str, dict[str, float]]:
+    """What MLflow shows of each variant by the primary metric; intervals where they are those that
+    it calls so."""
+    table = report.read_table(paths.COMPARE / "ablation_scores.csv").set_index("name")
+    ends = ("low", "high", "sd") if options.confidence == tracking.CONFIDENCE else ()
+    wanted = (options.metric, *(f"{options.metric}_{end}" for end in ends))
+    return table[[name for name in wanted if name in table]].to_dict("index")
+
+
+def _headline(options, scores, folds, recipes, data) -> tuple[str, dict, dict]:
     """What MLflow shows of the study itself: its recommended variant, numbers and params."""
     name = recommended(paths.RECOMMENDED)
-    scores = report.read_table(paths.COMPARE / "ablation_scores.csv").set_index("name")
     facts = json.loads((paths.REPORTS / "ablation.json").read_text())
     file = paths.FINAL / "metrics.csv"
     test = report.read_table(file).set_index("metric")["value"].to_dict() if file.exists() else {}
-    metrics = {options.metric: float(scores.loc[name, options.metric])}
-    for column in (f"{options.metric}_{end}" for end in ("low", "high", "sd")):
-        if column in scores and options.confidence == tracking.CONFIDENCE:
-            metrics[column] = float(scores.loc[name, column])
+    metrics = dict(scores[name])
     metrics |= {f"effect_{k}": v for k, v in facts.get("effect", {}).items()}
     metrics |= {f"test_{metric}": value for metric, value in test.items()}
     settings = {

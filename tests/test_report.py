@@ -150,7 +150,8 @@ def test_effects_are_signed_with_a_true_minus():
 def test_the_answer_tells_what_answers_first_decided_ones_first():
     main = EFFECTS.assign(kind="main")
     together = EFFECTS.tail(1).assign(kind="together", technique="all techniques")
-    starts = EFFECTS.tail(1).assign(kind="start", technique="finetune - freeze")
+    sides = {"plus": "finetune finetune-a", "minus": "freeze freeze-a"}
+    starts = EFFECTS.tail(1).assign(kind="start", technique="finetune - freeze", **sides)
     every = pd.concat([main, EFFECTS, together, starts])
     text = report.answer(SCORES, every, OURS, "worst", NONE_FAILED)
     assert text.splitlines()[0] == "What each technique does to accuracy on these images (points):"
@@ -601,7 +602,7 @@ def test_sizes_are_a_table_and_said_in_words():
 
 
 GROWN = {"images": 320, "gain": 0.021, "gain_low": 0.009, "gain_high": 0.03, "why": ""}
-GROWN |= {"doubled": 0.946, "doubled_low": 0.92, "doubled_high": 0.963, "minus": ""}
+GROWN |= {"sizes": 4, "doubled": 0.946, "doubled_low": 0.92, "doubled_high": 0.963, "minus": ""}
 MORE = "with twice the images (640) expect +2.1 [0.9, 3.0] points, to 94.6 [92.0, 96.3] % as a "
 MORE += "study of them would measure (95% prediction interval)."
 INF = float("inf")
@@ -629,6 +630,15 @@ def test_what_more_images_bring_is_said_without_silly_numbers(ends, words):
     assert first == f"**baseline**: {MORE}"
     assert second.startswith("**augment** ") and second.endswith(f"{words}; {MORE}")
     assert "inf" not in second
+
+
+def test_where_no_floor_could_be_fitted_the_gain_is_the_most_that_it_may_be():
+    few, enough = (GROWN | {"variant": name, "sizes": n} for name, n in (("a", 3), ("b", 4)))
+    first, second, why = report.growing(pd.DataFrame([few, enough]), "accuracy", 0.95)
+    assert first == f"**a**: {MORE.replace('expect ', 'expect at most ')}"
+    assert second == f"**b**: {MORE}"
+    assert why.startswith("*At most*: ") and "fewer than 4 sizes" in why
+    assert len(report.growing(pd.DataFrame([enough]), "accuracy", 0.95)) == 1
 
 
 def test_where_no_curve_can_be_fitted_one_sentence_says_so():

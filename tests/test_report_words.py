@@ -328,6 +328,23 @@ def test_an_amount_is_singular_where_it_is_one(value, metric, text):
     assert words.amount(value, METRICS[metric]) == text
 
 
+def test_a_start_that_was_compared_without_techniques_is_not_said_to_be_an_average():
+    start = row(HELPS, kind="start", technique="freeze - untrained", minus="untrained")
+    alone, over = row(start, plus="freeze"), row(start, plus="freeze freeze-augment")
+    assert OURS.sentence(alone).endswith("points [2.1, 5.3], without other techniques.")
+    assert OURS.sentence(over).endswith("points [2.1, 5.3], on average over the techniques.")
+    assert OURS.clause(alone).startswith("without other techniques it helps")
+
+
+def test_an_open_pair_among_open_techniques_has_a_clause_of_its_own():
+    names = ("dropout", "finetune - freeze", "augment")
+    opening = OURS.opening([row(technique=name) for name in names])
+    assert opening == (
+        "**dropout** and **augment** are too close to call; "
+        "**finetune** against **freeze** is too close to call."
+    )
+
+
 def test_the_opening_is_one_sentence_that_says_the_unit_once():
     rows = [row(HELPS, technique="a"), row(HELPS, technique="b"), row(HURTS, technique="c")]
     rows += [row(SAME, technique="d"), row(technique="e"), row(kind="start", technique="f")]

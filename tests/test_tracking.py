@@ -225,7 +225,8 @@ def test_a_page_shows_the_variants_the_best_first(store, metric, ascending):
     assert view["orderByAsc"] is ascending
     found = store.client.search_runs([number], view["searchFilter"], ViewType.ACTIVE_ONLY)
     assert {run.data.tags["cnnlab.kind"] for run in found} == {"variant"}
-    known = {f"metrics.`{name}`" for name in found[0].data.metrics} | {"params.`trials`"}
+    known = {f"metrics.`{name}`" for name in found[0].data.metrics}
+    known |= {"params.`trials`", "tags.`dvc_exp`"}
     assert set(view["selectedColumns"]) <= known | {f"metrics.`{metric}_sd`"}
     assert tracking.page("never logged", metric) == ""
 
@@ -565,6 +566,37 @@ def test_the_study_s_run_leads_to_its_variants(store, made):
         assert [a.path for a in kept] == ["report/model.keras"]
     guide = store.client.get_experiment(experiment).tags[tracking.NOTE]
     assert "Begin here" in guide
+
+
+def test_variants_have_the_scores_of_all_repeats_and_keep_their_length(store, made):
+    """Those of `decide` too, by the primary metric, whatever it is."""
+    log_again = replace(made.trials[0], fingerprint="of another test")
+    marks = {"dropout": tracking.mark([log_again])}
+    scores = {"dropout": {"macro_f1": 0.625, "macro_f1_low": 0.5, "macro_f1_high": 0.75}}
+
+    def log():
+        with tracking.Run("score study", "variant", "dropout", marks["dropout"]) as run:
+            run.trial(log_again)
+            run.finish([log_again], made.pool)
+        with tracking.Run("score study", "study", "score study", "all of it") as run:
+            run.lead_to(marks, "Dropout it is.", "macro_f1", scores)
+        experiment = store.client.get_experiment_by_name("score study").experiment_id
+        runs = store.client.search_runs([experiment])
+        points = {
+            (run.info.run_id, name): len(store.client.get_metric_history(run.info.run_id, name))
+            for run in runs
+            for name in run.data.metrics
+        }
+        return {run.data.tags["cnnlab.kind"]: run for run in runs}, points
+
+    (first, points), (second, same) = log(), log()
+    assert points == same
+    assert scores["dropout"].items() <= first["variant"].data.metrics.items()
+    assert "macro F1 (%), mean [95% CI]" in first["study"].data.tags[tracking.NOTE]
+    assert "| 62.5 [50.0, 75.0] |" in first["study"].data.tags[tracking.NOTE]
+    assert [run.info.end_time for run in second.values()] == [
+        run.info.end_time for run in first.values()
+    ]
 
 
 def test_a_variant_that_was_never_logged_is_named(store, capfd):

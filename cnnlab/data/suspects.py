@@ -92,11 +92,12 @@ def of_sizes(
 
 
 def across_classes(manifest: pd.DataFrame, listed: pd.DataFrame) -> list[Finding]:
-    """DUP01: images of the manifest that are (nearly) the same as one with another label.
+    """DUP01: images of the manifest that are (nearly) the same as one with another label, each
+    once.
 
     `listed`: data/prepared/findings.csv. Twins come one after the other.
     """
-    found = []
+    said: dict[str, list[str]] = {}
     row_of = {source: row for row, source in enumerate(manifest["source"])}
     conflicts = listed[listed["what"].str.endswith(duplicates.CONFLICT)]
     for what, one, done in zip(*(conflicts[c] for c in ("what", "where", "done")), strict=True):
@@ -106,8 +107,11 @@ def across_classes(manifest: pd.DataFrame, listed: pd.DataFrame) -> list[Finding
             if source in row_of:
                 label = manifest["label"][row_of[twin]] if twin in row_of else "otherwise"
                 text = f"{kind} of {twin}, which is labelled {label}"
-                found.append(_finding("DUP01", manifest, row_of[source], None, None, text))
-    return list(dict.fromkeys(found))
+                said.setdefault(source, []).append(text)
+    return [
+        _finding("DUP01", manifest, row_of[source], None, None, "; ".join(dict.fromkeys(texts)))
+        for source, texts in said.items()
+    ]
 
 
 def _finding(code, manifest, row, value, limit, text) -> Finding:

@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from cnnlab.compare.growth import SIZES_WITH_FLOOR
 from cnnlab.compare.mechanisms import QUANTITIES
 from cnnlab.compare.metrics import METRICS, task_of
 from cnnlab.compare.sizes import overtakes
@@ -20,6 +21,7 @@ from cnnlab.compare.tables import watched
 from cnnlab.metric import Metric, percent, plain
 from cnnlab.metric import signed as signed_of
 from cnnlab.report.words import (
+    ALONE,
     HELPS,
     HURTS,
     ORDER,
@@ -31,6 +33,7 @@ from cnnlab.report.words import (
     effect,
     estimate,
     headlines,
+    measured_on,
     plural,
     rounded,
     shortened,
@@ -227,6 +230,7 @@ def growing(growth: pd.DataFrame, metric: str, confidence: float) -> list[str]:
     whys = {row["why"] for row in rows}
     if len(whys) == 1 and "" not in whys:  # the same of all
         return [f"What more images would bring cannot be told: {whys.pop()}."]
+    no_floor = False
     for row in rows:
         name = f"**{row['variant']}**"
         if row["why"]:
@@ -234,10 +238,19 @@ def growing(growth: pd.DataFrame, metric: str, confidence: float) -> list[str]:
             continue
         worth = ":" if row["minus"] == "" else f" {_worth(row)};"
         gain = {"effect": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
+        few = int(row["sizes"]) < SIZES_WITH_FLOOR
+        no_floor |= few
+        more = f"{'at most ' * few}{effect(gain, m)} {m.step}"
         lines.append(
             f"{name}{worth} with twice the images ({2 * int(row['images'])}) expect "
-            f"{effect(gain, m)} {m.step}, to {estimate(row, 'doubled', m)} {m.unit} "
-            f"as a study of them would measure ({percent(confidence)} prediction interval)."
+            f"{more}, to {estimate(row, 'doubled', m)} {m.unit} as a study of them would measure "
+            f"({percent(confidence)} prediction interval)."
+        )
+    if no_floor:
+        lines.append(
+            "*At most*: as if with ever more images no error were left. How much would be left, "
+            f"fewer than {SIZES_WITH_FLOOR} sizes do not tell, and no interval here holds it; one "
+            "more under `sizes.per_class` lets it be estimated."
         )
     return lines
 
@@ -280,6 +293,7 @@ def effects_table(effects: pd.DataFrame, words: Words, confidence: float) -> str
     ordered = best_first(effects, "effect", m).to_dict("records")
     for row in sorted(ordered, key=lambda row: row["kind"] == "placebo"):
         name = PLACEBO if row["kind"] == "placebo" else f"**{row['technique']}**"
+        name += f": {ALONE}" if measured_on(row) == ALONE else ""
         wide = bounds(row, m, "_all") if row["low_all"] < row["high_all"] else "–"
         lines.append(
             f"| {name} | {effect(row, m)} | {wide} | {_p(row['p'])} | {_p(row['p_holm'])} "

@@ -34,6 +34,10 @@ from cnnlab.report import alt, blocks, described, put
 HERE = Path(__file__).parent
 MOST_LOSSES = 2000  # images of the table of losses: a page of some megabytes
 THUMBNAIL = 48  # pixels
+# Figures whose colours dark pages leave alone among drawings, and drawings among pictures.
+PHOTOGRAPHS = ("sides_", "extremes", "boxes")
+DRAWINGS = {("inside", "changes.png"), ("figures", "errors.png")}
+DRAWINGS |= {("figures", "precision_recall.png")}
 # Links to pages that are on this one too -> ids there.
 INSIDE = {"report.md": "main", "data.md": "data", "model_card.md": "model-card"}
 INTERVAL = re.compile(r" ?\[[−+]?[\d.]+, [−+]?[\d.]+\]")  # stays on one line
@@ -153,8 +157,8 @@ class _Images:
         """An image of a figure's width; of class `lines` where it has no photograph, kernel or map
         in it, so that dark pages may turn its colours."""
         folder, name = path.parts[-2:]
-        lines = folder in ("compare", "curves", "final") and not name.startswith("sides_")
-        chart = " lines" if lines or (folder, name) == ("inside", "changes.png") else ""
+        lines = folder in ("compare", "curves", "final") and not name.startswith(PHOTOGRAPHS)
+        chart = " lines" if lines or (folder, name) in DRAWINGS else ""
         return Markup('<span class="figure{}">{}</span>').format(chart, self.image(path, text))
 
     def put_into(self, page: str) -> str:

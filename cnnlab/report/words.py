@@ -31,6 +31,7 @@ PHRASES = {  # what an effect of each kind is measured on
     "pair": "",
     "placebo": "only seeds differ",
 }
+ALONE = "without other techniques"  # of a start that was compared so, and not over the techniques
 COMPANY = " × the others"  # ends the name of the interaction of a technique with all others
 
 Row = Mapping
@@ -64,7 +65,7 @@ class Words:
         if row["kind"] == "interaction":
             return self.interaction(row)
         name, verdict, looks = _subject(row), row["verdict"], self._looks(row)
-        phrase = PHRASES[row["kind"]] and f", {PHRASES[row['kind']]}"
+        phrase = measured_on(row) and f", {measured_on(row)}"
         aside = "" if row["kind"] == "main" else phrase  # it goes without saying
         if row["why"]:
             text = f"{name}{aside}: cannot be told: {row['why']}"
@@ -80,7 +81,7 @@ class Words:
 
     def clause(self, row: Row) -> str:
         """The answer as a part of a sentence, of an "it" that is named before."""
-        phrase, verdict, looks = PHRASES[row["kind"]], row["verdict"], self._looks(row)
+        phrase, verdict, looks = measured_on(row), row["verdict"], self._looks(row)
         if row["why"]:
             return f"{phrase} it cannot be told: {row['why']}"
         if verdict in (HELPS, HURTS):
@@ -129,13 +130,16 @@ class Words:
         ):
             decided = verdict in (HELPS, HURTS)
             of_verdict = [row for row in rows if row["verdict"] == verdict and not row["why"]]
-            pairs = [row for row in of_verdict if decided and _pair(row)[1]]
+            pairs = [row for row in of_verdict if _pair(row)[1]]
             singles = [row for row in of_verdict if row not in pairs]
             if singles:
                 each = [f"{_subject(r)}{self._number(r) if decided else ''}" for r in singles]
                 single = len(singles) == 1 and not _several(singles[0])
                 parts.append(f"{listed(each)} {one if single else some}")
-            parts += [f"{_decided(row)}{self._number(row)}" for row in pairs]
+            parts += [
+                f"{_decided(row)}{self._number(row)}" if decided else f"{_subject(row)} {one}"
+                for row in pairs
+            ]
         for why in dict.fromkeys(row["why"] for row in rows if row["why"]):
             names = [_subject(row) for row in rows if row["why"] == why]
             parts.append(f"{listed(names)} cannot be told ({why})")
@@ -224,6 +228,12 @@ class Words:
         decided = UNDECIDED if row["verdict"] == UNDECIDED else "decided"
         repeats = plural(self.repeats + looks - 1, "repeat")
         return f"{decided} after {plural(looks, 'look')}, {repeats}"
+
+
+def measured_on(row: Row) -> str:
+    """What an effect is measured on; "" where that goes without saying."""
+    alone = row["kind"] == "start" and len(row["plus"].split()) == 1
+    return ALONE if alone else PHRASES[row["kind"]]
 
 
 def _pair(row: Row) -> tuple[str, str]:

@@ -121,3 +121,20 @@ def test_twins_with_two_labels_are_named_both():
     ]
     assert found[0].text == "near duplicate of 0.jpg, which is labelled cat"
     assert found[2].text == "duplicate of elsewhere.jpg, which is labelled otherwise"
+
+
+def test_an_image_that_is_in_two_pairs_of_twins_is_found_once():
+    images = manifest(3).assign(label=["cat", "dog", "cow"])
+    listed = pd.DataFrame(
+        [
+            ("near duplicate with another label", "1.jpg", "in one group with 0.jpg"),
+            ("duplicate with another label", "2.jpg", "in one group with 0.jpg"),
+            ("near duplicate with another label", "0.jpg", "in one group with 1.jpg"),
+        ],
+        columns=["what", "where", "done"],
+    )
+    found = suspects.across_classes(images, listed)
+    assert [f.source for f in found] == ["1.jpg", "0.jpg", "2.jpg"]
+    assert found[1].text == (
+        "near duplicate of 1.jpg, which is labelled dog; duplicate of 2.jpg, which is labelled cow"
+    )
