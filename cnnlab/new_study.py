@@ -199,20 +199,27 @@ def _learnt(found: survey.Survey, size: int, resize: str) -> timing.Learnt:
 
 
 def add_to_git(root: Path, folder: Path) -> None:
-    """Put what `create` made under Git, no images and nothing else of the user's: `dvc exp run
-    --queue -S` deletes a params.yaml that Git does not know. Where Git cannot, that is said."""
-    files = [folder / name for name in (*COPIED, ".dvc/config", params.FILE)]
+    """Commit what `create` made, no images and nothing else of the user's: `dvc exp run --queue -S`
+    deletes a params.yaml that Git does not know, and a plain `dvc exp run` takes back what was
+    added alone. Where Git cannot, that is said."""
+    study = folder.relative_to(root)
+    files = [str(folder / name) for name in (*COPIED, ".dvc/config", params.FILE)]
+    commit = ["commit", "--quiet", "--no-verify", "--only", "-m", f"Study {study}"]
+    said = ""
     try:
-        done = subprocess.run(
-            ["git", "add", "--", *map(str, files)], cwd=root, capture_output=True, text=True
-        )
-        said = (done.stderr.strip().splitlines() or ["?"])[-1] if done.returncode else ""
+        for command in (["add"], commit):
+            done = subprocess.run(
+                ["git", *command, "--", *files], cwd=root, capture_output=True, text=True
+            )
+            if done.returncode:
+                said = (done.stderr.strip().splitlines() or ["?"])[-1]
+                break
     except OSError as error:  # no Git at all
         said = f"git: {error.strerror}"
     if said:
         print(
-            f"note: {folder.relative_to(root)} is not under Git ({said}): add it before `dvc exp "
-            "run --queue`, which deletes a params.yaml that Git does not know",
+            f"note: {study} is not committed to Git ({said}): do that before `dvc exp run`, which "
+            "deletes a params.yaml that Git does not know",
             file=sys.stderr,
         )
 

@@ -149,19 +149,27 @@ def test_a_new_study_is_under_git_and_keeps_its_params_when_an_experiment_is_que
     (root / "mine.txt").write_text("1")
     repository.run("git", "add", "mine.txt")
     (root / "unknown.txt").write_text("1")
-    before = set(repository.run("git", "diff", "--cached", "--name-only").split())
+    before = repository.run("git", "diff", "--cached", "--name-only")
     monkeypatch.chdir(root)
-    new_study.main(["queued"])
-    assert "note: " not in capsys.readouterr().err
-    folder, indexed = root / "studies/queued", set()
-    for name in repository.run("git", "diff", "--cached", "--name-only").split():
-        if name not in before:
-            indexed.add(name.removeprefix("studies/queued/"))
-    made = {*new_study.COPIED, ".dvc/config", "params.yaml"}
-    assert indexed == made and "mine.txt" in before
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    repository.run("git", "config", "user.useConfigOnly", "true")
+    new_study.main(["nobody"])
+    assert "note: studies/nobody is not committed to Git (" in capsys.readouterr().err
     repository.run("git", "config", "user.name", "t")
     repository.run("git", "config", "user.email", "t@example.org")
+    repository.run("git", "rm", "-q", "-f", "-r", "studies/nobody")
+    new_study.main(["queued"])
+    assert "note: " not in capsys.readouterr().err
+    folder = root / "studies/queued"
+    committed = repository.run("git", "show", "--name-only", "--format=", "HEAD").split()
+    made = {*new_study.COPIED, ".dvc/config", "params.yaml"}
+    assert {name.removeprefix("studies/queued/") for name in committed} == made
+    assert repository.run("git", "diff", "--cached", "--name-only") == before
     text = (folder / "params.yaml").read_text()
+    refused = ["dvc", "exp", "run", "-S", "folds.k=999"]  # unstages what is added alone
+    with pytest.raises(AssertionError, match=r"folds\.k"):
+        repository.run(*refused, study="studies/queued")
+    (folder / "params.yaml").write_text(text)
     queue = ["dvc", "exp", "run", "--queue", "-S", "train.epochs=3"]
     said = repository.run(*queue, study="studies/queued")
     assert "Queued experiment" in said
@@ -169,7 +177,9 @@ def test_a_new_study_is_under_git_and_keeps_its_params_when_an_experiment_is_que
     assert made <= {str(p.relative_to(folder)) for p in folder.rglob("*")}
     for name in ("mine.txt", "unknown.txt"):
         assert (root / name).read_text() == "1"
-    repository.run("git", "rm", "-q", "-f", "-r", "--cached", "studies/queued", "mine.txt")
+    repository.run("git", "rm", "-q", "-f", "--cached", "--ignore-unmatch", "mine.txt")
+    repository.run("git", "reset", "-q", "--soft", "HEAD~1")
+    repository.run("git", "rm", "-q", "-f", "-r", "--cached", "studies/queued")
     (root / "unknown.txt").unlink()
     shutil.rmtree(folder)
 
@@ -182,7 +192,7 @@ def test_where_git_cannot_a_study_is_made_all_the_same(clone, monkeypatch, capsy
     monkeypatch.chdir(clone)
     new_study.main(["photos"])
     said = capsys.readouterr()
-    assert "note: studies/photos is not under Git (" in said.err
+    assert "note: studies/photos is not committed to Git (" in said.err
     assert "studies/photos is ready" in said.out
 
 
