@@ -51,8 +51,9 @@ def write_folder(
     from mlflow.types.schema import Array, Object, Property
     from mlflow.utils import requirements_utils
 
-    # MLflow's own refusal of another shape quotes all of the input: `served` refuses it instead.
-    free = (-1,) * example.ndim
+    # MLflow's own refusal of another shape or type quotes all of the input. Of this one type it
+    # refuses nothing, and `served` does.
+    anything = TensorSpec(np.dtype("O"), (-1,), "images")
     about = {
         "classes": list(classes),
         "shape": list(example.shape[1:]),
@@ -105,7 +106,7 @@ def write_folder(
             code_paths=[code],
             mlflow_model=model,
             signature=ModelSignature(
-                Schema([TensorSpec(np.dtype(np.float32), free, "images")]),  # 0..255
+                Schema([anything]),
                 Schema(outputs),
             ),
             input_example=example,

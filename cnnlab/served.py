@@ -8,6 +8,7 @@ A copy of this file lies beside each network that is logged (see `cnnlab.logged`
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ class Served:
 
         if isinstance(images, dict) and len(images) == 1:
             images = next(iter(images.values()))
-        pixels = np.asarray(images)
+        pixels = _numbers(images)
         if pixels.shape[1:] != self._shape or pixels.dtype.kind not in "fiu":
             raise _refused(pixels, self._shape)
         if pixels.size and not (pixels.min() >= 0 and pixels.max() <= 255):  # or one is no number
@@ -156,6 +157,15 @@ def _iou(one: np.ndarray, other: np.ndarray) -> float:
     return float(shared / both) if both else 0.0
 
 
+def _numbers(images: Any) -> np.ndarray:
+    """What was sent, as numbers where it is some; a server hands on objects."""
+    pixels = np.asarray(images)
+    if pixels.dtype.kind == "O":
+        with contextlib.suppress(ValueError, TypeError):  # of unequal sizes, or no numbers
+            return pixels.astype(np.float32)
+    return pixels
+
+
 def _refused(pixels: np.ndarray, shape: tuple[int, ...]) -> Exception:
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
@@ -171,7 +181,9 @@ def _refused(pixels: np.ndarray, shape: tuple[int, ...]) -> Exception:
         def message(self, text: str) -> None:
             self._message = getattr(self, "_message", text)
 
-    what = "of unequal sizes" if pixels.dtype.kind not in "fiu" else f"of shape {pixels.shape}"
+    what = f"of shape {pixels.shape}"
+    if pixels.dtype.kind not in "fiu":
+        what = "of unequal sizes, or no numbers"
     if pixels.shape[1:] == shape and pixels.dtype.kind in "fiu":
         what = f"of numbers from {pixels.min():g} to {pixels.max():g}"
     allowed = ", ".join(map(str, shape))

@@ -301,7 +301,7 @@ def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     (output,) = store.look()[0].outputs.model_outputs
     model = store.client.get_logged_model(output.model_id)
     signature = mlflow.models.get_model_info(model.model_uri).signature
-    assert signature.inputs.inputs[0].shape == (-1, -1, -1, -1)
+    assert signature.inputs.input_names() == ["images"]
     assert signature.outputs.input_names() == ["2", "9", "10"]
     images = made.pool.images[:2].astype(np.float32)
     loaded = mlflow.pyfunc.load_model(model.model_uri)
@@ -309,6 +309,8 @@ def test_the_model_has_its_signature_and_can_be_loaded(store, made):
     logits = np.asarray(records.load_model(made.model)(images, training=False))
     own = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert list(served.columns) == ["2", "9", "10"]
+    for kind in (np.uint8, np.float64, object):
+        np.testing.assert_array_equal(loaded.predict(images.astype(kind)), served)
     np.testing.assert_allclose(served, own, rtol=1e-4)
     keras_model = mlflow.tensorflow.load_model(model.model_uri)
     np.testing.assert_allclose(keras_model(images, training=False), logits, rtol=1e-5)
@@ -466,14 +468,22 @@ def test_a_server_answers_for_the_champion(store, made, workspace):
             assert row["set"] == [classes[k] for k in kept]
         how_unlike = unlike.read(home.parent).scores(unlike.features(network)(images.astype("u1")))
         np.testing.assert_allclose([row["unlike"] for row in rows], how_unlike, rtol=1e-3)
-        wrong = json.dumps({"inputs": images[:, :4].tolist()}).encode()
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            opener.open(urllib.request.Request(request.full_url, wrong, request.headers))
-        refusal = json.load(refused.value)
-        assert refused.value.code == 400 and "stack_trace" not in refusal
-        assert refusal["message"] == (
-            "images of shape (2, 4, 8, 1); allowed: (n, 8, 8, 1), numbers from 0 to 255"
-        )
+        ragged = [images[0].tolist(), images[1, :4].tolist()]
+        for wrong, what in (
+            (images[:, :4].tolist(), "of shape (2, 4, 8, 1)"),
+            (images[0].tolist(), "of shape (8, 8, 1)"),  # no list of images
+            (ragged, "of unequal sizes, or no numbers"),
+            ("cat.jpg", "of unequal sizes, or no numbers"),
+            ((0 * images - 1).tolist(), "of numbers from -1 to -1"),
+        ):
+            sent = json.dumps({"inputs": wrong}).encode()
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                opener.open(urllib.request.Request(request.full_url, sent, request.headers))
+            refusal = json.load(refused.value)
+            assert refused.value.code == 400 and "stack_trace" not in refusal
+            assert refusal["message"] == (
+                f"images {what}; allowed: (n, 8, 8, 1), numbers from 0 to 255"
+            )
         logits = np.asarray(network(images, training=False))
         own = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(shares, own, rtol=1e-4)
