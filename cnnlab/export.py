@@ -17,7 +17,6 @@ import contextlib
 import importlib.util
 import io
 import json
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -103,11 +102,12 @@ def _answering(about: usage.Usage, network: keras.Model) -> tuple[keras.Model, s
 
 
 def _write_usage(about: usage.Usage, own: Path, file: Path) -> None:
-    """Copy the study's `own`; where the network gives no probabilities, it says what besides."""
-    shutil.copyfile(own, file)
-    if gives := TASKS[about.task].LOGITS:
-        facts = json.loads(own.read_text()) | {"gives": gives}
-        file.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    """Write the study's `own` as it is of what is exported: whose probabilities are calibrated
+    already, or which gives none, and says what."""
+    gives = TASKS[about.task].LOGITS
+    changed = {"gives": gives} if gives else {"temperature": 1.0, "flips": False}
+    facts = json.loads(own.read_text()) | changed
+    file.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
 def export(

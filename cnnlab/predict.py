@@ -289,7 +289,7 @@ def _show(console: Console, ask: _Network, answers: Answers, most: int, images: 
         if warning := answers.warning(i):
             console.print(Text(f"warning: {warning}", "yellow"))
         elif answers.sets and len(answers.sets[i]) > 1:
-            coverage = f"{ask.about.coverage:g} of such sets hold the true class"
+            coverage = f"{ask.about.coverage:g} of all sets hold the true class"
             console.print(Text(f"may be {', '.join(answers.sets[i])} ({coverage})"))
     for picture in _draw(ask, answers, top, images):
         console.print(f"where it looks: {picture}", highlight=False, markup=False)

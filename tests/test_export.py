@@ -41,6 +41,7 @@ def test_tflite_says_what_keras_says_with_the_temperature_in_it(models, tmp_path
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(export.FORMATS["tflite"][1](file, images), shares, atol=1e-5)
     about = json.loads((tmp_path / usage.FILE).read_text())
+    assert about["temperature"] == 1.0 and about["flips"] is False  # as the network does that
     assert about["classes"] == ABOUT.classes
 
 
