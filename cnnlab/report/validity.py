@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from cnnlab.compare.metrics import METRICS
 from cnnlab.compare.options import Compare
 from cnnlab.compare.validity import share
 from cnnlab.look.validity import FRESH, missed, simulated_missed
 from cnnlab.report import picture
+from cnnlab.report.words import amount
 
 HEAD = """# How often is the comparison wrong?
 
 `make validate` made this page. It counts errors in studies whose true effects are known. Each study
 is evaluated as `stages.compare` does it, by `params.yaml`: guard {guard:g}, {confidence:.10g} %
 intervals; significant: p after Holm's correction below {alpha:g}; no practical difference: up to
-±{rope:g} points.
+±{rope}.
 {lacking}
 {answer}
 
@@ -28,9 +30,10 @@ intervals; significant: p after Holm's correction below {alpha:g}; no practical 
 RECORDED = """
 ## A small CNN, recorded
 
-Outcomes of 164,700 trainings of a small CNN on deformed digits (`../shared/data/validity`). Every
-study has images of its own, so an effect's mean over all studies of a set is its true size, to
-about 0.1 points. Sets a, b and c (131,100 trainings) chose the guard. Set d, of fresh seeds,
+Outcomes of 164,700 trainings of a small CNN on deformed digits, which lie beside the clone
+(`../shared/data/validity`) where they are counted, and not in it. Every study has
+images of its own, so an effect's mean over all studies of a set is its true size, to about 0.1
+points. Sets a, b and c (131,100 trainings) chose the guard. Set d, of fresh seeds,
 confirmed it.
 
 **Studies that reject the true effect at 5 % (%)**: mean over effects ± its standard error, in
@@ -145,7 +148,7 @@ def page(
     text = HEAD.format(
         guard=options.guard,
         alpha=options.alpha,
-        rope=options.rope.accuracy * 100,
+        rope=amount(options.rope.accuracy, METRICS["accuracy"]),
         confidence=options.confidence * 100,
         lacking=_lacking(lacking, tables.get("recorded")),
         answer=textwrap.fill(_answer(tables), 100, break_on_hyphens=False),
