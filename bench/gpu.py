@@ -2,7 +2,8 @@
 the card's own limit.
 
 `python -m bench.gpu [rounds]`: the network of bench.throughput in float32 and bfloat16, at batch
-128 and 1024. It needs `make gpu`, and requirements-bench.txt with PyTorch for CUDA.
+128 and 1024. It needs `make gpu`, and requirements-bench.txt with PyTorch for CUDA 12:
+`pip install -r requirements-bench.txt "torch<2.11"`.
 `python -m bench.gpu --cpu` tries it out on a tiny network and the CPU, and saves nothing.
 """
 
@@ -156,12 +157,12 @@ def main(rounds: int, tiny: bool) -> None:
         commands = {name: [sys.executable, "-m", "bench.gpu", name, *which] for name in names}
         env = without_gpus() if tiny else None
         values[setting(work)] = alternate(commands, rounds, "images/s", env)
-    result = {"macs": work.macs, "images_per_second": values, **compared(values)}
+        result = {"macs": work.macs, "images_per_second": values, **compared(values)}
+        if not tiny:  # after each setting: one that fails loses none before it
+            name = re.sub(r"[^a-z0-9]+", "-", here["card"].lower())
+            save(f"gpu_{name}", {"card": here["card"], **result})
     if tiny:
         print(json.dumps(result, indent=2))
-    else:
-        name = re.sub(r"[^a-z0-9]+", "-", here["card"].lower())
-        save(f"gpu_{name}", {"card": here["card"], **result})
 
 
 if __name__ == "__main__":

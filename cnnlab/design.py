@@ -256,7 +256,7 @@ def _side_by_side(whole: Params) -> int:
     execution, dev, on_gpu = whole.execution, paths.PREPARED / "dev", False
     if dev.exists():
         shape = pool.read(dev).images.shape[1:]
-        on_gpu = device.is_gpu(choice.kind(execution, whole.sections.recipe([]), shape))
+        on_gpu = device.is_gpu(choice.kind(execution, whole.sections.recipe([]), shape, whole.task))
     return len(local.places(on_gpu, whole.train.threads, execution.workers, execution.per_gpu))
 
 

@@ -31,7 +31,7 @@ from cnnlab import params, paths, proposal, timing
 from cnnlab.data import images, survey
 from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError, run_command
-from cnnlab.run import device
+from cnnlab.run import choice, device
 from cnnlab.tasks import TASKS
 
 COPIED = (
@@ -171,7 +171,11 @@ def _measured(
     """What this machine takes for trials of the plan's starts, at the size of its images and at the
     smallest that it may get."""
     whole = params.of_text(made(plan))
-    on_gpu = plan.backbone and bool(device.visible()) and whole.execution.device != "cpu"
+    recipe = whole.sections.recipe([*plan.starts[:1]] if plan.backbone else [])
+    shape = (plan.size, plan.size, plan.channels or 3)
+    on_gpu = bool(device.visible()) and device.is_gpu(  # else nothing is to be said of it
+        choice.kind(whole.execution, recipe, shape, found.task)
+    )
     threads = whole.train.threads
     small = proposal.sizes(plan.backbone, plan.size)[-1]
     costs: dict[str, dict[int, timing.Cost]] = {}

@@ -250,7 +250,7 @@ def train(count: int) -> list[dict]:
                     folds=folds.make(dev.manifest, whole.folds.k, 1, seed),
                     members=1,
                     seed=derive(seed, name),
-                    device=choice.kind(whole.execution, recipe, dev.images.shape[1:]),
+                    device=choice.kind(whole.execution, recipe, dev.images.shape[1:], dev.task),
                 )
                 folder = TRAINED / str(number) / name
                 folder.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def job(recipe: Recipe, dev: pool.Pool, seed: int, execution: Execution) -> Job:
         folds=dev.manifest[["image_id"]].assign(repeat=0, fold=NEVER),
         members=1,
         seed=seed,
-        device=choice.kind(execution, recipe, dev.images.shape[1:]),
+        device=choice.kind(execution, recipe, dev.images.shape[1:], dev.task),
         backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
         features=paths.FEATURES.absolute(),
     )

@@ -52,7 +52,7 @@ def main() -> None:
             folds=splits[splits["repeat"].between(split.repeats, repeats - 1)],
             members=train.members,
             seed=seed,
-            device=choice.kind(execution, recipe, dev.images.shape[1:]),
+            device=choice.kind(execution, recipe, dev.images.shape[1:], dev.task),
             backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
             features=paths.FEATURES.absolute(),
         )

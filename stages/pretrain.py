@@ -37,7 +37,7 @@ def main() -> None:
             folds=split,
             members=1,
             seed=seed,
-            device=choice.kind(execution, recipe, images.images.shape[1:]),
+            device=choice.kind(execution, recipe, images.images.shape[1:], images.task),
         )
         run_observed(job, paths.BACKBONE, execution, study, "backbone")
     else:

@@ -49,7 +49,7 @@ def main() -> None:
             folds=folds.read(paths.FOLDS),
             members=train.members,
             seed=seed,
-            device=choice.kind(execution, recipe, dev.images.shape[1:]),
+            device=choice.kind(execution, recipe, dev.images.shape[1:], dev.task),
             backbone=paths.BACKBONE / records.MODEL,
             features=paths.FEATURES.absolute(),
         )

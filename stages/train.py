@@ -35,7 +35,7 @@ def main(variant: str) -> None:
             folds=folds.read(paths.FOLDS),
             members=train.members,
             seed=seed,
-            device=choice.kind(execution, recipe, dev.images.shape[1:]),
+            device=choice.kind(execution, recipe, dev.images.shape[1:], dev.task),
             backbone=paths.BACKBONE / records.MODEL if recipe.phases else None,
             features=paths.FEATURES.absolute(),
             per_class=size,

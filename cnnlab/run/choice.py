@@ -24,8 +24,9 @@ from cnnlab.run.options import Execution
 ENOUGH = 3_000_000
 
 
-def kind(execution: Execution, recipe: Recipe, shape: tuple[int, ...]) -> str:
-    """The kind of device (see `cnnlab.run.device`) for trials of a recipe on images of `shape`.
+def kind(execution: Execution, recipe: Recipe, shape: tuple[int, ...], task: str) -> str:
+    """The kind of device (see `cnnlab.run.device`) for trials of a task's recipe on images of
+    `shape`.
 
     Says in a line, once a process, what that is and why. Raises UserError where the GPU that
     `execution.device` asks for cannot be used.
@@ -42,7 +43,7 @@ def kind(execution: Execution, recipe: Recipe, shape: tuple[int, ...]) -> str:
             f"params.yaml: execution.device = 'gpu': neither nvidia-smi nor {device.VISIBLE} names"
             " a GPU of this machine; allowed: auto, cpu"
         )
-    why_not = _why_not(gpus, execution.device, recipe, shape)
+    why_not = _why_not(gpus, execution.device, recipe, shape, task)
     if why_not:
         _say(f"CPU: {why_not}")
         return device.cpu()
@@ -54,13 +55,15 @@ def kind(execution: Execution, recipe: Recipe, shape: tuple[int, ...]) -> str:
     return device.kind("local", 0)
 
 
-def _why_not(gpus: list[device.Gpu], wanted: str, recipe: Recipe, shape: tuple[int, ...]) -> str:
+def _why_not(
+    gpus: list[device.Gpu], wanted: str, recipe: Recipe, shape: tuple[int, ...], task: str
+) -> str:
     """Why trials are not computed on these GPUs; empty where they are."""
     if not gpus:
         return "there is no GPU"
     defaults = {f.name: f.default for f in fields(recipe) if f.default is not MISSING}
     bare = replace(recipe, epochs=1, learning_rate=1.0, **defaults)  # one for all of its variants
-    usable, count = asked(bare, tuple(shape))
+    usable, count = asked(bare, tuple(shape), task)
     if not usable:
         said = f"TensorFlow cannot use {_named(gpus)}: `make gpu` installs what it lacks"
         if wanted == "gpu":
@@ -85,7 +88,7 @@ def _say(line: str) -> None:
 
 
 @functools.cache
-def asked(recipe: Recipe, shape: tuple[int, ...]) -> tuple[bool, int]:
+def asked(recipe: Recipe, shape: tuple[int, ...], task: str) -> tuple[bool, int]:
     """Whether TensorFlow can use a GPU, and the multiply-adds of a recipe's network for an image.
 
     Asked of a process of its own, as a stage does not load TensorFlow.
@@ -93,20 +96,20 @@ def asked(recipe: Recipe, shape: tuple[int, ...]) -> tuple[bool, int]:
     spawn = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(1, mp_context=spawn) as process:
-            return process.submit(_answer, recipe, shape).result()
+            return process.submit(_answer, recipe, shape, task).result()
     except BrokenProcessPool:  # the GPU's driver has ended it
         return False, 0
 
 
-def _answer(recipe: Recipe, shape: tuple[int, ...]) -> tuple[bool, int]:
+def _answer(recipe: Recipe, shape: tuple[int, ...], task: str) -> tuple[bool, int]:
     silence()
     import tensorflow as tf
 
-    from cnnlab.recipe.network import network
+    from cnnlab.train.tasks import LEARNING
 
     usable = bool(tf.config.list_physical_devices("GPU"))
     tf.config.set_visible_devices([], "GPU")  # to count takes none of their memory
-    return usable, multiply_adds(network(recipe, shape, classes=2).model)
+    return usable, multiply_adds(LEARNING[task].network(recipe, shape, 2).model)
 
 
 def multiply_adds(model) -> int:

@@ -6,6 +6,7 @@ Kinds round differently, so a trial's fingerprint holds the kind.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ SMI = ("nvidia-smi", "--query-gpu=index,name,memory.total,uuid", "--format=csv,n
 NVIDIA = Path("/proc/driver/nvidia/gpus")  # a folder a GPU; there where nvidia-smi may not be
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 NO_GPU = {VISIBLE: "-1"}  # environment of a process that computes on the CPU
+OF_CLUSTER = "of the cluster"  # a GPU whose model is not known where a run begins
+ANY_GPU = f"gpu {OF_CLUSTER}"
 # Each may change how sums are rounded.
 CPU_SWITCHES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE")
 GPU_SWITCHES = ("NVIDIA_TF32_OVERRIDE", "TF_ENABLE_CUBLAS_TENSOR_OP_MATH_FP32")
@@ -44,7 +47,7 @@ def kind(backend: str, gpus: float) -> str:
     """
     if backend == "local":
         return _of(_models())
-    return _of(_models() or ["of the cluster"]) if gpus else cpu()
+    return _of(_models() or [OF_CLUSTER]) if gpus else cpu()
 
 
 def cpu() -> str:
@@ -83,9 +86,10 @@ def _installed() -> list[Gpu]:
         asked = subprocess.run(SMI, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         files = sorted(NVIDIA.glob("*/information"))
-        lines = [line for file in files for line in file.open(errors="replace")]
-        models = [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
-        return [Gpu(str(number), model) for number, model in enumerate(models)]
+        texts = [file.read_text(errors="replace") for file in files]
+        told = [dict(re.findall(r"(?m)^(Model|GPU UUID):\s*(.*?)\s*$", text)) for text in texts]
+        known = [each for each in told if "Model" in each]
+        return [Gpu(str(i), t["Model"], t.get("GPU UUID", "")) for i, t in enumerate(known)]
     fields = [[f.strip() for f in line.split(",")] for line in asked.stdout.splitlines()]
     return [Gpu(each[0], each[1], *each[3:4]) for each in fields if each[0].isdecimal()]
 

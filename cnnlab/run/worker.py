@@ -33,7 +33,11 @@ from cnnlab.run import device
 from cnnlab.run.job import RESIZING, Job, Planned, trained_by
 
 # In what TensorFlow says of memory that ran out, besides RESOURCE_EXHAUSTED.
-FULL = re.compile("out of memory|OOM when|RESOURCE_EXHAUSTED|Dst tensor is not initialized", re.I)
+FULL = re.compile(
+    "out of memory|OUT_OF_MEMORY|OOM when|RESOURCE_EXHAUSTED|Dst tensor is not initialized"
+    "|ALLOC_FAILED|resource allocation failed|DNN library initialization failed",
+    re.I,
+)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # on a disk, or of a user's share of it
 SHOWN = 512  # training images, at most, to a network for which none is held out
 
@@ -187,7 +191,8 @@ def _is_lack_of_memory(error: Exception) -> bool:
     import tensorflow as tf
 
     expected = isinstance(error, MemoryError | tf.errors.ResourceExhaustedError)
-    return expected or (isinstance(error, tf.errors.OpError) and bool(FULL.search(str(error))))
+    kinds = (tf.errors.OpError, RuntimeError)
+    return expected or (isinstance(error, kinds) and bool(FULL.search(str(error))))
 
 
 def died(job: Job) -> str:

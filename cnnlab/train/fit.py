@@ -273,11 +273,13 @@ class _Compiled:
         raw = tf.TensorSpec([None, *drawn, *shape], kind)
         rows, targets = tf.TensorSpec([None], tf.int64), self.learning.spec(shape)
         weights, number = tf.TensorSpec([classes], tf.float32), tf.TensorSpec([], tf.int64)
+        on_gpu = bool(gpu_memory())
         # Of some ops, such as the gradient of max pooling, XLA has no deterministic form.
-        xla = bool(gpu_memory()) and not recipe.deterministic
+        xla = on_gpu and not recipe.deterministic
         kinds = [raw, targets, weights, rows, number, number]
         plain = functools.partial(tf.function, autograph=False)  # which takes long to translate
-        self._take = plain(_take, input_signature=[raw, targets, rows], jit_compile=xla)
+        # Of bytes a GPU gathers by XLA alone, else all of them would go to the host at each step.
+        self._take = plain(_take, input_signature=[raw, targets, rows], jit_compile=on_gpu)
         self._step = plain(self._learn, jit_compile=xla)
         self._batch = plain(self._of_batch, reduce_retracing=True)
         self._epoch = plain(self._epoch_in_memory, input_signature=kinds)

@@ -15,6 +15,8 @@ from cnnlab.run import choice, device
 from cnnlab.run.backends import Work, local
 from cnnlab.run.job import Job, Part, Planned
 from cnnlab.run.options import Execution
+from cnnlab.train.tasks import LEARNING
+from tests import made_up
 from tests.run.fake_gpus import nvidia_smi
 
 SHAPE = (32, 32, 3)
@@ -40,7 +42,7 @@ def gpus(tmp_path, monkeypatch):
 
     def make(*models, usable=True, count=38_800_000):
         nvidia_smi(tmp_path, monkeypatch, models)
-        monkeypatch.setattr(choice, "asked", lambda recipe, shape: (usable, count))
+        monkeypatch.setattr(choice, "asked", lambda recipe, shape, task: (usable, count))
 
     return make
 
@@ -52,7 +54,7 @@ def execution(**changes):
 
 def chosen(base, capsys, **changes):
     """The kind, and the lines that say so."""
-    kind = choice.kind(execution(**changes), base, SHAPE)
+    kind = choice.kind(execution(**changes), base, SHAPE, "classification")
     return kind, capsys.readouterr().err.splitlines()
 
 
@@ -112,10 +114,10 @@ def test_a_gpu_that_tensorflow_cannot_use_is_a_warning_with_what_mends_it(base, 
 def test_a_gpu_that_is_asked_for_and_cannot_be_used_is_an_error(base, gpus):
     wrong = r"params\.yaml: execution\.device = 'gpu': "
     with pytest.raises(UserError, match=f"{wrong}neither nvidia-smi.*allowed: auto, cpu"):
-        choice.kind(execution(device="gpu"), base, SHAPE)
+        choice.kind(execution(device="gpu"), base, SHAPE, "classification")
     gpus("NVIDIA H100", usable=False)
     with pytest.raises(UserError, match=f"{wrong}TensorFlow cannot use GPU 0.*`make gpu`"):
-        choice.kind(execution(device="gpu"), base, SHAPE)
+        choice.kind(execution(device="gpu"), base, SHAPE, "classification")
 
 
 def test_a_cluster_s_trials_are_on_what_they_ask_for(base, capsys):
@@ -131,7 +133,7 @@ def test_all_variants_of_a_network_have_one_device(base, capsys, gpus, monkeypat
     monkeypatch.setattr(choice, "asked", lambda *given: asked.append(given) or (True, 10**8))
     variants = [base, base.inserting("conv", "BatchNormalization"), replace(base, stream=3)]
     for variant in [*variants, replace(base, epochs=99, learning_rate=0.5)]:
-        choice.kind(execution(), variant, SHAPE)
+        choice.kind(execution(), variant, SHAPE, "classification")
     assert len(set(asked)) == 1
 
 
@@ -140,9 +142,18 @@ def test_all_variants_of_a_network_have_one_device(base, capsys, gpus, monkeypat
 
 def test_tensorflow_is_asked_in_a_process_of_its_own(base, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    usable, count = choice.asked(base, (8, 8, 1))
+    usable, count = choice.asked(base, (8, 8, 1), "classification")
     assert not usable
     assert count == choice.multiply_adds(network(base, (8, 8, 1), 2).model) > 0
+
+
+def test_of_masks_the_whole_network_counts(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    recipe = replace(made_up.sections(), task="segmentation").recipe([])
+    counts = [choice.asked(recipe, (16, 16, 1), task)[1] for task in LEARNING.names()]
+    whole = LEARNING["segmentation"].network(recipe, (16, 16, 1), 2).model
+    assert counts[LEARNING.names().index("segmentation")] == choice.multiply_adds(whole)
+    assert len(set(counts)) == len(counts)
 
 
 def test_multiply_adds_are_each_weight_once_for_each_place(base):

@@ -22,7 +22,8 @@ def machine(tmp_path, monkeypatch):
         for i, model in enumerate(models):
             folder = tmp_path / f"gpus/0000:{i:02}:00.0"
             folder.mkdir(parents=True)
-            (folder / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 17\n")
+            text = f"Model: \t\t {model}\nIRQ:   \t\t 17\nGPU UUID: \t GPU-{i}a\n"
+            (folder / "information").write_text(text)
 
     return with_gpus
 
@@ -49,6 +50,12 @@ def test_the_real_cpu_has_a_name(monkeypatch):
 def test_a_gpu_is_told_by_its_model(machine):
     machine("NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3")
     assert device.kind("local", 0) == "gpu NVIDIA H100 80GB HBM3"
+
+
+def test_a_gpu_is_found_by_its_uuid_where_the_driver_alone_tells_of_it(machine, monkeypatch):
+    machine("NVIDIA T4", "NVIDIA H100")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1a")
+    assert device.kind("local", 0) == "gpu NVIDIA H100"
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])

@@ -577,6 +577,11 @@ FULL = [
         None, None, "Failed copying input tensor: Dst tensor is not initialized"
     ),
     tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+    tf.errors.InternalError(None, None, "cuDNN: CUDNN_STATUS_ALLOC_FAILED"),
+    tf.errors.UnknownError(
+        None, None, "failed to create cublas handle: the resource allocation failed"
+    ),
+    RuntimeError("CUDA_ERROR_OUT_OF_MEMORY"),
 ]
 
 
