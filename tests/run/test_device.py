@@ -144,7 +144,7 @@ def test_a_driver_that_does_not_answer_is_asked_by_its_files(machine, tmp_path, 
     nvidia_smi(tmp_path, monkeypatch, [], status=9)
     assert device.visible() == []
     machine("NVIDIA H100")
-    assert device.visible() == [Gpu("0", "NVIDIA H100")]
+    assert device.visible() == [Gpu("0", "NVIDIA H100", "GPU-0a")]
 
 
 def test_a_message_in_the_place_of_gpus_is_none(tmp_path, monkeypatch):
