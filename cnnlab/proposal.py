@@ -186,15 +186,15 @@ def plan_for(
     photographs = found.colour and median >= PHOTOGRAPH
     backbone = photographs if network == "auto" else network == "backbone"
     n = sum(dev.values())
-    ratio = float(np.quantile(found.ratios, 0.9))
+    pad = float(np.quantile(found.ratios, 0.9)) > LONG
     k = min(5 if n < MANY else FEWEST_TRAININGS, max(2, min(distinct - 1, groups)))
     task = TASKS[found.task]
     plan = Plan(
         task=found.task,
         backbone=backbone,
-        size=sizes(backbone, median)[0],
+        size=sizes(backbone, int(np.median(found.sides * (found.ratios if pad else 1))))[0],
         # Squashed, all of an image is seen; very long ones keep their form.
-        resize="squash" if ratio <= LONG else "pad",
+        resize="pad" if pad else "squash",
         channels=3 if backbone and not found.colour else None,
         flips=flips and (found.colour or photographs),
         rotations=rotations,
@@ -289,7 +289,9 @@ def _two_techniques(plan: Plan) -> Plan:
 def _fewer_images(least: int) -> Callable[[Plan], Plan]:
     def fewer(plan: Plan) -> Plan:
         smaller = replace(plan, most=max(least, plan.images // 2))
-        return smaller if smaller.images < plan.images else plan
+        # All classes get as many as the rarest has: where that is few, hardly any would be left.
+        enough = 2 * smaller.images >= least
+        return smaller if enough and smaller.images < plan.images else plan
 
     return fewer
 

@@ -368,6 +368,11 @@ def test_long_images_keep_their_form(tmp_path, size, resize):
     assert proposal.plan_for(found).resize == resize
 
 
+def test_what_is_padded_is_as_large_as_its_longer_side_asks(tmp_path):
+    found = survey.survey(photographs(tmp_path / "images", {"a": 6, "b": 6}, (500, 70)))
+    assert proposal.plan_for(found).size == proposal.SIZES[0]
+
+
 def test_folds_are_as_many_as_the_rarest_class_allows(tmp_path):
     few = survey.survey(photographs(tmp_path / "few", {"a": 40, "b": 5}, (16, 16)))
     plan = proposal.plan_for(few)
@@ -486,6 +491,33 @@ def test_a_study_of_photographs_fits_the_time(images, minutes):
     assert less.size >= 160 or less.starts == ("freeze",)
     steps = math.ceil(less.images * (less.k - 1) / less.k / 32)
     assert "finetune" not in less.starts or less.epochs("finetune") * steps >= 40
+
+
+def test_a_rare_class_does_not_take_nearly_all_images_away():
+    """As all classes get as many as the rarest one has."""
+    few = {"ok": 3360, "defect": 20}
+    plan = proposal.Plan(
+        task="classification",
+        backbone=True,
+        size=224,
+        resize="squash",
+        channels=None,
+        flips=True,
+        rotations=True,
+        k=5,
+        dev=few,
+        test={"ok": 840, "defect": 5},
+        own_test=False,
+        distinct=20,
+        techniques=("augment",),
+        starts=("freeze",),
+        control=False,
+        repeats=1,
+    )
+    for least in (4000, 1000, 100):
+        assert proposal._fewer_images(least)(plan).images >= least / 2
+    even = replace(plan, dev={"ok": 3360, "defect": 3000}, distinct=3000)
+    assert proposal._fewer_images(1000)(even).images < even.images
 
 
 def test_more_takes_longer():

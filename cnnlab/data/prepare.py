@@ -226,7 +226,8 @@ def draw(
         for label in sorted(set(target) - in_dev):
             raise UserError(
                 f"params.yaml: data.dev_per_class = null: of class {label!r}, {available[label]} "
-                "images, none is left for the dev pool"
+                "images, none is left for the dev pool: those of a group stay together, as near "
+                "duplicates do unless data.near_duplicates is null"
             )
         in_test = set(shuffled["label"][shuffled["split"] == "test"])
         for label in sorted(set(target) - in_test) if not comes_split else ():
