@@ -171,10 +171,11 @@ def _measured(
     """What this machine takes for trials of the plan's starts, at the size of its images and at the
     smallest that it may get."""
     whole = params.of_text(made(plan))
-    recipe = whole.sections.recipe([*plan.starts[:1]] if plan.backbone else [])
-    shape = (plan.size, plan.size, plan.channels or 3)
+    first = plan.starts[0]
+    recipe = whole.sections.recipe([first] * (first != "scratch"))
+    largest = (plan.size, plan.size, plan.channels or 3)
     on_gpu = bool(device.visible()) and device.is_gpu(  # else nothing is to be said of it
-        choice.kind(whole.execution, recipe, shape, found.task)
+        choice.kind(whole.execution, recipe, largest, found.task)
     )
     threads = whole.train.threads
     small = proposal.sizes(plan.backbone, plan.size)[-1]
@@ -202,7 +203,7 @@ def _learnt(found: survey.Survey, size: int, resize: str) -> timing.Learnt:
     return timing.Learnt(found.task, len(classes), truth)
 
 
-def add_to_git(root: Path, folder: Path) -> None:
+def commit_to_git(root: Path, folder: Path) -> None:
     """Commit what `create` made, no images and nothing else of the user's: `dvc exp run --queue -S`
     deletes a params.yaml that Git does not know, and a plain `dvc exp run` takes back what was
     added alone. Where Git cannot, that is said."""
@@ -263,7 +264,7 @@ def main(arguments: Sequence[str]) -> None:
         if given.minutes:
             raise UserError("--minutes: allowed with --images alone")
         made = create(root, given.name)
-        add_to_git(root, made)
+        commit_to_git(root, made)
         print(f"{made.relative_to(root)} is ready: edit its params.yaml, then")
     else:
         made = create_for(
@@ -276,7 +277,7 @@ def main(arguments: Sequence[str]) -> None:
             given.rotations == "yes",
             given.task,
         )
-        add_to_git(root, made)
+        commit_to_git(root, made)
         print(f"{made.relative_to(root)} is ready; its params.yaml says all of this, next is")
     print(f"  make repro STUDY={made.relative_to(root)}")
 

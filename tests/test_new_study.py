@@ -21,6 +21,7 @@ from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
 from cnnlab.plugins import chosen
 from cnnlab.recipe.nets import NETS
+from cnnlab.run import choice, device
 from cnnlab.tasks import TASKS
 from tests.data.test_mask_folder import write
 from tests.layouts import LAYOUTS, scenes
@@ -450,11 +451,10 @@ def test_minutes_make_a_smaller_study(clone, tmp_path, quick, capsys):
     assert sizes[1] < sizes[5] < sizes[1000]
 
 
-@pytest.mark.parametrize("images", [200, 20_000])
-@pytest.mark.parametrize("minutes", [20, 60, 600])
-def test_a_study_of_photographs_fits_the_time(images, minutes):
-    each = images // 2
-    plan = proposal.Plan(
+def plan_of(**images):
+    """A plan for photographs: class -> how many there are, of which a fifth is for the test."""
+    dev = {name: count - count // 5 for name, count in images.items()}
+    return proposal.Plan(
         task="classification",
         backbone=True,
         size=224,
@@ -462,15 +462,22 @@ def test_a_study_of_photographs_fits_the_time(images, minutes):
         channels=None,
         flips=True,
         rotations=True,
-        dev={"a": each - each // 5, "b": each - each // 5},
-        test={"a": each // 5, "b": each // 5},
+        dev=dev,
+        test={name: count // 5 for name, count in images.items()},
         own_test=False,
-        distinct=each - each // 5,
+        distinct=min(dev.values()),
         techniques=("augment", "dropout", "l2"),
         starts=("freeze", "finetune"),
         control=True,
         repeats=3,
     )
+
+
+@pytest.mark.parametrize("images", [200, 20_000])
+@pytest.mark.parametrize("minutes", [20, 60, 600])
+def test_a_study_of_photographs_fits_the_time(images, minutes):
+    each = images // 2
+    plan = plan_of(a=each, b=each)
     cost = {
         96: timing.Cost(5.0, 3.0, 0.02, 0.005),
         224: timing.Cost(5.0, 3.0, 0.1, 0.027),
@@ -495,28 +502,9 @@ def test_a_study_of_photographs_fits_the_time(images, minutes):
 
 def test_a_rare_class_does_not_take_nearly_all_images_away():
     """As all classes get as many as the rarest one has."""
-    few = {"ok": 3360, "defect": 20}
-    plan = proposal.Plan(
-        task="classification",
-        backbone=True,
-        size=224,
-        resize="squash",
-        channels=None,
-        flips=True,
-        rotations=True,
-        k=5,
-        dev=few,
-        test={"ok": 840, "defect": 5},
-        own_test=False,
-        distinct=20,
-        techniques=("augment",),
-        starts=("freeze",),
-        control=False,
-        repeats=1,
-    )
+    plan, even = plan_of(ok=4200, defect=25), plan_of(ok=4200, defect=3750)
     for least in (4000, 1000, 100):
         assert proposal._fewer_images(least)(plan).images >= least / 2
-    even = replace(plan, dev={"ok": 3360, "defect": 3000}, distinct=3000)
     assert proposal._fewer_images(1000)(even).images < even.images
 
 
@@ -537,6 +525,21 @@ def test_a_few_steps_are_timed_on_this_machine(base):
     assert cost.first > 0 and 0 < cost.step < 1 and cost.trial >= 0 and cost.look >= 0
     machine = timing.machine(False, 1)
     assert machine.workers >= 1 and machine.stage > 0 and machine.worker > 0
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_what_is_timed_is_timed_where_it_would_be_trained(clone, tmp_path, monkeypatch, usable):
+    """A GPU that is there is no use where TensorFlow cannot use it."""
+    seen = []
+    make_up_costs(monkeypatch)
+    machine = timing.machine
+    monkeypatch.setattr(timing, "machine", lambda gpu, n: seen.append(gpu) or machine(False, n))
+    monkeypatch.setattr(device, "visible", lambda: [device.Gpu("0", "NVIDIA H100")])
+    monkeypatch.setattr(choice, "asked", lambda *of: (usable, 10**9))
+    for name, size in (("photos", (64, 64)), ("small", (32, 32))):
+        images = photographs(tmp_path / name, {"a": 12, "b": 12}, size)
+        new_study.create_for(clone, f"gpu_{name}_{usable}", images, 10)
+    assert seen == [usable, usable]
 
 
 @pytest.mark.parametrize("task", ["segmentation", "detection"])

@@ -27,7 +27,7 @@ def make(manifest: pd.DataFrame, k: int, repeats: int, seed: int) -> pd.DataFram
     for label, members in manifest.groupby("label"):
         units = members["group"].nunique()
         if units < k:
-            near = " (near duplicates are in one, unless data.near_duplicates is null)"
+            near = " (near duplicates are one group, unless data.near_duplicates is null)"
             what = f"groups{near}" if grouped else "images"
             raise UserError(f"params.yaml: folds.k = {k}: class {label!r} has only {units} {what}")
     split = _by_group if grouped else _by_image

@@ -86,9 +86,12 @@ class Study:
 
     def shown(self, row: dict) -> str:
         """Whether what the technique claims was shown, claim by claim where they differ."""
-        same = [(row["technique"], row["kind"])]
-        held = [m["holds"] for m in self.mechanisms if (m["technique"], m["kind"]) in same]
-        return "; ".join(held if len(set(held)) > 1 else held[:1]) or "–"
+        holds = [
+            claim["holds"]
+            for claim in self.mechanisms
+            if claim["technique"] == row["technique"] and claim["kind"] == row["kind"]
+        ]
+        return "; ".join(holds if len(set(holds)) > 1 else holds[:1]) or "–"
 
 
 def _told(row: dict) -> list[str]:

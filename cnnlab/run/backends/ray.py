@@ -299,7 +299,8 @@ def _unpacked(shared: Any) -> dict[str, worker.Material]:
 
     materials, libraries, gpus = ray.get(shared)
     here = {**versions(), "device": device.kind("ray", gpus)}
-    planned_for = {material.job.device for material in materials.values()} - {device.ANY_GPU}
+    planned_for = {material.job.device for material in materials.values()}
+    planned_for = {kind for kind in planned_for if not kind.startswith(device.ANY_GPU)}
     wanted = [*libraries.items(), *(("device", kind) for kind in sorted(planned_for))]
     for name, version in wanted:
         if here[name] != version:  # the record's fingerprint would not be true
