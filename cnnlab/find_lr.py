@@ -21,7 +21,9 @@ from scipy.ndimage import gaussian_filter1d
 from cnnlab import params, paths, records
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError, run_command
+from cnnlab.processes import import_keras
 from cnnlab.recipe.variants import Sections
+from cnnlab.run import choice, device
 
 OUT = Path("learning_rate")
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 300
@@ -70,8 +72,8 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> Found:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises UserError for a name that is no variant, and where stages have to run before."""
     asked = _parse(arguments)
-    study, seed, model, train, techniques, backbone, variants = params.load(
-        "study", "seed", "model", "train", "techniques", "backbone", "variants"
+    study, seed, model, train, techniques, backbone, variants, execution = params.load(
+        "study", "seed", "model", "train", "techniques", "backbone", "variants", "execution"
     )
     name = asked.variant or next(iter(variants.every))
     recipe = Sections(model, train, techniques, backbone).recipe(params.variant(name))
@@ -80,9 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if recipe.phases:
         _require(network, "pretrain")
     dev = pool.read(paths.PREPARED / "dev")
+    kind = choice.kind(execution, recipe, dev.images.shape[1:], dev.task)
 
+    import_keras(device.is_gpu(kind))
     from cnnlab.recipe.network import weights_of
-    from cnnlab.train import phases, rates  # import TensorFlow
+    from cnnlab.train import phases, rates
     from cnnlab.train.fit import set_up
     from cnnlab.train.input import Data
 

@@ -179,7 +179,7 @@ class _Network:
         return unlike, negative
 
     def _load(self) -> None:
-        import_keras()
+        import_keras(gpus=True)
         from cnnlab.train import unlike
         from cnnlab.train.answer import probabilities
 

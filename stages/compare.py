@@ -21,6 +21,7 @@ from cnnlab.data import pool
 from cnnlab.look import effects as look
 from cnnlab.look.mechanisms import mechanisms_figure, preactivations_figure
 from cnnlab.look.sizes import sizes_figure
+from cnnlab.processes import import_keras
 from cnnlab.recipe.techniques import TECHNIQUES, starts
 from cnnlab.records.trial import in_words
 from cnnlab.tasks import TASKS
@@ -88,7 +89,8 @@ def _together(dev: pool.Pool, train) -> Together:
     Where those do not hold what is averaged, the members' networks are asked again, together."""
     if not TASKS[dev.task].MAPS:
         return mean_outputs
-    from cnnlab.train.answer import ensemble, outputs  # imports TensorFlow
+    import_keras()
+    from cnnlab.train.answer import ensemble, outputs
     from cnnlab.train.fit import set_up
     from cnnlab.train.tasks import LEARNING
 

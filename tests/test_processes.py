@@ -1,4 +1,4 @@
-"""How many cores a stage may use."""
+"""How many cores a stage may use, what it imports, and whether it may compute on GPUs."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from cnnlab.errors import UserError
-from cnnlab.processes import CORES, cores, hidden
+from cnnlab.processes import CORES, cores, hidden, import_keras
 
 
 def test_a_stage_may_be_told_how_many_cores_it_has(monkeypatch):
@@ -34,3 +34,14 @@ def test_what_is_hidden_cannot_be_imported_until_it_is_shown_again():
     import wave
 
     assert wave.__name__ == name
+
+
+def test_a_stage_hides_gpus_from_tensorflow_unless_it_is_to_use_them(monkeypatch):
+    import tensorflow as tf
+
+    hidden_ones = []
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda *of: hidden_ones.append(of))
+    import_keras(gpus=True)
+    assert not hidden_ones
+    import_keras()
+    assert hidden_ones == [([], "GPU")]

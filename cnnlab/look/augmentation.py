@@ -44,9 +44,9 @@ def affinity(
     import tensorflow as tf
 
     from cnnlab.train.augmentation import augment
-    from cnnlab.train.input import at_once
+    from cnnlab.train.input import drawn_at_once
 
-    size, right = at_once(images.shape[1:]), np.zeros(1 + draws)
+    size, right = drawn_at_once(images.shape[1:]), np.zeros(1 + draws)
     for at in range(0, len(images), size):
         pixels, truth = tf.constant(images[at : at + size], tf.float32), labels[at : at + size]
         for draw in range(1 + draws):

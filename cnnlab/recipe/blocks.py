@@ -10,9 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from cnnlab.recipe.recipe import Place, Recipe
 from cnnlab.recipe.techniques import TECHNIQUES
+
+
+def on_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU in this process."""
+    return bool(tf.config.get_visible_devices("GPU"))
 
 
 def conv(recipe: Recipe, name: str, filters: int, kernel: int) -> list[keras.layers.Layer]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from cnnlab.recipe import blocks
 from cnnlab.recipe.nets import NETS
@@ -75,6 +76,13 @@ def maps_of(body: keras.Model) -> list:
 def enlarged(x, shape, name: str, way: str = "nearest"):
     """Maps at the height and width of `shape` (n, height, width, channels)."""
     if tuple(x.shape[1:3]) == tuple(shape[1:3]):
+        return x
+    if way == "nearest" and blocks.on_gpu():
+        # Of the gradient of that resizing GPUs have no deterministic form, and XLA has none.
+        for axis, size in enumerate(shape[1:3], 1):
+            scale = np.float32(x.shape[axis]) / np.float32(size)  # as TensorFlow rounds it
+            nearest = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * scale
+            x = keras.ops.take(x, nearest.astype(int), axis)
         return x
     kind = {"dtype": "float32"} if way == "bilinear" else {}
     return blocks.resized(x, shape[1:3], name=name, interpolation=way, **kind)

@@ -135,6 +135,12 @@ class Recipe:
         return bool(self.phases) and all(phase.head_only for phase in self.phases)
 
     @property
+    def size(self) -> int | None:
+        """Pixels of the sides that the network resizes images to; None: it takes them as they
+        are."""
+        return self.net_options.get("size")
+
+    @property
     def averages(self) -> bool:
         """Whether an average of the weights over steps is evaluated, not those of the last step."""
         return self.ema is not None or self.mean_from is not None

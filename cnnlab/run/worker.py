@@ -218,9 +218,9 @@ def _smaller(job: Job, shape: tuple[int, ...]) -> str:
 
 def _check_device(planned: str) -> None:
     """Raises UserError where TensorFlow computes on another kind of device than was planned."""
-    import tensorflow as tf
+    from cnnlab.recipe.blocks import on_gpu
 
-    if device.is_gpu(planned) != bool(tf.config.list_physical_devices("GPU")):
+    if device.is_gpu(planned) != on_gpu():
         raise UserError(
             f"trials were planned for {planned!r}, which TensorFlow cannot use: `make gpu` installs"
             " what a GPU needs, execution.device: cpu does without one"

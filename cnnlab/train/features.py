@@ -19,7 +19,7 @@ from cnnlab.recipe.network import Weights, network, put
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.records.fingerprint import code, versions
 from cnnlab.train.augmentation import augment
-from cnnlab.train.input import at_once
+from cnnlab.train.input import drawn_at_once
 
 SEED = 3  # of the draws: one set of them for all trials
 
@@ -61,7 +61,7 @@ def _compute(recipe: Recipe, backbone: Weights, images: np.ndarray, path: Path) 
             )
         return tf.cast(body(pixels, training=False), tf.float32)
 
-    size = at_once(images.shape[1:])
+    size = drawn_at_once(images.shape[1:])
     shape = (len(images), 1 + draws, body.output.shape[1])
     part = path.with_name(f".{os.getpid()}.{path.name}")
     out = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
@@ -85,7 +85,7 @@ def _digest(recipe: Recipe, backbone: Weights, images: np.ndarray) -> str:
         "ops": recipe.ops if draws else None,
         "fill": recipe.fill_mode if draws else None,
         "inserts": [vars(insert) for insert in recipe.inserts if insert.at != "dense"],
-        "how": [draws, at_once(images.shape[1:]), recipe.precision, recipe.threads],
+        "how": [draws, drawn_at_once(images.shape[1:]), recipe.precision, recipe.threads],
         "images": [list(images.shape), hashlib.sha256(images).hexdigest()],
         "code": code([*modules, *(f"cnnlab.recipe.techniques.{name}" for name in names)]),
         "versions": versions(),

@@ -121,7 +121,8 @@ class _Course:
         self.kept: list[np.ndarray] = []  # the best weights, or the snapshots' outputs
         self.latest: list[np.ndarray] = []  # outputs for training and held-out images
         # Spread over the training images, and first of all that are asked in an evaluation.
-        probe = np.linspace(0, len(train) - 1, min(PROBE, at_once(data.shape))).astype(int)
+        few = min(PROBE, at_once(data.shape, self.recipe.size))
+        probe = np.linspace(0, len(train) - 1, few).astype(int)
         self.probe = len(np.unique(probe))
         self.places = np.concatenate([np.unique(probe), np.setdiff1d(np.arange(len(train)), probe)])
         self.asked = np.concatenate([train[self.places], data.held_out])
@@ -181,7 +182,8 @@ class _Course:
             outputs = [np.mean(self.kept[i::2], axis=0) for i in (0, 1)]
         on_train, final = self._both_scores(outputs)
         final |= {f"train_{name}": value for name, value in on_train.items()}
-        some = self.data.raw(self.data.held_out[: at_once(self.data.shape)])
+        few = at_once(self.data.shape, self.recipe.size)
+        some = self.data.raw(self.data.held_out[:few])
         final |= quantities.of(self.net.model, clean(some))
         stacked = np.array(self.watched, np.float32)
         preactivations = {name: stacked[:, i] for i, name in enumerate(self.net.activations)}
@@ -300,7 +302,8 @@ class _Compiled:
                 losses = self._epoch(*pool, weights, rows, drawn, at).numpy()
             else:
                 batches = read(data, order(rows, drawn, at), self.recipe.batch_size).enumerate()
-                losses = [float(self._batch(*b, weights, (drawn, at, i))) for i, b in batches]
+                said = [self._batch(*b, weights, (drawn, at, i)) for i, b in batches]
+                losses = [float(loss) for loss in said]  # at last: none waits for the one before
             return float(np.average(np.asarray(losses, np.float64), weights=sizes))
 
         return epoch
@@ -406,14 +409,14 @@ class _Compiled:
 
     def outputs(self, data: Data, rows: np.ndarray) -> np.ndarray:
         """What the task keeps of what the network says of rows of the pool, float32 (n, ...)."""
-        parts = [self._say(*self._raw(data, part)) for part in _parts(data, rows)]
+        parts = [self._say(*self._raw(data, part)) for part in self._parts(data, rows)]
         return np.concatenate([part.numpy() for part in parts])
 
     def looked_at(self, data: Data, rows: np.ndarray, probe: int) -> tuple[np.ndarray, np.ndarray]:
         """Outputs for rows of the pool, and of the first `probe` of them, which go
         through at once, mean and standard deviation of what goes into each activation, float32
         (layers, 2)."""
-        first, *others = _parts(data, rows)
+        first, *others = self._parts(data, rows)
         answers, moments = self._look(*self._raw(data, first), tf.constant(probe, tf.int64))
         parts = [answers, *(self._say(*self._raw(data, part)) for part in others)]
         return np.concatenate([part.numpy() for part in parts]), moments.numpy()
@@ -426,16 +429,15 @@ class _Compiled:
             return data.raw(rows), tf.constant(data.targets[rows], kind)
         return self._take(*pool, tf.constant(rows, tf.int64))
 
+    def _parts(self, data: Data, rows: np.ndarray) -> list[np.ndarray]:
+        """Rows that go through the network at once outside training."""
+        size = at_once(data.shape, self.recipe.size)
+        return [rows[i : i + size] for i in range(0, len(rows), size)]
+
 
 def _take(pool, targets, rows):
     """Rows of a pool that is where training computes."""
     return tf.gather(pool, rows), tf.gather(targets, rows)
-
-
-def _parts(data: Data, rows: np.ndarray) -> list[np.ndarray]:
-    """Rows that go through a network at once outside training."""
-    size = at_once(data.shape)
-    return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
 def _memory(net: _Compiled) -> int:

@@ -9,13 +9,14 @@ from types import ModuleType
 import numpy as np
 import tensorflow as tf
 
+from cnnlab.recipe.blocks import on_gpu
 from cnnlab.recipe.recipe import Recipe
 from cnnlab.train.augmentation import augment, mix, warp
 from cnnlab.train.tasks import classification
 
 RESIDENT = 256 * 2**20  # bytes; a larger pool is read from its file, batch by batch: same results
-PIXELS = 2**19  # of the images that a network sees at once outside training
-SHARE = 1 / 4  # of a GPU's memory, for the pool
+PIXELS = 2**19  # of the images that a network on a CPU sees at once outside training
+SHARE = 1 / 4  # of a GPU's memory, for the pool, and for what a network makes of inputs at once
 PER_PIXEL = 2048  # bytes of a GPU's memory for what a network makes of each pixel
 
 
@@ -61,22 +62,35 @@ def clean(raw: tf.Tensor) -> tf.Tensor:
     return tf.cast(raw, tf.float32) if raw.dtype == tf.uint8 else raw[:, 0]
 
 
-def at_once(shape: tuple[int, ...]) -> int:
+def at_once(shape: tuple[int, ...], size: int | None = None) -> int:
     """How many inputs of a shape a network sees at once outside training: bounds memory, and has no
-    effect on results but rounding."""
-    most, pixels = (4096, gpu_memory() // PER_PIXEL) if gpu_memory() else (512, PIXELS)
-    return max(1, min(most, pixels // (shape[0] * shape[1]))) if len(shape) == 3 else most
+    effect on results but rounding. `size`: pixels of the sides that the network resizes images to,
+    if it does; a GPU has room for fewer if they are more."""
+    if not gpu_memory():
+        return drawn_at_once(shape)
+    if len(shape) != 3:
+        return 4096
+    pixels = max(shape[0] * shape[1], (size or 0) ** 2)
+    return max(1, min(4096, int(SHARE * gpu_memory()) // PER_PIXEL // pixels))
+
+
+def drawn_at_once(shape: tuple[int, ...]) -> int:
+    """How many images of a shape are augmented at once outside training. What is drawn for an image
+    depends on that, so it is the same on all devices."""
+    return max(1, min(512, PIXELS // (shape[0] * shape[1]))) if len(shape) == 3 else 512
 
 
 @functools.cache
 def gpu_memory() -> int:
-    """Bytes of the GPU that this process computes on; 0: it computes on the CPU."""
-    if not tf.config.list_physical_devices("GPU"):
+    """Bytes of the GPU that this process computes on, of those that are free as it begins; 0: it
+    computes on the CPU. A power of 2: some more or less in use elsewhere changes no result."""
+    if not on_gpu():
         return 0
     from tensorflow.python.client import device_lib
 
     devices = device_lib.list_local_devices()
-    return max(device.memory_limit for device in devices if device.device_type == "GPU")
+    free = max(device.memory_limit for device in devices if device.device_type == "GPU")
+    return 2 ** (free.bit_length() - 1)
 
 
 def order(rows: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:

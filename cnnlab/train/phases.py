@@ -71,7 +71,7 @@ def _whole(recipe: Recipe, data: Data, weights: Weights, done: Fitted) -> Fitted
     """What was found of the head alone, with the whole network and what is measured of that."""
     model = data.learning.network(recipe, data.shape, data.classes).model
     put(model, weights)
-    some = data.raw(data.held_out[: at_once(data.shape)])
+    some = data.raw(data.held_out[: at_once(data.shape, recipe.size)])
     return replace(done, model=model, final=done.final | quantities.of(model, clean(some)))
 
 

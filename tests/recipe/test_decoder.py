@@ -12,13 +12,15 @@ from scipy import ndimage
 
 from cnnlab.errors import UserError
 from cnnlab.overlap import VOID, iou
-from cnnlab.recipe.decoder import network
+from cnnlab.recipe import blocks
+from cnnlab.recipe.decoder import enlarged, network
 from cnnlab.recipe.network import initial, set_random, weights_of
 from cnnlab.recipe.techniques import TECHNIQUES
 from cnnlab.recipe.techniques.augment import OPS
 from cnnlab.recipe.variants import serves
 from cnnlab.records import Checkpoint, Trial
 from cnnlab.run.job import trained_by
+from cnnlab.train import fit as fitting
 from cnnlab.train import input as inputs
 from cnnlab.train import phases
 from cnnlab.train.augmentation import augment, warp
@@ -153,6 +155,52 @@ def test_hidden_dense_layers_have_no_part():
         [layer.name for layer in built(sizes={"dense": dense}).model.layers] for dense in ([], [7])
     ]
     assert names[0] == names[1]
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """What is built then is built as where TensorFlow computes on a GPU."""
+    monkeypatch.setattr(blocks, "on_gpu", lambda: True)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(7, 14), (7, 13), (3, 7), (5, 16), (2, 109), (4, 110), (28, 55), (1, 5)]
+)
+def test_on_a_gpu_maps_are_enlarged_to_the_same_bits(sizes, request):
+    small, large = sizes
+    maps = keras.Input((small, small + 1, 2))
+    plain = keras.Model(maps, enlarged(maps, (None, large, large + 3), "enlarge"))
+    request.getfixturevalue("on_gpu")
+    ours = keras.Model(maps, enlarged(maps, (None, large, large + 3), "enlarge"))
+    assert not any(isinstance(layer, keras.layers.Resizing) for layer in ours.layers)
+    given = tf.random.stateless_normal((2, small, small + 1, 2), (1, small))
+    weight = tf.random.stateless_normal((2, large, large + 3, 2), (2, small))
+
+    @tf.function(jit_compile=True)
+    def compiled():
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            said = ours(given, training=True)
+        return said, tape.gradient(said, given, weight)
+
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        expected = plain(given, training=True)
+    said, gradient = compiled()
+    np.testing.assert_array_equal(said, expected)
+    pulled = tape.gradient(expected, given, weight)
+    np.testing.assert_allclose(gradient, pulled, rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_that_was_made_on_a_gpu_says_the_same_elsewhere(on_gpu, tmp_path, monkeypatch):
+    ours = built(shape=(25, 25, 3), sizes={"filters": [8, 16, 16]}).model
+    ours.save(tmp_path / "model.keras")
+    monkeypatch.undo()
+    other = built(shape=(25, 25, 3), sizes={"filters": [8, 16, 16]}).model
+    loaded, images = keras.saving.load_model(tmp_path / "model.keras"), pictures(3, (25, 25, 3))
+    expected = other(images, training=False)
+    for model in (ours, loaded):
+        np.testing.assert_array_equal(model(images, training=False), expected)
 
 
 def test_an_image_too_small_is_refused():
@@ -357,6 +405,21 @@ def test_a_backbone_which_learns_by_classes_does_without_losses_of_masks():
         own.pretraining()
     mixed = replace(made, backbone=made.backbone.model_copy(update={"techniques": ["mixup"]}))
     assert mixed.pretraining().techniques == ("mixup",)
+
+
+@pytest.mark.parametrize("net", ["vgg", "resnet"])
+def test_what_xla_compiles_for_gpus_learns_the_same(net, on_gpu, monkeypatch):
+    """Images of odd sizes, whose maps are enlarged by no whole factor."""
+    fast, data = recipe("augment", "l2", net=net, deterministic=False), squares(20, size=25)
+    monkeypatch.setattr(fitting, "gpu_memory", lambda: 1)
+    compiled = fit(fast, data, 1)
+    ours, said = weights(compiled), compiled.outputs
+    fitting._compiled.cache_clear()
+    monkeypatch.undo()
+    plain = fit(fast, data, 1)
+    np.testing.assert_allclose(said, plain.outputs, atol=4)  # counts of pixels: of some, a tie
+    for a, b in zip(ours, weights(plain), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
 
 
 # From a backbone ---------------------------------------------------------------------------------

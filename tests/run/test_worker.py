@@ -13,6 +13,7 @@ import pytest
 from cnnlab import records
 from cnnlab.data import folds, pool
 from cnnlab.errors import UserError
+from cnnlab.recipe import blocks
 from cnnlab.recipe.network import initial
 from cnnlab.run import device, worker
 from cnnlab.run.job import Job
@@ -164,7 +165,10 @@ def test_a_full_disk_is_one_line_without_a_traceback(job, tmp_path, monkeypatch,
     assert said.endswith(os.strerror(error)) and str(tmp_path) not in said
 
 
-def test_a_device_that_tensorflow_has_not_is_refused():
+def test_a_device_that_tensorflow_has_not_is_refused(monkeypatch):
+    monkeypatch.setattr(blocks, "on_gpu", lambda: True)
+    worker._check_device("gpu of the cluster")
+    monkeypatch.setattr(blocks, "on_gpu", lambda: False)
     worker._check_device("cpu X86_V3")
     with pytest.raises(UserError, match="planned for 'gpu of the cluster'"):
         worker._check_device("gpu of the cluster")

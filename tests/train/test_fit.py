@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.client import device_lib
 
 from cnnlab import scoring
 from cnnlab.recipe.recipe import Phase
@@ -425,11 +426,29 @@ def test_what_xla_compiles_for_gpus_computes_the_same(monkeypatch):
 
 def test_a_gpu_holds_more_and_is_asked_for_more_at_once(monkeypatch):
     large, small = (224, 224, 3), (8, 8, 1)
-    assert (inputs.at_once(large), inputs.at_once(small)) == (10, 512)
-    monkeypatch.setattr(inputs, "gpu_memory", lambda: 80 * 2**30)
-    assert inputs.at_once(large) > 500 and inputs.at_once(small) == 4096
+    monkeypatch.setattr(inputs, "gpu_memory", lambda: 0)
+    assert (inputs.at_once(large), inputs.at_once(small), inputs.at_once((64,))) == (10, 512, 512)
+    assert inputs.at_once(small, 224) == 512
+    monkeypatch.setattr(inputs, "gpu_memory", lambda: 64 * 2**30)
+    assert inputs.at_once(large) > 100 and inputs.at_once(small) == inputs.at_once((64,)) == 4096
+    assert inputs.at_once(small, 224) == inputs.at_once(large) == inputs.at_once(large, 32)
+    assert (inputs.drawn_at_once(large), inputs.drawn_at_once(small)) == (10, 512)  # anywhere
     large = Data(np.zeros((4, 2**27), np.uint8), np.zeros(4, int), *np.split(np.arange(4), 2), 2)
     assert inputs.resident(large) is not None
     monkeypatch.setattr(inputs, "gpu_memory", lambda: 2**30)
     assert inputs.resident(large) is None
     inputs._kept.clear()
+
+
+def test_what_else_is_on_a_gpu_does_not_change_what_it_is_asked_at_once(monkeypatch):
+    def seen(*free):
+        """With the CPU and GPUs of so many free bytes."""
+        kinds = [("CPU", 2**38), *(("GPU", limit) for limit in free)]
+        found = [SimpleNamespace(device_type=kind, memory_limit=limit) for kind, limit in kinds]
+        monkeypatch.setattr(inputs, "on_gpu", lambda: bool(free))
+        monkeypatch.setattr(device_lib, "list_local_devices", lambda: found)
+        return inputs.gpu_memory.__wrapped__()
+
+    assert seen() == 0
+    assert seen(79 * 2**30) == seen(70 * 2**30) == seen(2**36) == 2**36
+    assert seen(int(14.2 * 2**30)) == 2**33

@@ -20,6 +20,7 @@ from cnnlab.processes import import_keras
 from cnnlab.recipe.variants import Sections
 from cnnlab.records import Trial
 from cnnlab.report import final as report
+from cnnlab.run import device
 from cnnlab.run.job import NEVER, Job
 from cnnlab.seeds import derive
 from cnnlab.usage import Usage
@@ -41,14 +42,14 @@ def main() -> None:
     recipe = sections.recipe(chosen["techniques"].split())
     outcomes = _outcomes(chosen["name"])
     groups = np.array([dev.groups[image] for image in outcomes.image_id.tolist()])
+    job = _final.job(recipe, dev, seed, execution)
 
-    import_keras()
+    import_keras(device.is_gpu(job.device))
     from cnnlab.train.answer import probabilities
     from cnnlab.train.fit import set_up
 
     # Their number shows in the last bits, and is fixed once a model that is there is looked into.
     set_up(train.threads, train.deterministic)
-    job = _final.job(recipe, dev, seed, execution)
     plain, both = _both_ways(job, chosen["name"], final.flips, execution)
     flips = judge_flips(plain, both, groups, options.guard, options.confidence) if both else None
     if flips and flips.used:

@@ -16,6 +16,7 @@ from cnnlab.observed import run_observed
 from cnnlab.processes import import_keras
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import final_boxes as report
+from cnnlab.run import device
 from cnnlab.seeds import derive
 from cnnlab.usage import Usage
 from stages import _final
@@ -36,8 +37,9 @@ def main() -> None:
     chosen = candidates[candidates["recommended"]].iloc[0]
     dev, test = pool.read(paths.PREPARED / "dev"), _final.test_images()
     recipe = Sections(model, train, techniques, backbone, task).recipe(chosen["techniques"].split())
+    job = _final.job(recipe, dev, seed, execution)
 
-    import_keras()
+    import_keras(device.is_gpu(job.device))
     from cnnlab.train.answer import boxes, outputs
     from cnnlab.train.fit import set_up
     from cnnlab.train.tasks import detection
@@ -46,7 +48,6 @@ def main() -> None:
     set_up(train.threads, train.deterministic)
     shutil.rmtree(paths.MIRRORED, ignore_errors=True)
     paths.MIRRORED.mkdir(parents=True)  # dvc.yaml has it: boxes are not asked of mirror images
-    job = _final.job(recipe, dev, seed, execution)
     done = run_observed(job, paths.MODELS, execution, study, "final")
     shape = list(dev.images.shape[1:])
     scale = pool.scale(dev.folder)

@@ -14,6 +14,7 @@ from cnnlab.overlap import iou, parts
 from cnnlab.processes import import_keras
 from cnnlab.recipe.variants import Sections
 from cnnlab.report import final_masks as report
+from cnnlab.run import device
 from cnnlab.seeds import derive
 from cnnlab.usage import Usage
 from stages import _final
@@ -33,8 +34,9 @@ def main() -> None:
     chosen = candidates[candidates["recommended"]].iloc[0]
     dev, test = pool.read(paths.PREPARED / "dev"), _final.test_images()
     recipe = Sections(model, train, techniques, backbone, task).recipe(chosen["techniques"].split())
+    job = _final.job(recipe, dev, seed, execution)
 
-    import_keras()
+    import_keras(device.is_gpu(job.device))
     from cnnlab.train.answer import masks, outputs
     from cnnlab.train.fit import set_up
     from cnnlab.train.tasks import segmentation
@@ -43,7 +45,6 @@ def main() -> None:
     set_up(train.threads, train.deterministic)
     shutil.rmtree(paths.MIRRORED, ignore_errors=True)
     paths.MIRRORED.mkdir(parents=True)  # dvc.yaml has it: masks are not asked of mirror images
-    job = _final.job(recipe, dev, seed, execution)
     done = run_observed(job, paths.MODELS, execution, study, "final")
     usage = Usage(
         chosen["name"],

@@ -9,8 +9,10 @@ import tensorflow as tf
 from cnnlab.detections import MOST_OBJECTS
 from cnnlab.errors import UserError
 from cnnlab.ignored import turned
+from cnnlab.recipe import blocks
 from cnnlab.recipe.detector import BOX, network, stride
 from cnnlab.tasks.detection import METRICS
+from cnnlab.train import fit as fitting
 from cnnlab.train import input as inputs
 from cnnlab.train.fit import fit
 from cnnlab.train.input import Data
@@ -65,6 +67,22 @@ def test_the_same_seed_gives_the_same_bits_and_a_file_the_same_as_memory(monkeyp
     for a, b, c in zip(weights, two.model.get_weights(), three.model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c)
+
+
+def test_what_xla_compiles_for_gpus_learns_the_same(monkeypatch):
+    fast = recipe("augment", "l2", epochs=2, deterministic=False, optimizer="sgd")
+    data = squares(80)
+    plain = fit(fast, data, 1)
+    expected, outputs = [np.copy(w) for w in plain.model.get_weights()], plain.outputs
+    fitting._compiled.cache_clear()
+    monkeypatch.setattr(fitting, "gpu_memory", lambda: 1)
+    monkeypatch.setattr(blocks, "on_gpu", lambda: True)
+    compiled = fit(fast, data, 1)
+    fitting._compiled.cache_clear()
+    losses = compiled.outputs[:, -1], outputs[:, -1]
+    np.testing.assert_allclose(*losses, rtol=2e-3)
+    for ours, theirs in zip(compiled.model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def test_the_held_out_fold_teaches_nothing():
