@@ -319,7 +319,8 @@ def test_pixels_are_decoded_of_a_few_images_only(tmp_path, monkeypatch):
     [
         ({"a": 8, "b": 8}, (28, 28), "L", ("vgg", 28, ["scratch"], False)),
         ({"a": 8, "b": 8}, (32, 32), "RGB", ("vgg", 32, ["scratch"], True)),
-        ({"a": 8, "b": 8}, (300, 280), "L", ("resnet", 96, ["scratch"], False)),
+        ({"a": 8, "b": 8}, (90, 80), "L", ("resnet", 96, ["scratch"], False)),
+        ({"a": 8, "b": 8}, (300, 280), "L", ("resnet", 224, ["freeze", "finetune"], False)),
         ({"a": 8, "b": 8}, (100, 90), "RGB", ("resnet", 128, ["freeze", "finetune"], True)),
         ({"a": 8, "b": 8}, (400, 300), "RGB", ("resnet", 224, ["freeze", "finetune"], True)),
     ],

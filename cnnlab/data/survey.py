@@ -1,7 +1,8 @@
 """What a folder or archive of images holds, told from names and headers alone: for a new study.
 
-Pixels are decoded of a few images only, so 20,000 take seconds. `prepare` reads every image and
-says more: what is damaged behind its header, and what is nearly the same.
+Pixels are decoded of a few images only, so 20,000 take seconds: of some, and of files here that do
+not end as their format does, such as a copy that was cut off. `prepare` reads every image and says
+more: what is damaged otherwise behind its header, and what is nearly the same.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
 
 HEAD = 2**16  # bytes in which a header is looked for, before the whole file is read
+TAIL = 2**12  # bytes in which the end of an image is looked for: cameras write more behind it
+ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # and how it looks there
 AT_ONCE = 256  # files
 MEGAPIXELS = 100  # as data.bad.megapixels
 TINY = 0.25  # of the median side, below which an image is suspiciously small
@@ -164,6 +167,9 @@ def suspicious(found: Survey) -> list[str]:
     add("the same file again in its class", alike["source"][alike.duplicated("mark")])
     in_both = twins[of_mark["split"].transform("nunique") > 1]
     add("the same file to train on and to test", in_both["source"][in_both.duplicated("mark")])
+    if found.own_test:
+        parts = usable.groupby("label")["split"].agg(set)
+        add("classes without an image to test on", parts.index[parts == {"train"}])
     counts = usable["label"].value_counts()
     if found.labels_are_all and counts.max() >= 5 * counts.min():
         rare, most = counts.idxmin(), counts.idxmax()
@@ -223,13 +229,16 @@ def _of_labels(place: Path) -> tuple[str, Source]:
         return "npz", SOURCES["npz"].open_source(str(place))
     if ending in TABLES and place.is_file():
         return "image_table", SOURCES["image_table"].open_source(str(place))
+    tables = place.is_dir() and [f for f in place.iterdir() if f.suffix.lower() in TABLES]
     try:
-        return "image_folder", SOURCES["image_folder"].open_source(str(place))
+        source = SOURCES["image_folder"].open_source(str(place))
     except UserError:
-        tables = place.is_dir() and [f for f in place.iterdir() if f.suffix.lower() in TABLES]
         if not tables:
             raise
-        return "image_table", SOURCES["image_table"].open_source(str(place))
+    else:
+        if not tables or source.table["label"].nunique() > 1:
+            return "image_folder", source
+    return "image_table", SOURCES["image_table"].open_source(str(place))
 
 
 def _without_params(said: str, place: Path) -> str:
@@ -259,6 +268,9 @@ def _with_headers(source: Source, table: pd.DataFrame) -> pd.DataFrame:
             facts[i] = _facts(source, keys[i], content, whole, sizes[i])
     about = pd.DataFrame(facts, columns=["width", "height", "mode", "bytes", "problem", "mark"])
     table = pd.concat([table.reset_index(drop=True), about], axis=1)
+    if isinstance(source.read, Folder):
+        for i in np.flatnonzero(table["problem"] == ""):
+            table.loc[i, "problem"] = _damage(source.read.root / keys[i], sizes[i])
     # Larger files are read as a whole only where another one has as many bytes.
     unmarked = table["mark"].isna() & (table["problem"] == "")
     alike = unmarked & table["bytes"].notna() & table.loc[unmarked].duplicated("bytes", keep=False)
@@ -320,6 +332,25 @@ def _facts(
             return None, None, None, size, str(error), None
     (content,) = source.read([key])  # such as WebP, or a header behind much else
     return _facts(source, key, content, True, size)
+
+
+def _damage(path: Path, size: int) -> str:
+    """Why an image file of so many bytes cannot be decoded, of those that do not end as their
+    format does; "" of others."""
+    with path.open("rb") as file:
+        head = file.read(formats.HEAD)
+        file.seek(max(0, size - TAIL))
+        tail = file.read()
+    if size <= HEAD:  # where a small picture within the header may end too
+        tail = tail[-64:]
+    end = ENDS.get(formats.kind(head))
+    if end is None or end in tail:
+        return ""
+    try:
+        images.decode(path.read_bytes(), images.Settings(images.THUMB, "squash", 3, MEGAPIXELS))
+    except images.BadImage as error:
+        return str(error)
+    return ""
 
 
 def _mark(content: bytes | np.ndarray) -> str:

@@ -1,8 +1,11 @@
 """What a folder holds, and which task it is laid out for."""
 
+import io
 import json
 
+import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from cnnlab.data import survey
 from cnnlab.errors import UserError
@@ -83,6 +86,63 @@ def test_folders_of_classes_stay_what_they_are(tmp_path):
     assert (found.task, found.source, found.others) == ("classification", "image_folder", ())
     asked = survey.survey(tmp_path / "raw", "classification")
     assert asked.table.equals(found.table)
+
+
+def saved(kind, seed, **options):
+    """A file of noise, 96 pixels a side."""
+    file, noise = io.BytesIO(), np.random.default_rng(seed).integers(0, 256, (96, 96, 3), np.uint8)
+    Image.fromarray(noise).save(file, kind, **options)
+    return file.getvalue()
+
+
+def with_small_picture(seed):
+    """A JPEG whose header holds a whole smaller one, as a camera's does."""
+    about, small = Image.Exif(), saved("JPEG", seed, quality=5)
+    about[ExifTags.Base.MakerNote] = small
+    content = saved("JPEG", seed, exif=about)
+    assert content.count(b"\xff\xd9") == 2
+    return content
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        saved("JPEG", 1),
+        saved("JPEG", 1, quality=100) + bytes(100_000),
+        with_small_picture(1),
+        saved("JPEG", 1) + bytes(30_000),  # as cameras write behind it
+        saved("PNG", 1),
+    ],
+    ids=["jpeg", "behind", "small picture", "behind, small", "png"],
+)
+def test_a_file_that_was_cut_off_is_named(tmp_path, whole):
+    files = class_folders(scenes()) | {"cat/whole": whole, "cat/half": whole.rstrip(b"\0")[:-900]}
+    found = looked_at(tmp_path / "raw", files)
+    assert set(files) - set(found.usable["source"]) == {"cat/half"}
+    (line,) = survey.suspicious(found)
+    assert line.startswith("cannot be read, left out (1): cat/half (") and "truncated" in line
+
+
+def test_a_class_that_the_test_part_has_not_is_named(tmp_path):
+    files = class_folders(scenes())
+    split = {
+        f"{'test' if i % 4 == 0 else 'train'}/{n}": c for i, (n, c) in enumerate(files.items())
+    }
+    gone = {name: c for name, c in split.items() if not name.startswith("test/owl/")}
+    assert not survey.suspicious(looked_at(tmp_path / "all", split))
+    (line,) = survey.suspicious(looked_at(tmp_path / "raw", gone))
+    assert line == "classes without an image to test on (1): owl"
+
+
+def test_a_table_beside_a_folder_of_all_images_is_found(tmp_path):
+    files = class_folders(scenes())
+    flat = {f"images/{name.replace('/', '_')}": content for name, content in files.items()}
+    rows = ["path,label", *(f"{name},{name[7:10]}" for name in flat)]
+    found = looked_at(tmp_path / "raw", flat | {"labels.csv": "\n".join(rows).encode()})
+    assert (found.source, found.classes) == ("image_table", ["cat", "dog", "owl"])
+    rows[0] = "file,label"
+    with pytest.raises(UserError, match="missing: path"):
+        looked_at(tmp_path / "raw", flat | {"labels.csv": "\n".join(rows).encode()})
 
 
 @pytest.mark.parametrize(
