@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnnlab.compare.designs import KINDS
+from cnnlab.compare.designs import KINDS, TOGETHER
 from cnnlab.compare.metrics import METRICS, reliability
 from cnnlab.compare.scores import Grid, pooled
 from cnnlab.look.figure import (
@@ -397,7 +397,7 @@ def in_words(row: Mapping, metric: Metric) -> str:
     if row["why"]:
         return f"{number} {UNTOLD} ({row['why']})"
     significant = ", significant" if row["clear"] else ""
-    return f"{number} {_interval(row, metric)} {VERDICTS[row['verdict']].words}{significant}"
+    return f"{number} {_interval(row, metric)} {_called(row)}{significant}"
 
 
 def _groups(rows: Sequence[Mapping]) -> dict[str, list[Mapping]]:
@@ -456,8 +456,7 @@ def _group(
         style = {"va": "center", "color": mark.colour}
         number = metric.signed(row["effect"])
         write(figure, right + NUMBERS, down, number, SMALL, NUMBERS - 6, ha="right", **style)
-        words = UNTOLD if row["why"] else VERDICTS[row["verdict"]].words
-        verdict = words.replace("practical ", "")
+        verdict = (UNTOLD if row["why"] else _called(row)).replace("practical ", "")
         write(figure, right + NUMBERS + 10, down, verdict, SMALL, VERDICT - 10, **style)
         y += lane
         if row is not rows[-1]:
@@ -512,6 +511,12 @@ def _cell(axes: Axes, i: int, j: int, row: Mapping, metric: Metric, size: int, c
     for k, (line, font) in enumerate(written):
         y = j + (k - (len(written) - 1) / 2) * LINE / size
         axes.text(i, y, line, ha="center", va="center", fontsize=font, color=colour)
+
+
+def _called(row: Mapping) -> str:
+    """The verdict in words."""
+    words = VERDICTS[row["verdict"]].words
+    return TOGETHER.get(words, words) if row.get("kind") == "interaction" else words
 
 
 def _mark(row: Mapping) -> Mark:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cnnlab.compare.designs import TOGETHER
 from cnnlab.compare.metrics import METRICS
 from cnnlab.metric import Metric
 
@@ -99,7 +100,7 @@ class Words:
             settle = "" if row["kind"] == "placebo" else f"; {self.settle(row)}"
             return f"{OPEN}{self._looks(row)}{settle}"
         if row["kind"] == "interaction":
-            verdict = {HELPS: "more together", HURTS: "less together"}.get(verdict, verdict)
+            verdict = TOGETHER.get(verdict, verdict)
         return f"{verdict}{self._looks(row)}"
 
     def cell(self, row: Row) -> str:

@@ -291,6 +291,17 @@ def test_the_band_is_the_rope_and_the_thin_line_the_bounds_of_all():
             assert [round(r[low] * 100, 6), round(r[high] * 100, 6)] in ends
 
 
+def test_techniques_do_more_or_less_together():
+    """As the report's tables call it: no interaction helps or hurts."""
+    both = ("helps", "more together"), ("hurts", "less together")
+    for verdict, called in both:
+        rows = [row(name, kind, 0.03) for name, kind in (("x", "main"), ("x × z", "interaction"))]
+        one, other = [r | {"verdict": verdict} for r in rows]
+        picture = effects_figure("E", ACCURACY, [one, other])
+        assert f"] {called}" in picture.alt and f"] {verdict}" in picture.alt
+        assert words(picture).count(called) == 1 and words(picture).count(verdict) == 1
+
+
 def test_interactions_that_the_matrix_draws_are_left_to_it():
     rows = [*factorial_rows(), row("x × y × z", "interaction", 0.01)]
     assert "x × y +" not in effects_figure("E", ACCURACY, rows).alt.replace("−", "+")
