@@ -499,6 +499,18 @@ def test_a_study_of_photographs_fits_the_time(images, minutes):
     assert less.size >= 160 or less.starts == ("freeze",)
     steps = math.ceil(less.images * (less.k - 1) / less.k / 32)
     assert "finetune" not in less.starts or less.epochs("finetune") * steps >= 40
+    # Nothing is left out for which there is the time.
+    for name in ("placebo", "curve", "control", "techniques"):
+        more = replace(less, **{name: getattr(plan, name)})
+        assert more == less or seconds(more) > proposal.MARGIN * 60 * minutes
+
+
+def test_what_a_later_cut_saves_takes_earlier_ones_back():
+    """Here nothing but the number of images counts, which is cut after much else."""
+    plan = plan_of(a=10_000, b=10_000)
+    less = proposal.fitted(plan, lambda plan: plan.images, 4000 / proposal.MARGIN)
+    assert less == replace(plan, most=4000)
+    assert proposal.fitted(plan, lambda plan: 1.0, 10) == plan
 
 
 def test_a_rare_class_does_not_take_nearly_all_images_away():
