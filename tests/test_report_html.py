@@ -1,5 +1,6 @@
 """The HTML report: of a made-up study, and in a browser."""
 
+import io
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from cnnlab import report
 from cnnlab.look import Picture, feature_sheets, kernel_sheets, save, save_sheet
@@ -17,6 +19,7 @@ from cnnlab.look.peaks import Peaks
 from cnnlab.report import charts, html
 
 VARIANTS = ["baseline", "a_b"]
+RED = np.array([200, 30, 30])
 LINKS = r"data:image/|#|(compare|findings)/\w+.csv$|screen/screening.md$|$"
 WORDS = {"alone": "Added", "removed": "Removed"}
 CHROMIUM = next(
@@ -75,8 +78,11 @@ def study(tmp_path_factory):
         drawn(root / f"figures/gradcam/{v}.png", f"gradcam {v}")
     drawn(root / "compare/ablation_effects.png", "forest plot")
     drawn(root / "compare/ablation_scores.png", 'scores "<b>" & more')
-    for name in ("ablation_calibration", "classes", "sides_c"):
+    for name in ("ablation_calibration", "classes"):
         drawn(root / f"compare/{name}.png", name)
+    figure = matplotlib.figure.Figure((4, 4), dpi=100)
+    figure.figimage(np.full((100, 100, 3), RED) / 255, 100, 200)  # a quarter from left and top
+    save(Picture(figure, "sides_c"), root / "compare/sides_c.png")
     drawn(root / "curves/accuracy.png", "curves")
     return root
 
@@ -410,12 +416,28 @@ def test_it_is_dark_where_the_reader_wants_that(opened):
 
 
 def test_in_the_dark_drawings_turn_and_photographs_do_not(opened):
-    filters = """[...document.querySelectorAll('.figure img')].map((image) =>
-        [image.alt, getComputedStyle(image).filter])"""
+    filters = """[...document.querySelectorAll('.figure img')].map((image) => {
+        const turned = image.nextElementSibling && getComputedStyle(image.nextElementSibling);
+        return [image.alt, [getComputedStyle(image).filter,
+            turned && turned.display != 'none' ? turned.backdropFilter : 'none']];
+    })"""
     light, dark = (dict(opened(scheme=s).evaluate(filters)) for s in ("light", "dark"))
-    assert set(light.values()) == {"none"}
-    assert "invert" in dark["classes"] and "invert" in dark["ablation_calibration"]
-    assert dark["sides_c"] == dark["gradcam a_b"] == "brightness(0.8)"
+    assert set(map(tuple, light.values())) == {("none", "none")}
+    turn = "invert(1) hue-rotate(180deg)"
+    assert dark["classes"] == dark["ablation_calibration"] == [turn, "none"]
+    assert dark["sides_c"] == dark["gradcam a_b"] == ["none", turn]  # all but pictures in it
+
+
+@pytest.mark.parametrize(("scheme", "paper"), [("light", [255] * 3), ("dark", [13, 17, 23])])
+def test_what_is_around_pictures_is_the_page_s(opened, scheme, paper):
+    shown = opened(scheme=scheme).locator('img[alt="sides_c"]')
+    shown.scroll_into_view_if_needed()
+    seen = np.asarray(Image.open(io.BytesIO(shown.screenshot())).convert("RGB")).astype(int)
+    height, width = seen.shape[:2]
+    red = seen[int(0.27 * height) : int(0.48 * height), int(0.27 * width) : int(0.48 * width)]
+    assert np.abs(red - RED).max() < 25  # in the dark a little of the page shines through
+    assert np.abs(seen[:, int(0.6 * width) : -8][8:-8] - paper).max() < 4
+    assert np.abs(seen[int(0.6 * height) : -8, 8:-8] - paper).max() < 4
 
 
 def test_the_explorer_shows_what_is_chosen(opened):

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from PIL import Image
 
 from cnnlab.processes import cores
 from cnnlab.report import alt, blocks, described, put
+from cnnlab.report.ground import outline
 
 HERE = Path(__file__).parent
 MOST_LOSSES = 2000  # images of the table of losses: a page of some megabytes
@@ -147,19 +148,25 @@ class _Images:
         """An image element that will hold its image; `text`: instead of the file's own alt text."""
         with Image.open(path) as image:
             width, height = image.size
-        place = f"\ue000{len(self._codes)}\ue000"
-        self._codes.append(self._pool.submit(_webp, path))
         return Markup(
             '<img src="data:image/webp;base64,{}" width="{}" height="{}" alt="{}" decoding="async">'
-        ).format(place, width, height, alt(path) if text is None else text)
+        ).format(self._later(_webp, path), width, height, alt(path) if text is None else text)
 
     def figure(self, path: Path, text: str | None = None) -> Markup:
-        """An image of a figure's width; of class `lines` where it has no photograph, kernel or map
-        in it, so that dark pages may turn its colours."""
+        """An image of a figure's width, whose colours dark pages turn: all of it where it is of
+        class `lines`, else what is under its `i`, as photographs, kernels and maps stay."""
         folder, name = path.parts[-2:]
         lines = folder in ("compare", "curves", "final") and not name.startswith(PHOTOGRAPHS)
-        chart = " lines" if lines or (folder, name) in DRAWINGS else ""
-        return Markup('<span class="figure{}">{}</span>').format(chart, self.image(path, text))
+        image = self.image(path, text)
+        if lines or (folder, name) in DRAWINGS:
+            return Markup('<span class="figure lines">{}</span>').format(image)
+        ground = Markup('<i style="clip-path:{}"></i>').format(self._later(outline, path))
+        return Markup('<span class="figure">{}{}</span>').format(image, ground)
+
+    def _later(self, made: Callable[[Path], str], path: Path) -> str:
+        """The place of what is made of a file while the page is written."""
+        self._codes.append(self._pool.submit(made, path))
+        return f"\ue000{len(self._codes) - 1}\ue000"
 
     def put_into(self, page: str) -> str:
         """The whole page, with what its image elements hold."""
