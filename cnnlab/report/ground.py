@@ -37,8 +37,8 @@ def pictures(figure: np.ndarray) -> list[tuple[int, int, int, int]]:
 
 
 def outline(path: Path) -> str:
-    """All of a PNG but its pictures, and a little around it, so that its own edge is not blurred: as
-    a polygon of CSS, in shares of its width and height."""
+    """All of a PNG but its pictures, and a little around it, so that its edge is not blurred: as a
+    polygon of CSS, in shares of its width and height."""
     with Image.open(path) as image:
         figure = np.asarray(image.convert("RGB"))
     height, width = figure.shape[:2]
