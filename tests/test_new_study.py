@@ -305,15 +305,6 @@ def test_grey_images_that_are_stored_in_colour_are_grey(tmp_path):
     assert not survey.survey(folder).colour
 
 
-def test_pixels_are_decoded_of_a_few_images_only(tmp_path, monkeypatch):
-    folder = photographs(tmp_path / "images", {"a": 300, "b": 300}, (8, 8), ending="png")
-    asked = []
-    monkeypatch.setattr(survey.images, "decode", lambda *given: asked.append(given) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        survey.survey(folder)
-    assert len(asked) <= survey.SAMPLED
-
-
 @pytest.mark.parametrize(
     ("counts", "size", "mode", "expected"),
     [

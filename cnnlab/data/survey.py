@@ -1,8 +1,9 @@
-"""What a folder or archive of images holds, told from names and headers alone: for a new study.
+"""What a folder or archive of images holds, told from names, headers and some pixels: for a new
+study.
 
-Pixels are decoded of a few images only, so 20,000 take seconds: of some, and of files here that do
-not end as their format does, such as a copy that was cut off. `prepare` reads every image and says
-more: what is damaged otherwise behind its header, and what is nearly the same.
+Of up to `DECODED` images all are decoded, which shows what is damaged behind its header and what is
+nearly the same. Of more, so that 20,000 take seconds, a few are, and files here that do not end as
+their format does, such as a copy that was cut off; `prepare`, which reads all, says the rest.
 """
 
 from __future__ import annotations
@@ -10,25 +11,31 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cnnlab.data import formats, images, prepare
+from cnnlab.data import duplicates, formats, images, prepare
 from cnnlab.data.pool import natural
 from cnnlab.data.sources import SOURCES, Source
 from cnnlab.data.sources._files import Folder, Tar, Zip, look
 from cnnlab.data.sources._masks import Images
 from cnnlab.data.truths import TRUTHS
 from cnnlab.errors import UserError
+from cnnlab.processes import cores
 
 HEAD = 2**16  # bytes in which a header is looked for, before the whole file is read
 TAIL = 2**12  # bytes in which the end of an image is looked for: cameras write more behind it
 ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # and how it looks there
 AT_ONCE = 256  # files
+DECODED = 1000  # images, up to which the pixels of all are looked at
+WHOLE = 32  # files that are read as a whole at once
+BITS = 4  # of a perceptual hash that may differ, as data.near_duplicates
 MEGAPIXELS = 100  # as data.bad.megapixels
+SMALL = images.Settings(images.THUMB, "squash", 3, MEGAPIXELS)
 TINY = 0.25  # of the median side, below which an image is suspiciously small
 ODD = 3.0  # longer side over shorter, from which an image is suspiciously long
 SAMPLED = 24  # images that are decoded, to see whether those in colour have any
@@ -43,9 +50,10 @@ TELLING = ("masks", "boxes")  # what says more comes first: a mask has a box, a 
 class Survey:
     """What was found. `table`: one row an image that fits the layout, with the columns `source`,
     `label`, `split` ("train" or "test" where the images come split, else "") and `group` of the
-    source (see `cnnlab.data.sources.Source`), and of its header `width`, `height` (pixels,
-    upright), `mode`, `bytes`, `problem` ("" where it can be used) and `mark` (equal for files of
-    equal bytes)."""
+    source (see `cnnlab.data.sources.Source`), in which those that are the same, or nearly, are
+    together; of its header `width`, `height` (pixels, upright), `mode` and `bytes`; `problem` (""
+    where it can be used), `mark` (equal for files of equal bytes) and `twin`: the `source` of one
+    that is nearly the same, "" where none is known."""
 
     task: str  # a name of cnnlab.tasks
     others: tuple[str, ...]  # tasks that the images might serve as well
@@ -167,6 +175,12 @@ def suspicious(found: Survey) -> list[str]:
     add("the same file again in its class", alike["source"][alike.duplicated("mark")])
     in_both = twins[of_mark["split"].transform("nunique") > 1]
     add("the same file to train on and to test", in_both["source"][in_both.duplicated("mark")])
+    near = usable[usable["twin"] != ""]
+    pairs = near["source"] + " = " + near["twin"]
+    label_of = dict(zip(table["source"], table["label"], strict=True))
+    apart = near["label"] != near["twin"].map(label_of)
+    add("nearly the same in two classes, of which one may be wrong", pairs[apart])
+    add("nearly the same, so learnt, held out or tested together", pairs[~apart])
     if found.own_test:
         parts = usable.groupby("label")["split"].agg(set)
         add("classes without an image to test on", parts.index[parts == {"train"}])
@@ -268,7 +282,7 @@ def _with_headers(source: Source, table: pd.DataFrame) -> pd.DataFrame:
             facts[i] = _facts(source, keys[i], content, whole, sizes[i])
     about = pd.DataFrame(facts, columns=["width", "height", "mode", "bytes", "problem", "mark"])
     table = pd.concat([table.reset_index(drop=True), about], axis=1)
-    if isinstance(source.read, Folder):
+    if isinstance(source.read, Folder) and len(table) > DECODED:
         for i in np.flatnonzero(table["problem"] == ""):
             table.loc[i, "problem"] = _damage(source.read.root / keys[i], sizes[i])
     # Larger files are read as a whole only where another one has as many bytes.
@@ -280,7 +294,46 @@ def _with_headers(source: Source, table: pd.DataFrame) -> pd.DataFrame:
             table.loc[i, "mark"] = _mark(content)
     single = table["mark"].isna()
     table.loc[single, "mark"] = [f"single {i}" for i in np.flatnonzero(single)]
-    return table
+    table = table.assign(twin="", group=_joined(table, *duplicates.exact(table["mark"])))
+    return _decoded(source, keys, table) if len(table) <= DECODED else table
+
+
+def _decoded(source: Source, keys: Sequence, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what the pixels say, of files that differ."""
+    rows = np.flatnonzero((table["problem"] == "") & ~table["mark"].duplicated())
+    thumbs: dict[int, np.ndarray] = {}
+    with ThreadPoolExecutor(cores()) as threads:  # decoding lets other threads run
+        for first in range(0, len(rows), WHOLE):
+            some = rows[first : first + WHOLE]
+            contents = source.read([keys[row] for row in some])
+            for row, seen in zip(some, threads.map(_thumb, contents), strict=True):
+                if isinstance(seen, str):
+                    table.loc[row, "problem"] = seen
+                elif seen is not None:  # it is not too small
+                    thumbs[row] = seen
+    if not thumbs:
+        return table
+    at, pictures = np.array(list(thumbs)), images.grey(thumbs.values())
+    pairs = duplicates.near(images.perceptual_hash(pictures), BITS, lambda places: pictures[places])
+    one, other = (at[places] for places in pairs)
+    twin = table["twin"].copy()
+    twin.iloc[other] = table["source"].to_numpy()[one]
+    return table.assign(twin=twin, group=_joined(table, one, other))
+
+
+def _joined(table: pd.DataFrame, one: np.ndarray, other: np.ndarray) -> pd.Series:
+    return duplicates.join(table["group"], one, other)
+
+
+def _thumb(content: bytes | np.ndarray | Exception) -> np.ndarray | str | None:
+    """A small picture of an image, None of one that is smaller; what is wrong with it, if it cannot
+    be decoded."""
+    if isinstance(content, Exception):
+        return str(content) or type(content).__name__
+    try:
+        return images.decode(content, SMALL).thumb
+    except images.BadImage as error:
+        return str(error)
 
 
 def shapes(source: str, place: str, most: int) -> list[tuple[str, int, int]]:
@@ -346,11 +399,8 @@ def _damage(path: Path, size: int) -> str:
     end = ENDS.get(formats.kind(head))
     if end is None or end in tail:
         return ""
-    try:
-        images.decode(path.read_bytes(), images.Settings(images.THUMB, "squash", 3, MEGAPIXELS))
-    except images.BadImage as error:
-        return str(error)
-    return ""
+    seen = _thumb(path.read_bytes())
+    return seen if isinstance(seen, str) else ""
 
 
 def _mark(content: bytes | np.ndarray) -> str:
@@ -380,10 +430,9 @@ def _read(source: Source, table: pd.DataFrame) -> list[bytes | np.ndarray | Exce
 def _colour(source: Source, usable: pd.DataFrame) -> bool:
     """Whether images have colour: many that are grey are stored as if they had."""
     coloured = usable[~usable["mode"].str.match("1$|L|I|F")]
-    settings = images.Settings(images.THUMB, "squash", 3, MEGAPIXELS)
     for content in _read(source, coloured):
         try:
-            pixels = images.decode(content, settings).pixels.astype(int)
+            pixels = images.decode(content, SMALL).pixels.astype(int)
         except (images.BadImage, TypeError):  # damaged behind its header, or not read at all
             continue
         if (pixels.max(axis=2) - pixels.min(axis=2)).mean() > TINGE:

@@ -6,7 +6,9 @@ import json
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from scipy import ndimage
 
+from cnnlab import proposal
 from cnnlab.data import survey
 from cnnlab.errors import UserError
 from tests.data.test_mask_folder import write
@@ -115,12 +117,55 @@ def with_small_picture(seed):
     ],
     ids=["jpeg", "behind", "small picture", "behind, small", "png"],
 )
-def test_a_file_that_was_cut_off_is_named(tmp_path, whole):
+@pytest.mark.parametrize("decoded", [0, 1000])
+def test_a_file_that_was_cut_off_is_named(tmp_path, monkeypatch, whole, decoded):
+    monkeypatch.setattr(survey, "DECODED", decoded)
     files = class_folders(scenes()) | {"cat/whole": whole, "cat/half": whole.rstrip(b"\0")[:-900]}
     found = looked_at(tmp_path / "raw", files)
     assert set(files) - set(found.usable["source"]) == {"cat/half"}
     (line,) = survey.suspicious(found)
     assert line.startswith("cannot be read, left out (1): cat/half (") and "truncated" in line
+
+
+def burst(seed, shots=5):
+    """Photographs of one scene: noise on blobs, a little brighter each time."""
+    rng = np.random.default_rng(seed)
+    blobs = ndimage.gaussian_filter(rng.normal(0, 1, (96, 96, 3)), (4, 4, 0))
+    blobs = 100 + 40 * blobs / blobs.std()
+    for shot in range(shots):
+        file, noise = io.BytesIO(), rng.normal(0, 1, blobs.shape)
+        pixels = (blobs + noise + shot).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(file, "JPEG", quality=95)
+        yield file.getvalue()
+
+
+def test_bursts_are_groups_and_make_fewer_folds(tmp_path):
+    files = {
+        f"{name}/{scene}_{shot}.jpg": content
+        for number, name in enumerate(("cat", "dog"))
+        for scene in range(4)
+        for shot, content in enumerate(burst(10 * number + scene))
+    }
+    found = looked_at(tmp_path / "raw", files)
+    assert found.usable.groupby("label")["group"].nunique().tolist() == [4, 4]
+    (line,) = survey.suspicious(found)
+    assert line.startswith("nearly the same, so learnt, held out or tested together (32): cat/0_1")
+    assert proposal.plan_for(found).k == 3  # a scene of each class is left for the test
+    *_, another = burst(0, shots=7)
+    mixed = files | {"dog/of_a_cat.jpg": another, "dog/again.jpg": files["cat/1_0.jpg"]}
+    said = survey.suspicious(looked_at(tmp_path / "mixed", mixed))
+    assert "nearly the same in two classes, of which one may be wrong (1): " in said[1]
+    assert "dog/of_a_cat.jpg" in said[1] and "the same file in two classes" in said[0]
+
+
+def test_of_many_images_the_pixels_are_not_all_looked_at(tmp_path, monkeypatch):
+    files = {f"{name}/{i}.jpg": c for name in "ab" for i, c in enumerate(burst(ord(name), 30))}
+    seen, decode = [], survey.images.decode
+    monkeypatch.setattr(survey.images, "decode", lambda *of: seen.append(0) or decode(*of))
+    monkeypatch.setattr(survey, "DECODED", 59)
+    found = looked_at(tmp_path / "raw", files)
+    assert (found.table["twin"] == "").all() and found.table["group"].is_unique
+    assert len(seen) <= survey.SAMPLED
 
 
 def test_a_class_that_the_test_part_has_not_is_named(tmp_path):
