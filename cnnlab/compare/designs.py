@@ -44,8 +44,6 @@ KINDS = {
     "pair": "Differences: one variant against another",
     "placebo": "Placebo: only seeds differ",
 }
-# What verdicts on an interaction are called: of techniques together, not of one.
-TOGETHER = {"helps": "more together", "hurts": "less together"}
 PLACEBO = "placebo"  # the technique that changes nothing but seeds
 RECOMMENDED = "recommended"  # in the place of a variant's name: the one that is recommended
 

@@ -50,6 +50,8 @@ from scipy.special import (  # scipy.stats is slow to import
 from cnnlab.compare.contrasts import finite_matrix
 
 Verdict = Literal["helps", "no practical difference", "hurts", "undecided"]
+# What those on an interaction are called: of techniques together, not of one.
+TOGETHER = {"helps": "more together", "hurts": "less together"}
 
 FLAT = 1e-9  # a spread below it, times the largest value, is rounding and counts as none
 FEWEST_IMAGES = 20  # with fewer, or fewer trainings than the next, nothing is decided

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnnlab.compare.designs import KINDS, TOGETHER
+from cnnlab.compare.designs import KINDS
+from cnnlab.compare.inference import TOGETHER
 from cnnlab.compare.metrics import METRICS, reliability
 from cnnlab.compare.scores import Grid, pooled
 from cnnlab.look.figure import (

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cnnlab.compare.designs import TOGETHER
+from cnnlab.compare.inference import TOGETHER
 from cnnlab.compare.metrics import METRICS
 from cnnlab.metric import Metric
 
