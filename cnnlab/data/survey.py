@@ -307,8 +307,8 @@ def _decoded(source: Source, keys: Sequence, table: pd.DataFrame) -> pd.DataFram
             some = rows[first : first + WHOLE]
             contents = source.read([keys[row] for row in some])
             for row, seen in zip(some, threads.map(_thumb, contents), strict=True):
-                if isinstance(seen, str):
-                    table.loc[row, "problem"] = seen
+                if isinstance(seen, str):  # so are those of the same bytes
+                    table.loc[table["mark"] == table["mark"][row], "problem"] = seen
                 elif seen is not None:  # it is not too small
                     thumbs[row] = seen
     if not thumbs:

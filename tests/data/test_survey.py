@@ -120,11 +120,12 @@ def with_small_picture(seed):
 @pytest.mark.parametrize("decoded", [0, 1000])
 def test_a_file_that_was_cut_off_is_named(tmp_path, monkeypatch, whole, decoded):
     monkeypatch.setattr(survey, "DECODED", decoded)
-    files = class_folders(scenes()) | {"cat/whole": whole, "cat/half": whole.rstrip(b"\0")[:-900]}
+    half = whole.rstrip(b"\0")[:-900]
+    files = class_folders(scenes()) | {"cat/whole": whole, "cat/half": half, "dog/half": half}
     found = looked_at(tmp_path / "raw", files)
-    assert set(files) - set(found.usable["source"]) == {"cat/half"}
+    assert set(files) - set(found.usable["source"]) == {"cat/half", "dog/half"}
     (line,) = survey.suspicious(found)
-    assert line.startswith("cannot be read, left out (1): cat/half (") and "truncated" in line
+    assert line.startswith("cannot be read, left out (2): cat/half (") and "truncated" in line
 
 
 def burst(seed, shots=5):
