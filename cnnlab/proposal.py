@@ -85,6 +85,7 @@ class Plan:
     dev: Mapping[str, int] = field(hash=False)  # that could be developed on
     test: Mapping[str, int] = field(hash=False)
     own_test: bool
+    scenes: bool  # images that are nearly the same are learnt, held out or tested together
     distinct: int  # development images of the rarest class, the same file counted once
     techniques: tuple[str, ...]
     most: int | None = None  # development images in all; None: no limit
@@ -193,7 +194,12 @@ def plan_for(
 
     Raises UserError for a class of too few images.
     """
-    dev, test, distinct, groups = _counts(found)
+    scenes = True
+    try:
+        dev, test, distinct, groups = _counts(found, "scene")
+    except UserError:  # perhaps as images look so alike that scenes cannot be told
+        dev, test, distinct, groups = _counts(found, "group")
+        scenes = False
     median = int(np.median(found.sides))
     photographs = median >= (PHOTOGRAPH if found.colour else GREY)
     backbone = photographs if network == "auto" else network == "backbone"
@@ -213,6 +219,7 @@ def plan_for(
         dev=dev,
         test=test,
         own_test=found.own_test,
+        scenes=scenes,
         distinct=distinct,
         techniques=tuple([name for name in TECHNIQUES if serves(name, found.task)][:ASKED]),
         curve=found.labels_are_all,  # images of a class are counted by their labels
@@ -235,16 +242,16 @@ def sizes(backbone: bool, median: int) -> list[int]:
     return [size for size in known if not enough or size <= enough[-1]]
 
 
-def _counts(found: Survey) -> tuple[dict[str, int], dict[str, int], int, int]:
+def _counts(found: Survey, of: str) -> tuple[dict[str, int], dict[str, int], int, int]:
     """Images to develop on and to test by class, and of the rarest class those to develop on that
-    differ, and their groups."""
+    differ, and their groups, which are in the column `of`."""
     usable = found.usable
     dev_rows, given = usable, usable[usable["split"] == "test"]
     if found.own_test:  # what is in both parts is judged, not learnt
         learnt = (usable["split"] == "train") & ~usable["mark"].isin(given["mark"])
-        dev_rows = usable[learnt & ~usable["group"].isin(given["group"])]
+        dev_rows = usable[learnt & ~usable[of].isin(given[of])]
     counts = dev_rows["label"].value_counts()
-    differ = dev_rows.groupby("label")[["mark", "group"]].nunique()
+    differ = dev_rows.groupby("label")[["mark", of]].nunique()
     needed, parts = (NEEDED_TRAIN, 2) if found.own_test else (NEEDED, 3)
     for name in found.classes:
         images, groups = differ.loc[name] if name in differ.index else (0, 0)
@@ -265,12 +272,12 @@ def _counts(found: Survey) -> tuple[dict[str, int], dict[str, int], int, int]:
     if found.own_test:
         tests = given["label"].value_counts()
         test = {c: int(tests.get(c, 0)) for c in counts.index}
-        return dict(counts), test, int(differ["mark"].min()), int(differ["group"].min())
-    smallest = usable.groupby(["label", "group"]).size().groupby("label").min()
+        return dict(counts), test, int(differ["mark"].min()), int(differ[of].min())
+    smallest = usable.groupby(["label", of]).size().groupby("label").min()
     test = {c: max(int(smallest[c]), round(TEST_SHARE * int(n))) for c, n in counts.items()}
     dev = {c: int(n) - test[c] for c, n in counts.items()}
     distinct = min(differ["mark"][c] - test[c] for c in counts.index)
-    groups = min(n - max(1, round(TEST_SHARE * n)) for n in differ["group"])
+    groups = min(n - max(1, round(TEST_SHARE * n)) for n in differ[of])
     return dev, test, int(distinct), int(groups)
 
 
@@ -467,7 +474,7 @@ data:
   image_size: {plan.size}  # pixels, images become square
   resize: {plan.resize}  # squash, crop (to the middle) or pad (with black) what is not square
   channels: {_flow(plan.channels)}  # 1 grey, 3 colour; null: 3 if any image has colour
-  bad:
+{_near(plan)}  bad:
     limit: {_limit(found)}  # share of images that cannot be read; more than that stop
   dev_per_class: {_flow(plan.dev_per_class)}  # images, for development; null: all but test images
   test_per_class: {_flow(plan.test_per_class)}  # images; null: all the rest, or as test_share says
@@ -520,6 +527,11 @@ final: {{}}
     for variant, on in plan.variants.items():
         groups["train" if _start(on) == SCRATCH else "transfer"][variant] = on
     return design.replaced(aligned, groups)
+
+
+def _near(plan: Plan) -> str:
+    """Of `data`, where the default does not serve."""
+    return "" if plan.scenes else "  near_duplicates: null  # too many look nearly the same\n"
 
 
 def _flow(value: Any) -> str:
@@ -599,6 +611,7 @@ def lines(plan: Plan) -> list[str]:
     network += "" if plan.of_features else ", with a decoder"
     test = "its own test part" if plan.own_test else f"{plan.test_images} images, drawn"
     ops = ["shift", "zoom", *["flip"] * plan.flips, *["rotation"] * plan.rotations]
+    alike = "images look so alike that none are kept together for being nearly the same"
     limit = plan.dev_per_class
     bounded = f", at most {limit} a class so that it ends in time" if limit else ""
     return [
@@ -607,6 +620,7 @@ def lines(plan: Plan) -> list[str]:
         f"variants: {len(plan.variants)}, for the effects of {names}"
         + (f" with each of {', '.join(plan.starts)}" if len(plan.starts) > 1 else ""),
         f"augmentation: {', '.join(ops)}",
+        *([] if plan.scenes else [alike]),
     ]
 
 

@@ -50,10 +50,10 @@ TELLING = ("masks", "boxes")  # what says more comes first: a mask has a box, a 
 class Survey:
     """What was found. `table`: one row an image that fits the layout, with the columns `source`,
     `label`, `split` ("train" or "test" where the images come split, else "") and `group` of the
-    source (see `cnnlab.data.sources.Source`), in which those that are the same, or nearly, are
-    together; of its header `width`, `height` (pixels, upright), `mode` and `bytes`; `problem` (""
-    where it can be used), `mark` (equal for files of equal bytes) and `twin`: the `source` of one
-    that is nearly the same, "" where none is known."""
+    source (see `cnnlab.data.sources.Source`); of its header `width`, `height` (pixels, upright),
+    `mode` and `bytes`; `problem` ("" where it can be used), `mark` (equal for files of equal
+    bytes), `scene` (groups, with what is the same, or nearly, together) and `twin`: the `source`
+    of one that is nearly the same, "" where none is known."""
 
     task: str  # a name of cnnlab.tasks
     others: tuple[str, ...]  # tasks that the images might serve as well
@@ -180,7 +180,7 @@ def suspicious(found: Survey) -> list[str]:
     label_of = dict(zip(table["source"], table["label"], strict=True))
     apart = near["label"] != near["twin"].map(label_of)
     add("nearly the same in two classes, of which one may be wrong", pairs[apart])
-    add("nearly the same, so learnt, held out or tested together", pairs[~apart])
+    add("nearly the same", pairs[~apart])
     if found.own_test:
         parts = usable.groupby("label")["split"].agg(set)
         add("classes without an image to test on", parts.index[parts == {"train"}])
@@ -294,7 +294,8 @@ def _with_headers(source: Source, table: pd.DataFrame) -> pd.DataFrame:
             table.loc[i, "mark"] = _mark(content)
     single = table["mark"].isna()
     table.loc[single, "mark"] = [f"single {i}" for i in np.flatnonzero(single)]
-    table = table.assign(twin="", group=_joined(table, *duplicates.exact(table["mark"])))
+    scene = duplicates.join(table["group"], *duplicates.exact(table["mark"]))
+    table = table.assign(twin="", scene=scene)
     return _decoded(source, keys, table) if len(table) <= DECODED else table
 
 
@@ -318,11 +319,7 @@ def _decoded(source: Source, keys: Sequence, table: pd.DataFrame) -> pd.DataFram
     one, other = (at[places] for places in pairs)
     twin = table["twin"].copy()
     twin.iloc[other] = table["source"].to_numpy()[one]
-    return table.assign(twin=twin, group=_joined(table, one, other))
-
-
-def _joined(table: pd.DataFrame, one: np.ndarray, other: np.ndarray) -> pd.Series:
-    return duplicates.join(table["group"], one, other)
+    return table.assign(twin=twin, scene=duplicates.join(table["scene"], one, other))
 
 
 def _thumb(content: bytes | np.ndarray | Exception) -> np.ndarray | str | None:

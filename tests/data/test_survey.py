@@ -8,7 +8,7 @@ import pytest
 from PIL import ExifTags, Image
 from scipy import ndimage
 
-from cnnlab import proposal
+from cnnlab import params, proposal
 from cnnlab.data import survey
 from cnnlab.errors import UserError
 from tests.data.test_mask_folder import write
@@ -148,15 +148,29 @@ def test_bursts_are_groups_and_make_fewer_folds(tmp_path):
         for shot, content in enumerate(burst(10 * number + scene))
     }
     found = looked_at(tmp_path / "raw", files)
-    assert found.usable.groupby("label")["group"].nunique().tolist() == [4, 4]
+    assert found.usable.groupby("label")["scene"].nunique().tolist() == [4, 4]
     (line,) = survey.suspicious(found)
-    assert line.startswith("nearly the same, so learnt, held out or tested together (32): cat/0_1")
-    assert proposal.plan_for(found).k == 3  # a scene of each class is left for the test
+    assert line.startswith("nearly the same (32): cat/0_1")
+    plan = proposal.plan_for(found)
+    assert plan.scenes and plan.k == 3  # a scene of each class is left for the test
     *_, another = burst(0, shots=7)
     mixed = files | {"dog/of_a_cat.jpg": another, "dog/again.jpg": files["cat/1_0.jpg"]}
     said = survey.suspicious(looked_at(tmp_path / "mixed", mixed))
     assert "nearly the same in two classes, of which one may be wrong (1): " in said[1]
     assert "dog/of_a_cat.jpg" in said[1] and "the same file in two classes" in said[0]
+
+
+def test_images_that_all_look_alike_are_not_kept_together(tmp_path):
+    """As of parts on a belt: else there would be nothing to hold out."""
+    files = {f"ok/{i}.jpg": c for i, c in enumerate(burst(1, 12))}
+    files |= {f"bad/{i}.jpg": c for i, c in enumerate(burst(2, 12))}
+    found = looked_at(tmp_path / "raw", files)
+    assert found.usable["scene"].nunique() == 2
+    plan = proposal.plan_for(found)
+    assert not plan.scenes and plan.k == 5
+    whole = params.of_text(proposal.written("belt", plan, found, "/somewhere"))
+    assert whole.data.near_duplicates is None
+    assert proposal.lines(plan)[-1].startswith("images look so alike")
 
 
 def test_of_many_images_the_pixels_are_not_all_looked_at(tmp_path, monkeypatch):
@@ -165,7 +179,7 @@ def test_of_many_images_the_pixels_are_not_all_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(survey.images, "decode", lambda *of: seen.append(0) or decode(*of))
     monkeypatch.setattr(survey, "DECODED", 59)
     found = looked_at(tmp_path / "raw", files)
-    assert (found.table["twin"] == "").all() and found.table["group"].is_unique
+    assert (found.table["twin"] == "").all() and found.table["scene"].is_unique
     assert len(seen) <= survey.SAMPLED
 
 
