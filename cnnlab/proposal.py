@@ -58,7 +58,7 @@ EPOCHS = {"freeze": (10, 60), "finetune": (3, 12), SCRATCH: (8, 40)}  # fewest a
 # Learning rates where all weights learn, of a head and of a decoder, which has more to learn. With
 # a head 0.0003 told as many of 196 and 294 development images apart, 88 %, but was surer of its
 # mistakes: negative log likelihoods of 0.32 and 0.43, and with 0.0001 of 0.24 and 0.41.
-FINETUNED, FINETUNED_DECODER = 0.0001, 0.0003
+FINETUNE_RATE, FINETUNE_RATE_DECODER = 0.0001, 0.0003
 TECHNIQUES = ("augment", "dice_cross_entropy", "dropout", "l2")
 ASKED = 3  # of these that serve the task: the first
 # Stages besides those of variants take, with the figures that they draw, about as long as so many
@@ -85,7 +85,7 @@ class Plan:
     dev: Mapping[str, int] = field(hash=False)  # that could be developed on
     test: Mapping[str, int] = field(hash=False)
     own_test: bool
-    scenes: bool  # images that are nearly the same are learnt, held out or tested together
+    keeps_scenes: bool  # images that are nearly the same are learnt, held out or tested together
     distinct: int  # development images of the rarest class, the same file counted once
     techniques: tuple[str, ...]
     most: int | None = None  # development images in all; None: no limit
@@ -103,9 +103,9 @@ class Plan:
         return TASKS[self.task].FEATURES
 
     @property
-    def finetuned(self) -> float:
+    def finetune_rate(self) -> float:
         """The learning rate where all weights learn."""
-        return FINETUNED if self.of_features else FINETUNED_DECODER
+        return FINETUNE_RATE if self.of_features else FINETUNE_RATE_DECODER
 
     @property
     def batch(self) -> int:
@@ -194,12 +194,12 @@ def plan_for(
 
     Raises UserError for a class of too few images.
     """
-    scenes = True
+    keeps_scenes = True
     try:
         dev, test, distinct, groups = _counts(found, "scene")
     except UserError:  # perhaps as images look so alike that scenes cannot be told
         dev, test, distinct, groups = _counts(found, "group")
-        scenes = False
+        keeps_scenes = False
     median = int(np.median(found.sides))
     photographs = median >= (PHOTOGRAPH if found.colour else GREY)
     backbone = photographs if network == "auto" else network == "backbone"
@@ -219,7 +219,7 @@ def plan_for(
         dev=dev,
         test=test,
         own_test=found.own_test,
-        scenes=scenes,
+        keeps_scenes=keeps_scenes,
         distinct=distinct,
         techniques=tuple([name for name in TECHNIQUES if serves(name, found.task)][:ASKED]),
         curve=found.labels_are_all,  # images of a class are counted by their labels
@@ -242,16 +242,16 @@ def sizes(backbone: bool, median: int) -> list[int]:
     return [size for size in known if not enough or size <= enough[-1]]
 
 
-def _counts(found: Survey, of: str) -> tuple[dict[str, int], dict[str, int], int, int]:
+def _counts(found: Survey, grouping: str) -> tuple[dict[str, int], dict[str, int], int, int]:
     """Images to develop on and to test by class, and of the rarest class those to develop on that
-    differ, and their groups, which are in the column `of`."""
+    differ, and their groups, of the column `grouping`."""
     usable = found.usable
     dev_rows, given = usable, usable[usable["split"] == "test"]
     if found.own_test:  # what is in both parts is judged, not learnt
         learnt = (usable["split"] == "train") & ~usable["mark"].isin(given["mark"])
-        dev_rows = usable[learnt & ~usable[of].isin(given[of])]
+        dev_rows = usable[learnt & ~usable[grouping].isin(given[grouping])]
     counts = dev_rows["label"].value_counts()
-    differ = dev_rows.groupby("label")[["mark", of]].nunique()
+    differ = dev_rows.groupby("label")[["mark", grouping]].nunique()
     needed, parts = (NEEDED_TRAIN, 2) if found.own_test else (NEEDED, 3)
     for name in found.classes:
         images, groups = differ.loc[name] if name in differ.index else (0, 0)
@@ -272,12 +272,12 @@ def _counts(found: Survey, of: str) -> tuple[dict[str, int], dict[str, int], int
     if found.own_test:
         tests = given["label"].value_counts()
         test = {c: int(tests.get(c, 0)) for c in counts.index}
-        return dict(counts), test, int(differ["mark"].min()), int(differ[of].min())
-    smallest = usable.groupby(["label", of]).size().groupby("label").min()
+        return dict(counts), test, int(differ["mark"].min()), int(differ[grouping].min())
+    smallest = usable.groupby(["label", grouping]).size().groupby("label").min()
     test = {c: max(int(smallest[c]), round(TEST_SHARE * int(n))) for c, n in counts.items()}
     dev = {c: int(n) - test[c] for c, n in counts.items()}
     distinct = min(differ["mark"][c] - test[c] for c in counts.index)
-    groups = min(n - max(1, round(TEST_SHARE * n)) for n in differ[of])
+    groups = min(n - max(1, round(TEST_SHARE * n)) for n in differ[grouping])
     return dev, test, int(distinct), int(groups)
 
 
@@ -531,7 +531,7 @@ final: {{}}
 
 def _near(plan: Plan) -> str:
     """Of `data`, where the default does not serve."""
-    return "" if plan.scenes else "  near_duplicates: null  # too many look nearly the same\n"
+    return "" if plan.keeps_scenes else "  near_duplicates: null  # too many look nearly the same\n"
 
 
 def _flow(value: Any) -> str:
@@ -566,7 +566,7 @@ def _hyperparameters(plan: Plan) -> str:
         "freeze": "  freeze:  # a start: the backbone stays as it is, the head learns\n"
         f"    epochs: {plan.epochs('freeze')}\n    learning_rate: 0.001\n",
         "finetune": "  finetune:  # a start: all weights learn from the backbone's on\n"
-        f"    epochs: {plan.epochs('finetune')}\n    learning_rate: {plan.finetuned}\n",
+        f"    epochs: {plan.epochs('finetune')}\n    learning_rate: {plan.finetune_rate}\n",
     }
     used = {*plan.techniques, *plan.starts}
     return "".join(text for name, text in known.items() if name in used)
@@ -620,7 +620,7 @@ def lines(plan: Plan) -> list[str]:
         f"variants: {len(plan.variants)}, for the effects of {names}"
         + (f" with each of {', '.join(plan.starts)}" if len(plan.starts) > 1 else ""),
         f"augmentation: {', '.join(ops)}",
-        *([] if plan.scenes else [alike]),
+        *([] if plan.keeps_scenes else [alike]),
     ]
 
 

@@ -457,7 +457,7 @@ def plan_of(**images):
         dev=dev,
         test={name: count // 5 for name, count in images.items()},
         own_test=False,
-        scenes=True,
+        keeps_scenes=True,
         distinct=min(dev.values()),
         techniques=("augment", "dropout", "l2"),
         starts=("freeze", "finetune"),

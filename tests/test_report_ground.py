@@ -16,9 +16,9 @@ from cnnlab.look.figure import (
     house_style,
     rule,
     save,
+    symmetric,
     write,
 )
-from cnnlab.look.figure import symmetric as symmetric_scale
 from cnnlab.report.ground import outline, pictures
 
 GRID = Grid(4, 30, 40)
@@ -56,7 +56,7 @@ def test_maps_of_values_keep_their_scale():
     def more(figure):
         colour_bar(figure, 700, 100, 90, Scale(None, "viridis"), "of its max")
 
-    file, boxes = drawn(noise(8, 6, 8), symmetric_scale(1.0), framed=True, more=more)
+    file, boxes = drawn(noise(8, 6, 8), symmetric(1.0), framed=True, more=more)
     found = set(pictures(pixels(file)))
     (bar,) = {box for box in found if box[0] > 600}
     assert bar == pytest.approx((700, 100, 714, 190), abs=1)
@@ -74,7 +74,7 @@ def test_patches_of_a_legend_keep_their_colours():
 
 
 def test_a_map_of_zeros_in_a_frame_is_a_picture():
-    (sheet,) = pictures(pixels(drawn(np.zeros((8, 6, 8)), symmetric_scale(1.0), framed=True)[0]))
+    (sheet,) = pictures(pixels(drawn(np.zeros((8, 6, 8)), symmetric(1.0), framed=True)[0]))
     assert sheet == pytest.approx((100, 80, 269, 143), abs=2)
 
 

@@ -35,7 +35,7 @@ from cnnlab.report.ground import outline
 HERE = Path(__file__).parent
 MOST_LOSSES = 2000  # images of the table of losses: a page of some megabytes
 THUMBNAIL = 48  # pixels
-# Figures whose colours dark pages leave alone among drawings, and drawings among pictures.
+# Figures with photographs in them among folders of drawings, and drawings among such figures.
 PHOTOGRAPHS = ("sides_", "extremes", "boxes")
 DRAWINGS = {("inside", "changes.png"), ("figures", "errors.png")}
 DRAWINGS |= {("figures", "precision_recall.png")}

@@ -152,7 +152,7 @@ def test_bursts_are_groups_and_make_fewer_folds(tmp_path):
     (line,) = survey.suspicious(found)
     assert line.startswith("nearly the same (32): cat/0_1")
     plan = proposal.plan_for(found)
-    assert plan.scenes and plan.k == 3  # a scene of each class is left for the test
+    assert plan.keeps_scenes and plan.k == 3  # a scene of each class is left for the test
     *_, another = burst(0, shots=7)
     mixed = files | {"dog/of_a_cat.jpg": another, "dog/again.jpg": files["cat/1_0.jpg"]}
     said = survey.suspicious(looked_at(tmp_path / "mixed", mixed))
@@ -167,7 +167,7 @@ def test_images_that_all_look_alike_are_not_kept_together(tmp_path):
     found = looked_at(tmp_path / "raw", files)
     assert found.usable["scene"].nunique() == 2
     plan = proposal.plan_for(found)
-    assert not plan.scenes and plan.k == 5
+    assert not plan.keeps_scenes and plan.k == 5
     whole = params.of_text(proposal.written("belt", plan, found, "/somewhere"))
     assert whole.data.near_duplicates is None
     assert proposal.lines(plan)[-1].startswith("images look so alike")
